@@ -1,0 +1,38 @@
+# `make run` and `make test` work in a fresh clone; both build .venv on the first call.
+PYTHON ?= python3
+BIN := .venv/bin
+CHECKED := metaskl tests docs $(wildcard examples) $(wildcard plugins)
+
+# Real data beside the checkout are used when they are there. An empty value counts as unset.
+export METASKL_DATA ?= $(abspath $(wildcard ../shared/data))
+# More threads on busy cores make small networks many times slower, not faster.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: run test lint docs pytest clean
+
+run: .venv/.ready
+	$(BIN)/python examples/school_report.py
+
+test: lint docs pytest
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell README.md $(CHECKED)
+	find metaskl -name '*.py' | xargs $(BIN)/python -m numpydoc.hooks.validate_docstrings
+
+docs: .venv/.ready
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
+
+pytest: .venv/.ready
+	$(BIN)/python -m pytest -n 2
+
+clean:
+	rm -rf .venv docs/_build docs/generated .*_cache .hypothesis build dist

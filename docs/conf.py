@@ -1,0 +1,44 @@
+"""How Sphinx builds the documentation; it needs no network."""
+
+import re
+from typing import Any
+
+import metaskl
+
+project = "metaskl"
+author = "The metaskl developers"
+copyright = "The metaskl developers"
+version = release = metaskl.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_copybutton",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "changes"]
+
+html_theme = "furo"
+html_title = f"metaskl {release}"
+html_show_sourcelink = False
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+copybutton_exclude = ".linenos, .gp, .go"
+
+autosummary_generate = True
+autodoc_typehints = "none"
+# autosummary's class pages list the members already.
+numpydoc_show_class_members = False
+
+
+def skip_made_members(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool:
+    """Leave out the metadata routing methods, which scikit-learn makes and documents."""
+    return skip or re.fullmatch(r"set_\w+_request|get_metadata_routing", name) is not None
+
+
+def setup(app: Any) -> None:
+    """Register what this file adds to Sphinx."""
+    app.connect("autodoc-skip-member", skip_made_members)

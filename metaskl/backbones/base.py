@@ -1,0 +1,49 @@
+"""The spec of a network: hyper-parameters now, a torch module once the features are known."""
+
+from __future__ import annotations
+
+import abc
+
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from metaskl.errors import BackboneError
+
+
+class Backbone(BaseEstimator, abc.ABC):
+    """Spec of a feature extractor.
+
+    A spec holds hyper-parameters only, so that ``backbone__hidden_layer_sizes`` works in
+    ``set_params``, grid searches and ``repr``. :meth:`build` makes the module.
+    """
+
+    @abc.abstractmethod
+    def build(self, in_shape: tuple[int, ...]) -> nn.Module:
+        """Build the module for rows of shape `in_shape`.
+
+        Parameters
+        ----------
+        in_shape : tuple of int
+            Shape of one row: ``(n_features,)`` or ``(channels, height, width)``.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps ``(n, *in_shape)`` to ``(n, n_features_out)`` and has the attribute
+            ``n_features_out``.
+
+        Raises
+        ------
+        BackboneError
+            If rows of that shape do not fit the network.
+        """
+
+
+def require_ndim(name: str, in_shape: tuple[int, ...], ndim: int) -> None:
+    """Raise unless rows have the number of axes that a network takes."""
+    if len(in_shape) != ndim:
+        wanted = {1: "rows of features (n, n_features)", 3: "images (n, C, H, W)"}[ndim]
+        raise BackboneError(
+            f"backbone {name} takes {wanted}, got rows of shape {in_shape}. "
+            "Use MLP for tables, Conv4 for images, or FromModule with a network of your own."
+        )

@@ -1,0 +1,94 @@
+"""Four convolution blocks, the field's standard network for small images."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from metaskl.backbones.base import Backbone, require_ndim
+from metaskl.errors import BackboneError
+
+
+class Conv4(Backbone):
+    """Four blocks of 3 × 3 convolution, normalisation, ReLU and 2 × 2 max pooling [1]_.
+
+    Parameters
+    ----------
+    n_channels : int, default=64
+        Channels of every block, >= 1; a multiple of 8 for ``norm="group"``.
+    norm : {"batch", "batch_statistics", "group", "none"}, default="group"
+        ``"group"`` normalises each image by itself: no row's prediction depends on another's.
+        ``"batch"`` keeps running statistics over meta-training; it is for learners that do not
+        adapt the network's weights (prototypes, ridge head). ``"batch_statistics"`` normalises
+        by the rows in the call, which makes predictions depend on the other query rows
+        (transductive): use it only to repeat results that were made that way.
+    n_blocks : int, default=4
+        Number of blocks; each halves height and width.
+
+    References
+    ----------
+    .. [1] O. Vinyals, C. Blundell, T. Lillicrap, K. Kavukcuoglu, D. Wierstra. Matching
+       Networks for One Shot Learning. NeurIPS 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from metaskl.backbones import Conv4
+    >>> Conv4(n_channels=8).build((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 8])
+    """
+
+    def __init__(self, n_channels: int = 64, norm: str = "group", n_blocks: int = 4) -> None:
+        self.n_channels = n_channels
+        self.norm = norm
+        self.n_blocks = n_blocks
+
+    def build(self, in_shape: tuple[int, ...]) -> nn.Module:
+        """Build the blocks for images of shape (C, H, W)."""
+        require_ndim("Conv4", in_shape, 3)
+        if self.norm not in _NORMS:
+            raise BackboneError(
+                f"norm must be one of {sorted(_NORMS)}, got {self.norm!r}. "
+                "Take 'group' unless a published result asks for another."
+            )
+        if self.norm == "group" and self.n_channels % 8:
+            raise BackboneError(
+                f"n_channels must be a multiple of 8 for norm='group', got {self.n_channels}. "
+                "Take 32 or 64."
+            )
+        if min(in_shape[1:]) < 2**self.n_blocks:
+            raise BackboneError(
+                f"n_blocks={self.n_blocks} halves the picture that often, which needs at least "
+                f"{2**self.n_blocks} pixels a side, got {in_shape[1:]}. Lower n_blocks."
+            )
+        return _Blocks(in_shape, self.n_channels, self.norm, self.n_blocks)
+
+
+_NORMS = {
+    "batch": lambda channels: nn.BatchNorm2d(channels),
+    "batch_statistics": lambda channels: nn.BatchNorm2d(channels, track_running_stats=False),
+    "group": lambda channels: nn.GroupNorm(8, channels),
+    "none": lambda channels: nn.Identity(),
+}
+
+
+class _Blocks(nn.Module):
+    """The blocks of a Conv4."""
+
+    def __init__(self, in_shape: tuple[int, ...], channels: int, norm: str, n_blocks: int) -> None:
+        super().__init__()
+        sizes = [in_shape[0]] + [channels] * n_blocks
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(a, b, 3, padding=1), _NORMS[norm](b), nn.ReLU(), nn.MaxPool2d(2)
+                )
+                for a, b in zip(sizes, sizes[1:], strict=False)
+            ),
+            nn.Flatten(),
+        )
+        height, width = (side // 2**n_blocks for side in in_shape[1:])
+        self.n_features_out = channels * height * width
+
+    def forward(self, X: Tensor) -> Tensor:
+        features: Tensor = self.blocks(X)
+        return features

@@ -1,0 +1,376 @@
+"""The base of the meta-learning estimators: fit, partial_fit, adapt, and their state."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from metaskl._compat import limit_threads
+from metaskl.backbones import Backbone
+from metaskl.errors import NotAdaptedError, TaskError
+from metaskl.estimators.inputs import (
+    Array,
+    check_features,
+    check_rows,
+    fit_scaling,
+    resolve_device,
+    scale,
+)
+from metaskl.estimators.state import (
+    build_learner,
+    default_backbone,
+    from_arrays,
+    in_blocks,
+    learner_arguments,
+    stacks_of_tasks,
+    to_arrays,
+)
+from metaskl.estimators.training import make_plan, split_validation
+from metaskl.learners import Adapted, MetaLearner
+from metaskl.learners.space import Dimension, Real
+from metaskl.tasks import EpisodeSampler, TaskSet, pad_tasks, resolve_groups
+from metaskl.training import meta_train, new_net, seeded
+
+# Rows of all tasks that stand in for a support where a learner knows nothing before one.
+_POOLED_ROWS = 4096
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
+    """Fit on the rows of many tasks, adapt to the support of a new one."""
+
+    backbone: Backbone | None = None
+    n_shot: int | tuple[int, int] = 5
+    n_query: int = 10
+    meta_batch_size: int = 16
+    outer_lr: float = 1e-3
+    optimizer: str | type[torch.optim.Optimizer] = "adam"
+    weight_decay: float = 0.0
+    lr_schedule: str = "cosine"
+    max_epochs: int = 30
+    steps_per_epoch: int = 100
+    validation_fraction: float = 0.0
+    patience: int | None = None
+    standardize: bool = True
+    device: str = "auto"
+    precision: str = "auto"
+    n_threads: int | None = 1
+    checkpoint: Any = None
+    callbacks: list[Any] | None = None
+    net_params: dict[str, Any] | None = None
+    random_state: Any = None
+    verbose: int = 0
+
+    # Task ids are requested by default, so that routing needs no set_fit_request by the user.
+    __metadata_request__fit: ClassVar = {"groups": True}
+    __metadata_request__partial_fit: ClassVar = {"groups": True}
+    kind: ClassVar[str]
+
+    # What a family and a kind of target give: see families and kinds.py.
+
+    @classmethod
+    def _learner_class(cls) -> type[MetaLearner]:
+        raise NotImplementedError  # pragma: no cover
+
+    def _learner(self) -> type[MetaLearner]:
+        """Return the learner's class for these hyper-parameters."""
+        return self._learner_class()
+
+    def _learner_parameters(self) -> dict[str, Any]:
+        """Return the learner's hyper-parameters, held under the learner's own names."""
+        return learner_arguments(self._learner(), self.get_params(deep=False))
+
+    def _encode_fit(self, y: Any, *, reset: bool) -> Array:
+        raise NotImplementedError  # pragma: no cover
+
+    def _encode_support(self, y: Any, *, strict: bool) -> tuple[Array, dict[str, Any]]:
+        raise NotImplementedError  # pragma: no cover
+
+    def _task_set(self, X: Tensor, encoded: Tensor, y: Any, ids: Array | None) -> TaskSet:
+        del y
+        ids = np.zeros(len(X), np.int64) if ids is None else ids
+        return TaskSet.from_arrays(X, encoded, ids)
+
+    def _make_sampler(self, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
+        raise NotImplementedError  # pragma: no cover
+
+    def _held_out_together(self, tasks: TaskSet) -> Array:
+        """Return the unit of meta-validation of each task: itself."""
+        return np.arange(len(tasks))
+
+    _private: ClassVar[bool] = False
+
+    # Fit
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Meta-train over tasks.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+            Features: a table, or images ``(n, C, H, W)``.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Targets.
+        groups : array-like of shape (n_rows,), or str, optional
+            Task ids, or the name of the column of the data frame `X` that holds them.
+            Without it the data are one task and the estimator an ordinary one.
+
+        Returns
+        -------
+        self
+            The estimator, meta-trained.
+
+        Raises
+        ------
+        ValueError
+            If the rows, the targets or the task ids cannot be used; the message says why.
+        DivergenceError
+            If the loss becomes infinite or not a number.
+        """
+        return self._train(X, y, groups, reset=True)
+
+    def partial_fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Meta-train further, on these rows, from where training stands.
+
+        Parameters
+        ----------
+        X, y, groups
+            As in :meth:`fit`; features and classes must be those of the first call.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        return self._train(X, y, groups, reset=not hasattr(self, "net_"))
+
+    def _train(self, X: Any, y: Any, groups: Any, *, reset: bool) -> Self:
+        column = None if reset else self.groups_column_
+        X, ids, column = resolve_groups(X, groups, column=column)
+        X, y = check_rows(self, X, y, reset=reset, numeric=self.kind == "regression")
+        _check_tasks(ids, len(X))
+        if reset:
+            self.groups_column_ = column
+            self.in_shape_ = tuple(X.shape[1:])
+            self.x_scaling_ = fit_scaling(X, on=self.standardize)
+            self.device_ = resolve_device(self.device)
+        encoded = torch.from_numpy(self._encode_fit(y, reset=reset))
+        tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
+        tasks = tasks.to(self.device_)
+        random = check_random_state(self.random_state)
+        train, validation = split_validation(
+            tasks, self._held_out_together(tasks), self.validation_fraction, random
+        )
+        draw = {name: getattr(self, name) for name in ("n_shot", "n_query", "meta_batch_size")}
+        sampler = self._make_sampler(train, **draw, random_state=random.randint(2**31 - 1))
+        plan = make_plan(self, tasks, validation, draw, random)
+        if reset:
+            self.build_ = self._build_record(tasks, encoded.shape[1])
+            with seeded(plan.seed):
+                learner = build_learner(self.build_, self._learner())
+            self.net_ = meta_train(learner, sampler, plan)
+        else:
+            self.net_ = meta_train(self.net_.module_, sampler, plan, net=self.net_)
+        self.history_ = [dict(row) for row in self.net_.history.to_list()]
+        self.n_iter_ = len(self.history_)
+        self.n_tasks_ = len(tasks)
+        self._set_initial_state(tasks, one_task=ids is None)
+        return self
+
+    def _build_record(self, tasks: TaskSet, n_outputs: int) -> dict[str, Any]:
+        """Return all that the learner is built with, so that a loaded model can build it."""
+        backbone = self.backbone if self.backbone is not None else default_backbone(self.in_shape_)
+        return {
+            "backbone": clone(backbone),
+            "in_shape": self.in_shape_,
+            "n_outputs": int(self._n_outputs(n_outputs)),
+            "kind": self.kind,
+            "private_labels": self._private,
+            "n_pool_classes": len(tasks) if self._private else 0,
+            "arguments": self._learner_parameters(),
+        }
+
+    def _n_outputs(self, width: int) -> int:
+        return width
+
+    def _set_initial_state(self, tasks: TaskSet, *, one_task: bool) -> None:
+        """Set what predictions use before (or, for one task, instead of) adapting."""
+        self.__dict__.pop("state_", None)
+        if self._private:
+            return
+        initial = None if one_task else self.net_.module_.initial()
+        if initial is not None:
+            self.state_ = initial
+            return
+        rows = np.arange(len(tasks.X))
+        if not one_task and len(rows) > _POOLED_ROWS:
+            rows = np.random.default_rng(0).choice(rows, _POOLED_ROWS, replace=False)
+        weight = torch.ones(1, len(rows), device=self.device_)
+        stack = self._adapt_stack(tasks.X[rows][None], tasks.y[rows][None], weight)
+        self.state_ = {name: value[0] for name, value in stack.items()}
+
+    # Adapt
+
+    def adapt(self, X: Any, y: Any) -> Self:
+        """Adapt to one new task.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (n_support, *feature)
+            The support's features.
+        y : array-like of shape (n_support,) or (n_support, n_outputs)
+            The support's targets.
+
+        Returns
+        -------
+        adapted
+            A copy that predicts the new task. It shares the meta-trained network; this
+            estimator is unchanged, and adapting a copy again starts from the shared network.
+
+        Raises
+        ------
+        ValueError
+            If the support cannot be used; the message says why.
+        """
+        check_is_fitted(self, "net_")
+        X, _, _ = resolve_groups(X, None, column=self.groups_column_)
+        X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
+        encoded, attributes = self._encode_support(y, strict=True)
+        weight = torch.ones(1, len(X), device=self.device_)
+        stack = self._adapt_stack(self._to_tensor(X)[None], self._tensor(encoded)[None], weight)
+        return self._copy({name: value[0] for name, value in stack.items()}, attributes)
+
+    def adapt_groups(self, X: Any, y: Any, groups: Any) -> dict[Any, Self]:
+        """Adapt to many tasks at once, in a few stacked calls.
+
+        Parameters
+        ----------
+        X, y, groups
+            The supports of all tasks, as in :meth:`fit`.
+
+        Returns
+        -------
+        dict
+            An adapted copy for each task id. A support with one class only is adapted on,
+            as with ``allow_single_class=True``.
+        """
+        check_is_fitted(self, "net_")
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
+        X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
+        names, number = np.unique(ids, return_inverse=True)  # type: ignore[arg-type]
+        encodings = [
+            self._encode_support(y[number == task], strict=False) for task in range(len(names))
+        ]
+        sizes = np.bincount(number)
+        widths = np.array([encoded.shape[1] for encoded, _ in encodings])
+        copies: dict[int, Self] = {}
+        X_tensor = self._to_tensor(X)
+        for stack in stacks_of_tasks(sizes, widths, int(np.prod(self.in_shape_))):
+            rows = np.concatenate([np.flatnonzero(number == task) for task in stack])
+            targets = self._tensor(np.concatenate([encodings[task][0] for task in stack]))
+            offsets = np.concatenate([[0], np.cumsum(sizes[stack])])
+            padded = pad_tasks(X_tensor[rows], targets, offsets, np.arange(len(stack)))
+            adapted = self._adapt_stack(*padded)
+            for position, task in enumerate(stack):
+                state = {name: value[position].clone() for name, value in adapted.items()}
+                copies[int(task)] = self._copy(state, encodings[task][1])
+        return {name: copies[task] for task, name in enumerate(names.tolist())}
+
+    def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:
+        """Adapt a stack of tasks without keeping a graph."""
+        learner = self.net_.module_.eval()
+        with torch.no_grad(), limit_threads(self.n_threads):
+            adapted: Adapted = learner.adapt_tasks(X, y, weight)
+        return {name: value.detach() for name, value in adapted.items()}
+
+    def _copy(self, state: Adapted, attributes: dict[str, Any]) -> Self:
+        adapted = copy.copy(self)
+        adapted.state_ = state
+        for name, value in attributes.items():
+            setattr(adapted, name, value)
+        return adapted
+
+    # Predict
+
+    def _outputs(self, X: Any, *, std: bool = False) -> Array:
+        """Return the learner's outputs (n_rows, n_outputs) as float64."""
+        check_is_fitted(self, "net_")
+        if not hasattr(self, "state_"):
+            raise NotAdaptedError(
+                f"this {type(self).__name__} must be adapted before it predicts: with "
+                "label_space='task' the classes are those of the support. Call "
+                "adapt(X_support, y_support) and predict with what it returns."
+            )
+        X, _, _ = resolve_groups(X, None, column=self.groups_column_)
+        rows = self._to_tensor(check_features(self, X))
+        learner = self.net_.module_.eval()
+        predict = learner.predict_std if std else learner.predict
+        with torch.no_grad(), limit_threads(self.n_threads):
+            chunks = [predict(self.state_, block)[:n] for block, n in in_blocks(rows)]
+        outputs: Array = torch.cat(chunks).double().cpu().numpy()
+        return outputs
+
+    def _to_tensor(self, X: Array) -> Tensor:
+        return self._tensor(scale(X, self.x_scaling_))
+
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self.device_)
+
+    # State
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with arrays for tensors: small, and readable without torch."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        if "net_" in state:
+            state["weights_"] = to_arrays(state.pop("net_").module_.state_dict())
+            state["callbacks"] = None  # may hold open files and bars; none is needed to predict
+        if "state_" in state:
+            state["state_"] = to_arrays(state["state_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the network from its arrays, on a device that is there."""
+        weights = state.pop("weights_", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        self.device_ = resolve_device(self.device if self.device != "cuda" else "auto")
+        learner = build_learner(self.build_, self._learner())
+        learner.load_state_dict(from_arrays(weights, "cpu"))
+        self.net_ = new_net(learner, make_plan(self, None, None, {}, check_random_state(0)))
+        if "state_" in state:
+            self.state_ = from_arrays(state["state_"], self.device_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.sparse = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    @classmethod
+    def search_space(cls) -> dict[str, Dimension]:
+        """Return the hyper-parameters worth searching: the outer rate and the learner's own."""
+        return {"outer_lr": Real(1e-4, 1e-2, log=True), **cls._learner_class().search_space()}
+
+
+def _check_tasks(ids: Array | None, n_rows: int) -> None:
+    """Raise unless there are tasks to learn across, or one with rows to split."""
+    if ids is None and n_rows < 2:
+        raise TaskError(
+            "X must have at least 2 rows, one for the support and one for the query, got "
+            f"n_samples={n_rows}. Bring more rows."
+        )
+    if ids is not None and (ids == ids[0]).all():
+        raise TaskError(
+            f"groups must name at least 2 tasks, got only {ids[0]!r}. Leave groups out to fit one "
+            "task as an ordinary estimator."
+        )

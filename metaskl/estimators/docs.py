@@ -1,0 +1,109 @@
+"""The documentation of hyper-parameters that all meta-learning estimators share."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+T = TypeVar("T", bound=type)
+
+_SHARED = """backbone : Backbone, optional
+    The network's spec, such as ``MLP(hidden_layer_sizes=(40, 40))``. By default an MLP
+    with two layers of 64 for tables, Conv4 for images.
+n_shot : int or tuple of two int, default=5
+    Support rows of a training episode, >= 1; rows of each class with
+    ``label_space="task"``. A range ``(5, 20)`` is drawn anew for each step, for a learner
+    that meets supports of several sizes.
+n_query : int, default=10
+    Query rows of a training episode, >= 1; of each class with ``label_space="task"``.
+meta_batch_size : int, default=16
+    Tasks in an outer step, >= 1.
+outer_lr : float, default=1e-3
+    Step size β of the outer loop, > 0.
+optimizer : {"adam", "adamw", "sgd", "rmsprop"} or torch optimizer class, default="adam"
+    The outer optimiser.
+weight_decay : float, default=0.0
+    The optimiser's weight decay, >= 0.
+lr_schedule : {"cosine", "constant"}, default="cosine"
+    How the outer rate falls over the epochs.
+max_epochs : int, default=30
+    Epochs of meta-training.
+steps_per_epoch : int, default=100
+    Outer steps in an epoch.
+validation_fraction : float, default=0.0
+    Fraction of the tasks kept apart, in [0, 1). Above 0 the weights with the lowest loss on
+    these meta-validation tasks are kept.
+patience : int, optional
+    Epochs without improvement on the meta-validation tasks before stopping early.
+standardize : bool, default=True
+    Scale features (each column; each channel of images) and numeric targets by their mean
+    and standard deviation over all training rows.
+device : str, default="auto"
+    ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+precision : {"auto", "float32", "bfloat16"}, default="auto"
+    Arithmetic of the forward pass; ``"auto"`` takes half precision for images on CUDA.
+n_threads : int, optional, default=1
+    Torch's CPU threads during the call, restored after it; None leaves them as they are.
+    More than one seldom helps and can be far slower on busy cores.
+checkpoint : path-like, optional
+    File to write after every epoch and to resume from, bit-identically, if it is there.
+callbacks : list of skorch callbacks, optional
+    More callbacks for the training loop.
+net_params : dict, optional
+    More arguments of the skorch net, for experts.
+random_state : int, RandomState or None, default=None
+    Seed of the initialisation and of the episodes.
+verbose : int, default=0
+    1 shows a progress bar."""
+
+_CLASSES = """label_space : {"shared", "task"}, default="shared"
+    ``"shared"``: the same classes in every task (sick or healthy). ``"task"``: classes private
+    to each task or episode (characters, faces, intents); training draws `n_way` of them an
+    episode, and the classes of a new task are those of its support.
+n_way : int, default=5
+    Classes of a training episode with ``label_space="task"``, >= 2.
+within_groups : bool, default=True
+    With ``label_space="task"``: whether the classes of an episode come from one group
+    (the characters of one alphabet) or from all.
+allow_single_class : bool, default=False
+    Whether to adapt on a support that holds one of the shared classes only, instead of
+    raising an error."""
+
+_ATTRIBUTES = """net_ : skorch.NeuralNet
+    The meta-trained net; ``net_.module_`` is the learner.
+history_ : list of dict
+    The losses of each epoch.
+n_tasks_ : int
+    Tasks in the last fit (classes with ``label_space="task"``).
+n_iter_ : int
+    Epochs trained.
+n_features_in_ : int
+    Features of a row (channels of images).
+feature_names_in_ : ndarray of str
+    Column names, if `X` was a data frame with text names."""
+
+
+def with_shared_parameters(cls: T) -> T:
+    """Fill in the documentation of shared parameters and attributes where a class asks for it.
+
+    The class docstring holds the lines ``<shared parameters>`` and ``<shared attributes>``.
+    """
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    classifier = hasattr(cls, "predict_proba")
+    parameters = f"{_CLASSES}\n{_SHARED}" if classifier else _SHARED
+    attributes = _ATTRIBUTES
+    if classifier:
+        attributes += "\nclasses_ : ndarray of shape (n_classes,)\n    The classes."
+    doc = doc.replace("<shared parameters>", parameters).replace("<shared attributes>", attributes)
+    cls.__doc__ = doc
+    return cls
+
+
+def documented_parameters(cls: Any) -> set[str]:
+    """Return the names that a numpydoc class docstring has an entry for."""
+    lines = inspect.cleandoc(cls.__doc__ or "").splitlines()
+    names: set[str] = set()
+    for line in lines:
+        if line and not line.startswith(" ") and " : " in line:
+            names.update(name.strip() for name in line.split(" : ")[0].split(","))
+    return names

@@ -1,0 +1,93 @@
+"""Any registered learner as an estimator, by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from metaskl.errors import ParameterError
+from metaskl.estimators.base import BaseMetaEstimator
+from metaskl.estimators.docs import with_shared_parameters
+from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
+from metaskl.estimators.state import learner_arguments
+from metaskl.learners import MetaLearner
+from metaskl.registry import get_learner
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _GenericFamily(BaseMetaEstimator):
+    learner: str = "ridge_head"
+    learner_params: dict[str, Any] | None = None
+
+    def _learner(self) -> type[MetaLearner]:
+        found: type[MetaLearner] = get_learner(self.learner)
+        return found
+
+    def _learner_parameters(self) -> dict[str, Any]:
+        own = dict(self.learner_params or {})
+        unknown = sorted(set(own) - set(learner_arguments(self._learner(), own)))
+        if unknown:
+            raise ParameterError(
+                f"learner_params must be arguments of the learner {self.learner!r}, got {unknown}. "
+                f"Look at help({self._learner().__name__})."
+            )
+        return own
+
+
+@with_shared_parameters
+@dataclass(kw_only=True, eq=False, repr=False)
+class MetaRegressor(_GenericFamily, BaseMetaRegressor):
+    """A regressor by any registered learner, a plugin's too.
+
+    Parameters
+    ----------
+    learner : str, default="ridge_head"
+        Name in the registry; ``metaskl learners`` lists them.
+    learner_params : dict, optional
+        The learner's own hyper-parameters.
+    <shared parameters>
+
+    Attributes
+    ----------
+    <shared attributes>
+
+    Examples
+    --------
+    >>> from metaskl import MetaRegressor
+    >>> from metaskl.tasks import LinearTasks
+    >>> lines = LinearTasks().sample(50, 20, random_state=0)
+    >>> meta = MetaRegressor(learner="maml", learner_params={"adaptation_steps": 1},
+    ...                      max_epochs=1, steps_per_epoch=5)
+    >>> meta = meta.fit(lines.X, lines.y, groups=lines.groups)
+    >>> meta.adapt(lines.X[:5], lines.y[:5]).predict(lines.X[5:8]).shape
+    (3,)
+    """
+
+
+@with_shared_parameters
+@dataclass(kw_only=True, eq=False, repr=False)
+class MetaClassifier(_GenericFamily, BaseMetaClassifier):
+    """A classifier by any registered learner, a plugin's too.
+
+    Parameters
+    ----------
+    learner : str, default="ridge_head"
+        Name in the registry; ``metaskl learners`` lists them.
+    learner_params : dict, optional
+        The learner's own hyper-parameters.
+    <shared parameters>
+
+    Attributes
+    ----------
+    <shared attributes>
+
+    Examples
+    --------
+    >>> from metaskl import MetaClassifier
+    >>> from metaskl.tasks import BlobTasks
+    >>> blobs = BlobTasks().sample(30, 30, random_state=0)
+    >>> meta = MetaClassifier(learner="protonet", max_epochs=1, steps_per_epoch=5)
+    >>> meta = meta.fit(blobs.X, blobs.y, groups=blobs.groups)
+    >>> meta.adapt(blobs.X[:9], blobs.y[:9]).predict(blobs.X[9:11]).shape
+    (2,)
+    """

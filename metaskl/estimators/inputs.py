@@ -1,0 +1,131 @@
+"""What goes in: features and targets checked, standardised, made tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from sklearn.utils.validation import validate_data
+
+from metaskl.errors import ParameterError, SupportError
+
+Array = npt.NDArray[Any]
+
+
+def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
+    """Return the features as float32, after scikit-learn's checks.
+
+    Raises
+    ------
+    ValueError
+        If they are not numbers, hold missing values, or have another shape than in fit.
+    """
+    try:
+        checked = validate_data(
+            estimator, X, dtype=np.float32, allow_nd=True, accept_sparse="csr", reset=reset
+        )
+    except ValueError as error:
+        raise _explained(error, X) from error
+    return _dense(estimator, checked, reset=reset)
+
+
+def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Array, Any]:
+    """Return features and targets of one length, after scikit-learn's checks."""
+    try:
+        checked, y = validate_data(
+            estimator,
+            X,
+            y,
+            dtype=np.float32,
+            allow_nd=True,
+            accept_sparse="csr",
+            multi_output=numeric,
+            y_numeric=numeric,
+            reset=reset,
+        )
+    except ValueError as error:
+        raise _explained(error, X) from error
+    return _dense(estimator, checked, reset=reset), y
+
+
+def _dense(estimator: Any, X: Any, *, reset: bool) -> Array:
+    """Densify, and compare a row's shape with fit's (scikit-learn compares one axis only)."""
+    X = X.toarray() if sp.issparse(X) else X
+    if not reset and X.shape[1:] != estimator.in_shape_:
+        raise SupportError(
+            f"X must have rows of shape {estimator.in_shape_} as in fit, got {X.shape[1:]}. "
+            "Bring the pictures to the same size and channels first."
+        )
+    array: Array = X
+    return array
+
+
+def _explained(error: ValueError, X: Any) -> ValueError:
+    """Return scikit-learn's error with what to do about missing and non-numeric values."""
+    text = str(error)
+    if "Input X contains NaN" in text:
+        return ValueError(
+            f"Input X contains NaN: X must not hold missing values, got some in "
+            f"{_columns_with_missing(X)}. Put an imputer before the estimator: "
+            "make_pipeline(sklearn.impute.SimpleImputer(strategy='median'), ...)."
+        )
+    if "could not convert string to float" in text:
+        return ValueError(
+            f"X must hold numbers, got text ({text}). Encode text columns first, for example "
+            "with sklearn.preprocessing.OneHotEncoder in a make_column_transformer(...), and "
+            "leave the task column to groups."
+        )
+    return error
+
+
+def _columns_with_missing(X: Any) -> str:
+    """Name the columns with missing values, at most five."""
+    if hasattr(X, "columns"):
+        names = [str(column) for column in X.columns[X.isna().any()]]
+    else:
+        values = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float)
+        names = [str(i) for i in np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(0))]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"column(s) {', '.join(names[:5])}{more}"
+
+
+def fit_scaling(values: Array, *, on: bool) -> dict[str, Array]:
+    """Learn mean and standard deviation of each column, or of each channel of images."""
+    axes = (0, *range(2, values.ndim)) if values.ndim > 2 else (0,)
+    mean = values.mean(axis=axes, keepdims=True, dtype=np.float64)[0]
+    if not on:
+        return {"mean": np.zeros_like(mean), "scale": np.ones_like(mean)}
+    scale = values.std(axis=axes, keepdims=True, dtype=np.float64)[0]
+    # A constant column: its rounding noise must not be blown up to a feature.
+    constant = scale <= 1e-6 * np.abs(mean)
+    return {"mean": mean, "scale": np.where(constant | (scale == 0), 1.0, scale)}
+
+
+def scale(values: Array, scaling: dict[str, Array]) -> npt.NDArray[np.float32]:
+    """Return standardised values as float32."""
+    return np.ascontiguousarray((values - scaling["mean"]) / scaling["scale"], dtype=np.float32)
+
+
+def resolve_device(device: Any) -> str:
+    """Return the name of a device that is there.
+
+    Raises
+    ------
+    ParameterError
+        If the device is unknown or not on this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ParameterError(
+            f"device must be 'auto', 'cpu' or an accelerator of this machine such as 'cuda', got "
+            f"{device!r} ({reason}). Use device='auto' to take what there is."
+        ) from error
+    return str(resolved)

@@ -1,0 +1,207 @@
+"""Regressors and classifiers: how targets are encoded and outputs decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
+
+from metaskl.errors import ParameterError, SupportError
+from metaskl.estimators.base import BaseMetaEstimator
+from metaskl.estimators.inputs import Array, fit_scaling, scale
+from metaskl.tasks import ClassEpisodes, EpisodeSampler, TaskEpisodes, TaskSet
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BaseMetaRegressor(RegressorMixin, BaseMetaEstimator):  # type: ignore[misc]
+    """A meta-learner of numbers."""
+
+    kind: ClassVar[str] = "regression"
+
+    def predict(self, X: Any) -> Array:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            The targets: of the adapted task, or before adapting what the tasks have in common.
+        """
+        y = self._outputs(X) * self.y_scaling_["scale"] + self.y_scaling_["mean"]
+        return y[:, 0] if self.y_is_1d_ else y
+
+    def _encode_fit(self, y: Any, *, reset: bool) -> Array:
+        y = np.asarray(y, dtype=np.float64)
+        if reset:
+            self.y_is_1d_ = y.ndim == 1
+            self.y_scaling_ = fit_scaling(y.reshape(len(y), -1), on=self.standardize)
+        return self._encode_support(y, strict=False)[0]
+
+    def _encode_support(self, y: Any, *, strict: bool) -> tuple[Array, dict[str, Any]]:
+        del strict
+        y = np.asarray(y, dtype=np.float64)
+        y = y.reshape(len(y), -1)
+        expected = self.y_scaling_["mean"].shape[0]
+        if y.shape[1] != expected:
+            raise SupportError(
+                f"y must have {expected} target(s) a row as in fit, got {y.shape[1]}. Bring the "
+                "same target columns."
+            )
+        return scale(y, self.y_scaling_), {}
+
+    def _make_sampler(self, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
+        return TaskEpisodes(tasks, **draw)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[misc]
+    """A meta-learner of classes."""
+
+    label_space: str = "shared"
+    n_way: int = 5
+    within_groups: bool = True
+    allow_single_class: bool = False
+
+    kind: ClassVar[str] = "classification"
+
+    def predict(self, X: Any) -> Array:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            The most probable class of each row.
+        """
+        best = self._logits(X).argmax(axis=1)
+        labels: Array = self.classes_[best]
+        return labels
+
+    def predict_proba(self, X: Any) -> Array:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            Probabilities in the order of ``classes_``.
+        """
+        logits = self._logits(X)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Array = odds / odds.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def _logits(self, X: Any) -> Array:
+        outputs = self._outputs(X)  # before classes_: says first that fit or adapt is missing
+        return outputs[:, : len(self.classes_)]  # a head for n_way classes may have seen fewer
+
+    @property
+    def _private(self) -> bool:  # type: ignore[override]
+        if self.label_space not in ("shared", "task"):
+            raise ParameterError(
+                f"label_space must be 'shared' (the same classes in every task) or 'task' (classes "
+                f"private to each task), got {self.label_space!r}."
+            )
+        return self.label_space == "task"
+
+    def _encode_fit(self, y: Any, *, reset: bool) -> Array:
+        check_classification_targets(y)
+        if self._private:  # the episode says which class is which: no targets of their own
+            return np.zeros((len(y), 1), np.float32)
+        if reset:
+            self.classes_ = np.unique(y)
+            if len(self.classes_) < 2:
+                raise SupportError(
+                    f"y must hold at least 2 classes, got one class only ({self.classes_[0]!r}). "
+                    "There is nothing to tell apart."
+                )
+        return self._one_hot(y)
+
+    def _encode_support(self, y: Any, *, strict: bool) -> tuple[Array, dict[str, Any]]:
+        check_classification_targets(y)
+        seen = np.unique(y)
+        if len(seen) < 2 and (self._private or (strict and not self.allow_single_class)):
+            hint = (
+                "Add a row of another class."
+                if self._private
+                else "Add a row of another class, or set allow_single_class=True to adapt on what "
+                "there is."
+            )
+            raise SupportError(
+                f"y must hold at least 2 classes in the support, got one class only ({seen[0]!r}). "
+                f"{hint}"
+            )
+        if not self._private:
+            return self._one_hot(y), {}
+        width = len(seen)
+        if self._learner().fixed_ways:
+            width = self.build_["n_outputs"]
+            if len(seen) > width:
+                raise SupportError(
+                    f"the support must hold at most n_way={width} classes for a "
+                    f"{type(self).__name__}, got {len(seen)}. Fit with n_way={len(seen)}, or use a "
+                    "ProtoNetClassifier, which takes any number."
+                )
+        one_hot = np.eye(width, dtype=np.float32)[np.searchsorted(seen, y)]
+        return one_hot, {"classes_": seen}
+
+    def _one_hot(self, y: Any) -> Array:
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise SupportError(
+                f"y must hold classes seen in fit, {self.classes_.tolist()}, got also "
+                f"{unknown.tolist()}. Fit with those classes, or use label_space='task' where "
+                "each task has classes of its own."
+            )
+        one_hot: Array = np.eye(len(self.classes_), dtype=np.float32)[
+            np.searchsorted(self.classes_, y)
+        ]
+        return one_hot
+
+    def _n_outputs(self, width: int) -> int:
+        return self.n_way if self._private else width
+
+    def _task_set(self, X: Tensor, encoded: Tensor, y: Any, ids: Array | None) -> TaskSet:
+        if not self._private:
+            return super()._task_set(X, encoded, y, ids)
+        # A class of one task has nothing to do with the class of that name of another.
+        name = np.unique(y, return_inverse=True)[1]
+        parent = np.zeros(len(y), int) if ids is None else np.unique(ids, return_inverse=True)[1]
+        return TaskSet.from_arrays(X, encoded, parent * (name.max() + 1) + name, parents=ids)
+
+    def _make_sampler(self, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
+        if not self._private:
+            return TaskEpisodes(tasks, **draw)
+        return ClassEpisodes(tasks, n_way=self.n_way, within_parent=self.within_groups, **draw)
+
+    def _held_out_together(self, tasks: TaskSet) -> Array:
+        """Hold out whole parents where episodes stay within one; else single classes."""
+        if self._private and self.within_groups and len(np.unique(tasks.parents)) > 1:
+            return tasks.parents
+        return super()._held_out_together(tasks)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = True
+        return tags

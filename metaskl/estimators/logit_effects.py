@@ -1,0 +1,197 @@
+"""Gaussian random effects in logits: posterior mode by Newton, variances by Laplace's method.
+
+The logits of task t are η = offset + z'b_c for each class c, with z = [1, slope features] and
+b_c ~ N(0, diag(tau₀², tau₁², ..., tau₁²)). With two classes there is one b, on the second class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import block_diag, cho_solve, cholesky
+from scipy.optimize import minimize
+from scipy.special import expit, logsumexp
+
+from metaskl.estimators.random_effects import Array, spread
+
+_STARTS = np.log([0.05, 0.2, 0.6, 2.0])
+_LOWEST, _HIGHEST = np.log(1e-4), np.log(1e2)
+_MAX_STEPS = 100
+
+
+@dataclass(frozen=True)
+class LogitTask:
+    """One task's rows.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n_rows, n_effects)
+        Features z, the 1 of the intercept first.
+    offset : ndarray of shape (n_rows, n_logits)
+        Logits of the shared model: of the second class, or of each of more than two.
+    target : ndarray of shape (n_rows, n_logits)
+        1 where the row is of the logit's class.
+    basis : ndarray of shape (n_rows, n_slopes) or None
+        The directions of the slopes, if they are not the features' own.
+    """
+
+    design: Array
+    offset: Array
+    target: Array
+    basis: Array | None = None
+
+    @classmethod
+    def rotated(cls, slopes: Array, offset: Array, target: Array) -> LogitTask:
+        """Make a task with no more slopes than rows.
+
+        A row says nothing of directions at right angles to all rows, and the prior of the
+        slopes looks alike from every side, so other coordinates leave the likelihood as it is.
+        """
+        basis = None
+        if slopes.shape[1] > len(slopes):
+            u, s, basis = np.linalg.svd(slopes, full_matrices=False)
+            slopes = u * s
+        return cls(np.hstack([np.ones((len(slopes), 1)), slopes]), offset, target, basis)
+
+    def turn_back(self, effects: Array) -> Array:
+        """Return effects of this task in the features' own coordinates."""
+        if self.basis is None:
+            return effects
+        return np.hstack([effects[:, :1], effects[:, 1:] @ self.basis])
+
+
+class Mode(NamedTuple):
+    """Where the posterior of one task's effects is highest.
+
+    Parameters
+    ----------
+    effects : ndarray of shape (n_logits, n_effects)
+        The effects b.
+    log_evidence : float
+        Laplace's approximation of the log marginal likelihood.
+    """
+
+    effects: Array
+    log_evidence: float
+
+
+def posterior_mode(task: LogitTask, scale: Array) -> Mode:
+    """Maximise the posterior of the effects, a concave function, by Newton's method.
+
+    Parameters
+    ----------
+    task : LogitTask
+        The rows.
+    scale : ndarray of shape (n_effects,)
+        Prior standard deviation of each effect.
+
+    Returns
+    -------
+    Mode
+        The effects and the log evidence.
+    """
+    # In units of the prior's standard deviation the problem is well conditioned at any scale.
+    design = task.design * scale
+    units = np.zeros((task.offset.shape[1], design.shape[1]))
+    value, probability = _objective(task, design, units)
+    for _ in range(_MAX_STEPS):
+        gradient = (probability - task.target).T @ design + units
+        step, log_det = _newton_step(design, probability, gradient)
+        rate = 1.0
+        while True:
+            new, new_probability = _objective(task, design, units - rate * step)
+            # Written so that rounding at the mode itself ends the halving.
+            if new <= value + 1e-12 * abs(value) or rate < 1e-6:
+                break
+            rate /= 2.0
+        converged = value - new <= 1e-10 * (1.0 + abs(value))
+        units, value, probability = units - rate * step, new, new_probability
+        if converged:
+            break
+    return Mode(units * scale, -value - 0.5 * log_det)
+
+
+def _objective(task: LogitTask, design: Array, units: Array) -> tuple[float, Array]:
+    """Return minus the log posterior, up to its constant, and the probabilities."""
+    logits = task.offset + design @ units.T
+    if logits.shape[1] == 1:
+        log_total = np.logaddexp(0.0, logits)
+        probability = expit(logits)
+    else:
+        log_total = logsumexp(logits, axis=1, keepdims=True)
+        probability = np.exp(logits - log_total)
+    fit = log_total.sum() - (task.target * logits).sum()
+    return float(fit + 0.5 * (units**2).sum()), probability
+
+
+def _newton_step(design: Array, probability: Array, gradient: Array) -> tuple[Array, float]:
+    """Return H⁻¹g and log |H| of the Hessian H, whose unit of scale is the prior."""
+    n_rows, n_logits = probability.shape
+    size = design.shape[1]
+    if n_logits == 1:
+        weight = probability * (1.0 - probability)
+        factor = cholesky(design.T @ (weight * design) + np.eye(size), lower=True)
+        return cho_solve((factor, True), gradient.T).T, _log_det(factor)
+    # H = blocks − M'M: one block a class, less what the classes share of each row.
+    shared = (probability[:, :, None] * design[:, None, :]).reshape(n_rows, -1)
+    blocks = [design.T @ (p[:, None] * design) + np.eye(size) for p in probability.T]
+    if shared.shape[1] <= n_rows:
+        factor = cholesky(block_diag(*blocks) - shared.T @ shared, lower=True)
+        return cho_solve((factor, True), gradient.ravel()).reshape(gradient.shape), _log_det(factor)
+    # Fewer rows than effects (Woodbury): factors of the blocks and of a matrix of the rows.
+    factors = [cholesky(block, lower=True) for block in blocks]
+
+    def solve(right: Array) -> Array:
+        parts = np.split(right, n_logits)
+        solved = [cho_solve((f, True), part) for f, part in zip(factors, parts, strict=True)]
+        return np.concatenate(solved)
+
+    spread = solve(shared.T)
+    inner = cholesky(np.eye(n_rows) - shared @ spread, lower=True)
+    step = solve(gradient.ravel())
+    step += spread @ cho_solve((inner, True), shared @ step)
+    return step.reshape(gradient.shape), _log_det(inner) + sum(map(_log_det, factors))
+
+
+def _log_det(factor: Array) -> float:
+    """Return the log determinant of a matrix from its Cholesky factor."""
+    return 2.0 * float(np.log(np.diag(factor)).sum())
+
+
+def fit_scales(tasks: Sequence[LogitTask], *, slope_size: float) -> Array:
+    """Choose the standard deviations of the effects by maximum marginal likelihood.
+
+    Parameters
+    ----------
+    tasks : sequence of LogitTask
+        The rows of each task. Several tasks, with offsets that did not see them.
+    slope_size : float
+        Mean squared length of the slope features; 0 for a random intercept alone.
+
+    Returns
+    -------
+    ndarray of shape (2,)
+        Standard deviations of the intercept and of each slope.
+    """
+    unit = np.array([1.0, 1.0 / np.sqrt(slope_size)]) if slope_size > 0 else np.ones(1)
+
+    def scales(log_scales: Array) -> Array:
+        bounded = np.exp(np.clip(log_scales, _LOWEST, _HIGHEST)) * unit
+        return np.append(bounded, 0.0)[:2]
+
+    def lack_of_evidence(log_scales: Array) -> float:
+        both = scales(log_scales)
+        return -sum(posterior_mode(task, spread(both, task.design.shape[1])).log_evidence for task in tasks)
+
+    grid = np.stack(np.meshgrid(*[_STARTS] * len(unit)), axis=-1).reshape(-1, len(unit))
+    values = [lack_of_evidence(point) for point in grid]
+    start = grid[int(np.argmin(values))]
+    simplex = np.vstack([start, start + 0.6 * np.eye(len(unit))])
+    # Two digits of a standard deviation are more than any number of tasks can tell.
+    options = {"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-3, "maxfev": 60}
+    found = minimize(lack_of_evidence, start, method="Nelder-Mead", options=options)
+    return scales(found.x)
+

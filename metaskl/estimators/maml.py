@@ -1,0 +1,123 @@
+"""MAML for scikit-learn users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metaskl.estimators.base import BaseMetaEstimator
+from metaskl.estimators.docs import with_shared_parameters
+from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
+from metaskl.learners import MetaLearner
+from metaskl.learners.maml import MAML
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _MAMLFamily(BaseMetaEstimator):
+    adaptation_steps: int = 5
+    inner_lr: float = 0.05
+    inner_lr_mode: str = "fixed"
+    first_order: bool = False
+    adapt_part: str = "all"
+    multi_step_loss: bool = False
+
+    @classmethod
+    def _learner_class(cls) -> type[MetaLearner]:
+        return MAML
+
+
+@with_shared_parameters
+@dataclass(kw_only=True, eq=False, repr=False)
+class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
+    """Model-agnostic meta-learning of regressors.
+
+    Learns an initialisation θ from which a few gradient steps on a new task's support,
+    θ′ = θ − α ∇L(θ), predict its query well [1]_. Prefer it where tasks differ by more than
+    a linear head can follow; on tables try :class:`~metaskl.RidgeHeadRegressor` first, which
+    is cheaper and often better.
+
+    Parameters
+    ----------
+    adaptation_steps : int, default=5
+        Inner gradient steps, >= 1.
+    inner_lr : float, default=0.05
+        Step size α of the inner loop, > 0.
+    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="fixed"
+        Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
+    first_order : bool, default=False
+        Drop second derivatives (FOMAML).
+    adapt_part : {"all", "head", "body"}, default="all"
+        What the inner steps change: everything, the head (ANIL) or the body (BOIL).
+    multi_step_loss : bool, default=False
+        Average the outer loss over the inner steps.
+    <shared parameters>
+
+    Attributes
+    ----------
+    <shared attributes>
+
+    See Also
+    --------
+    RidgeHeadRegressor : Closed-form head on learned features.
+    metaskl.learners.maml.MAML : The learner, with the references of its variants.
+
+    References
+    ----------
+    .. [1] C. Finn, P. Abbeel, S. Levine. Model-Agnostic Meta-Learning for Fast Adaptation
+       of Deep Networks. ICML 2017.
+
+    Examples
+    --------
+    >>> from metaskl import MAMLRegressor
+    >>> from metaskl.tasks import SinusoidTasks
+    >>> waves = SinusoidTasks().sample(50, 20, random_state=0)
+    >>> meta = MAMLRegressor(max_epochs=1, steps_per_epoch=5, random_state=0)
+    >>> meta = meta.fit(waves.X, waves.y, groups=waves.groups)
+    >>> new = meta.adapt(waves.X[:5], waves.y[:5])
+    >>> new.predict(waves.X[5:8]).shape
+    (3,)
+    """
+
+
+@with_shared_parameters
+@dataclass(kw_only=True, eq=False, repr=False)
+class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
+    """Model-agnostic meta-learning of classifiers.
+
+    As :class:`~metaskl.MAMLRegressor`, with cross entropy as inner and outer loss [1]_. With
+    ``label_space="task"`` the head has `n_way` classes: a support may hold fewer, not more.
+
+    Parameters
+    ----------
+    adaptation_steps : int, default=5
+        Inner gradient steps, >= 1.
+    inner_lr : float, default=0.05
+        Step size α of the inner loop, > 0.
+    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="fixed"
+        Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
+    first_order : bool, default=False
+        Drop second derivatives (FOMAML).
+    adapt_part : {"all", "head", "body"}, default="all"
+        What the inner steps change: everything, the head (ANIL) or the body (BOIL).
+    multi_step_loss : bool, default=False
+        Average the outer loss over the inner steps.
+    <shared parameters>
+
+    Attributes
+    ----------
+    <shared attributes>
+
+    References
+    ----------
+    .. [1] C. Finn, P. Abbeel, S. Levine. Model-Agnostic Meta-Learning for Fast Adaptation
+       of Deep Networks. ICML 2017.
+
+    Examples
+    --------
+    >>> from metaskl import MAMLClassifier
+    >>> from metaskl.tasks import BlobTasks
+    >>> blobs = BlobTasks().sample(30, 30, random_state=0)
+    >>> meta = MAMLClassifier(max_epochs=1, steps_per_epoch=5, random_state=0)
+    >>> meta = meta.fit(blobs.X, blobs.y, groups=blobs.groups)
+    >>> meta.adapt(blobs.X[:9], blobs.y[:9]).predict_proba(blobs.X[9:11]).shape
+    (2, 3)
+    """

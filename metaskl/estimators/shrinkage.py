@@ -1,0 +1,149 @@
+"""What both shrunk estimators share: slope features, rows out of fold, copies for tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import issparse
+from sklearn.base import clone, is_classifier
+from sklearn.dummy import DummyClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+
+from metaskl.errors import ParameterError
+from metaskl.estimators.wrapper import TaskWrapper
+
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+
+class ShrinkageEstimator(TaskWrapper):
+    """Base of ``ShrunkRegressor`` and ``ShrunkClassifier``."""
+
+    random_effects: str
+    standardize: bool
+    cv: Any
+
+    def _check_parameters(self, X: Any) -> None:
+        """Refuse what the random effects cannot be made of."""
+        if self.random_effects not in ("slopes", "intercept"):
+            raise ParameterError(
+                f"random_effects must be 'slopes' or 'intercept', got {self.random_effects!r}. "
+                "Take 'intercept' when tasks differ by a constant only."
+            )
+        if not hasattr(self.cv, "split") and not (isinstance(self.cv, Integral) and self.cv >= 2):
+            raise ParameterError(
+                f"cv must be a whole number of at least 2, or a splitter, got {self.cv!r}. It is "
+                "the number of folds of tasks whose rows are predicted by a model without them."
+            )
+        if issparse(X) and not self.__sklearn_tags__().input_tags.sparse:
+            raise TypeError(
+                "Sparse data was passed for X, but dense data is required for random slopes and "
+                "for the default estimator. Use X.toarray(), or random_effects='intercept' "
+                "with an estimator that takes sparse data."
+            )
+
+    def _fit_design(self, X: Any) -> Array:
+        """Learn how features become random slopes, and return the design of `X`."""
+        self._slope_columns: list[Any] | None = None
+        if hasattr(X, "select_dtypes"):
+            self._slope_columns = list(X.select_dtypes(include=["number", "bool"]).columns)
+        # A missing value stands at the mean, where the standardised slope has no effect.
+        self.slope_scaler_ = make_pipeline(
+            SimpleImputer(keep_empty_features=True),
+            StandardScaler(with_mean=self.standardize, with_std=self.standardize),
+        )
+        if self.random_effects == "slopes" and self._slope_columns != []:
+            self.slope_scaler_.fit(self._numbers(X))
+        return self._design(X)
+
+    def _numbers(self, X: Any) -> Array:
+        """Return the numeric features as an array."""
+        if self._slope_columns is not None and hasattr(X, "columns"):
+            X = X[self._slope_columns]
+        return np.asarray(X, dtype=np.float64)
+
+    def _slopes(self, X: Any) -> Array:
+        """Return the features that have a random slope."""
+        if self.random_effects == "intercept" or self._slope_columns == []:
+            n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+            return np.empty((n_rows, 0))
+        return np.asarray(self.slope_scaler_.transform(self._numbers(X)))
+
+    def _design(self, X: Any) -> Array:
+        """Return the features z of the random effects, the 1 of the intercept first."""
+        slopes = self._slopes(X)
+        return np.hstack([np.ones((len(slopes), 1)), slopes])
+
+    def _out_of_fold(self, X: Any, y: Any, ids: npt.NDArray[Any]) -> Iterator[tuple[Any, Rows]]:
+        """Yield models of the shared kind, each with rows of tasks that it did not see."""
+        splitter = self.cv
+        if isinstance(splitter, Integral):
+            splitter = GroupKFold(min(int(splitter), len(np.unique(ids))))
+        for train, test in splitter.split(np.empty((len(ids), 1)), y, ids):
+            if not set(ids[train].tolist()).isdisjoint(ids[test].tolist()):
+                raise ParameterError(
+                    f"cv must keep the rows of a task together, got {self.cv!r}, which splits "
+                    "tasks. Pass a whole number, or a splitter such as GroupKFold."
+                )
+            part = _safe_indexing(X, train), _safe_indexing(y, train)
+            model = clone(self._check_estimator())
+            if is_classifier(model) and len(np.unique(part[1])) < 2:
+                # Logistic regression refuses to learn from the one class that is left.
+                model = DummyClassifier()
+            yield model.fit(*part), test
+
+    def _with_effects(self, **state: Any) -> Self:
+        """Return a copy with a task's effects in place of none."""
+        new = copy(self)
+        vars(new).update(state)
+        return new
+
+    def adapted_tasks(self) -> dict[Any, Self]:
+        """Return an adapted copy for each task of fit.
+
+        Its effects come from rows of the task that the shared model had not seen. ``adapt`` on
+        the same rows would find too little left over, since a flexible model has learned
+        them by heart.
+
+        Returns
+        -------
+        dict
+            Task id to adapted copy; empty if fit got fewer than 2 tasks.
+        """
+        check_is_fitted(self)
+        return {task: self._with_effects(**state) for task, state in self._seen.items()}
+
+    @property
+    def task_effects_(self) -> dict[Any, Array]:
+        """Effects of each task of fit, by task id."""
+        return {task: state["effects_"] for task, state in self._seen.items()}
+
+    _seen: dict[Any, dict[str, Any]]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.estimator is None or self.random_effects == "slopes":
+            tags.input_tags.sparse = False
+        tags.target_tags.multi_output = False
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = False
+        return tags
+
+
+def rows_of_tasks(ids: npt.NDArray[Any] | None) -> dict[Any, Rows]:
+    """Return the rows of each task; none if there are not at least two tasks to compare."""
+    if ids is None:
+        return {}
+    tasks, codes = np.unique(ids, return_inverse=True)
+    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    return dict(zip(tasks.tolist(), rows, strict=True)) if len(tasks) > 1 else {}

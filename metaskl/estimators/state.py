@@ -1,0 +1,99 @@
+"""The learner inside an estimator: what it was built with, what it has adapted, as arrays."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import clone
+from torch import Tensor
+
+from metaskl.backbones import MLP, Backbone, Conv4
+from metaskl.errors import ParameterError
+from metaskl.learners import Adapted, MetaLearner
+
+Array = npt.NDArray[Any]
+# One stack of tasks holds at most so many feature values and so many tasks: the memory of
+# adapting is bounded whatever the number of tasks.
+_STACK_VALUES = 2**24
+_STACK_TASKS = 256
+# Rows of a prediction are padded to a multiple of this: single-precision products of another
+# size round differently, and a row's prediction must not depend on the others in the call.
+_ROW_BLOCK = 32
+_CHUNK = 4096
+
+
+def default_backbone(in_shape: tuple[int, ...]) -> Backbone:
+    """Return the network for rows of a shape: an MLP for tables, Conv4 for images.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    """
+    if len(in_shape) == 1:
+        return MLP()
+    if len(in_shape) == 3:
+        return Conv4()
+    raise ParameterError(
+        f"backbone must be given for rows of shape {in_shape}: the defaults are for tables "
+        "(n, n_features) and images (n, C, H, W). Use FromModule with a network of your own."
+    )
+
+
+def learner_arguments(learner: type[MetaLearner], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Pick the learner's own hyper-parameters out of an estimator's."""
+    names = set(inspect.signature(learner).parameters) - {"backbone"}
+    return {name: value for name, value in parameters.items() if name in names}
+
+
+def build_learner(build: dict[str, Any], learner: type[MetaLearner]) -> MetaLearner:
+    """Build a learner from a record of what it is built with."""
+    backbone = clone(build["backbone"]).build(tuple(build["in_shape"]))
+    return learner(
+        backbone,
+        build["n_outputs"],
+        kind=build["kind"],
+        private_labels=build["private_labels"],
+        n_pool_classes=build["n_pool_classes"],
+        **build["arguments"],
+    )
+
+
+def in_blocks(X: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Cut rows into chunks padded to whole blocks, each with its number of real rows."""
+    for rows in X.split(_CHUNK):
+        missing = -len(rows) % _ROW_BLOCK
+        padding = rows.new_zeros(missing, *rows.shape[1:])
+        yield (torch.cat([rows, padding]) if missing else rows), len(rows)
+
+
+def stacks_of_tasks(sizes: Array, widths: Array, row_values: int) -> Iterator[Array]:
+    """Group tasks of similar size and equal target width into stacks of bounded memory."""
+    order = np.lexsort((sizes, widths))
+    start = 0
+    for stop in range(1, len(order) + 1):
+        stack = order[start:stop]
+        if stop < len(order):
+            following = order[stop]
+            fits = (len(stack) + 1) * sizes[following] * row_values <= _STACK_VALUES
+            alike = sizes[following] <= 2 * sizes[stack[0]] + 8
+            same = widths[following] == widths[stack[0]]
+            if fits and alike and same and len(stack) < _STACK_TASKS:
+                continue
+        yield stack
+        start = stop
+
+
+def to_arrays(state: Adapted) -> dict[str, Array]:
+    """Return tensors as arrays, which any format can store."""
+    return {name: value.detach().cpu().numpy() for name, value in state.items()}
+
+
+def from_arrays(arrays: dict[str, Array], device: str) -> Adapted:
+    """Return arrays as tensors on a device."""
+    return {name: torch.from_numpy(np.array(a)).to(device) for name, a in arrays.items()}

@@ -1,0 +1,105 @@
+"""From an estimator's hyper-parameters to a plan of meta-training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metaskl.errors import ParameterError, TaskError
+from metaskl.estimators.inputs import Array
+from metaskl.tasks import TaskSet
+from metaskl.training import TrainingPlan, fingerprint
+
+# Meta-validation draws: so many that early stopping does not follow the noise of one.
+_VALIDATION_DRAWS = 8
+# No part of what a fit computes: a checkpoint may be resumed with other values of these.
+_INCIDENTAL = ("checkpoint", "verbose", "n_threads", "callbacks")
+
+
+def split_validation(
+    tasks: TaskSet, units: Array, fraction: float, random: np.random.RandomState
+) -> tuple[TaskSet, TaskSet | None]:
+    """Set meta-validation tasks aside; tasks of one unit stay together.
+
+    Raises
+    ------
+    ParameterError, TaskError
+        If the fraction is out of range, or there are too few tasks.
+    """
+    if fraction == 0:
+        return tasks, None
+    if not 0 < fraction < 1:
+        raise ParameterError(
+            f"validation_fraction must be in [0, 1), got {fraction}. Give 0.2 to keep one task "
+            "in five for validation."
+        )
+    names = np.unique(units)
+    if len(names) < 2:
+        raise TaskError(
+            f"validation_fraction={fraction} needs at least 2 tasks to hold some out, got "
+            f"{len(names)}. Set validation_fraction=0."
+        )
+    n_out = min(max(1, round(fraction * len(names))), len(names) - 1)
+    out = np.isin(units, random.permutation(names)[:n_out])
+    return tasks.select(np.flatnonzero(~out)), tasks.select(np.flatnonzero(out))
+
+
+def make_plan(
+    estimator: Any,
+    tasks: TaskSet | None,
+    validation: TaskSet | None,
+    draw: dict[str, Any],
+    random: np.random.RandomState,
+) -> TrainingPlan:
+    """Return the plan of an estimator's meta-training."""
+    episodes = ()
+    if validation is not None:
+        sampler = estimator._make_sampler(validation, **draw, random_state=random.randint(2**31 - 1))
+        episodes = tuple(sampler.sample() for _ in range(_VALIDATION_DRAWS))
+    identity = ""
+    if estimator.checkpoint is not None and tasks is not None:
+        own = {k: v for k, v in estimator.get_params().items() if k not in _INCIDENTAL}
+        identity = fingerprint(tasks, own)
+    return TrainingPlan(
+        outer_lr=estimator.outer_lr,
+        optimizer=estimator.optimizer,
+        weight_decay=estimator.weight_decay,
+        max_epochs=estimator.max_epochs,
+        steps_per_epoch=estimator.steps_per_epoch,
+        lr_schedule=estimator.lr_schedule,
+        validation=episodes,
+        patience=estimator.patience,
+        device=estimator.device_,
+        precision=_precision(estimator),
+        n_threads=estimator.n_threads,
+        seed=int(random.randint(2**31 - 1)),
+        checkpoint=estimator.checkpoint,
+        identity=identity,
+        callbacks=list(estimator.callbacks or []),
+        net_params=dict(estimator.net_params or {}),
+        verbose=estimator.verbose,
+        name=type(estimator).__name__,
+        advice=_advice(estimator),
+    )
+
+
+def _precision(estimator: Any) -> str:
+    """Return the arithmetic: half precision only where it was found to pay."""
+    if estimator.precision == "auto":
+        pictures = len(estimator.in_shape_) == 3 and estimator.device_.startswith("cuda")
+        return "bfloat16" if pictures else "float32"
+    if estimator.precision not in ("float32", "bfloat16"):
+        raise ParameterError(
+            f"precision must be 'auto', 'float32' or 'bfloat16', got {estimator.precision!r}."
+        )
+    precision: str = estimator.precision
+    return precision
+
+
+def _advice(estimator: Any) -> str:
+    """Say what to lower when the loss diverges."""
+    names = [name for name in ("inner_lr", "adaptation_steps") if hasattr(estimator, name)]
+    lower = ", ".join(f"{name} (now {getattr(estimator, name)})" for name in ["outer_lr", *names])
+    scaled = "" if estimator.standardize else ", or set standardize=True"
+    return f"Lower {lower}{scaled}."

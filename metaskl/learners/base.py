@@ -1,0 +1,173 @@
+"""The contract of a meta-learner: adapt to a support, predict a query."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metaskl.errors import ParameterError
+from metaskl.learners.space import Dimension
+from metaskl.tasks import Episode
+
+# A flat container of tensors: it can be stacked over tasks, saved, moved and compared.
+Adapted = dict[str, Tensor]
+
+
+class MetaLearner(nn.Module, abc.ABC):
+    """A torch module that learns how to adapt.
+
+    A subclass gives :meth:`adapt` and :meth:`predict` for one task. Meta-parameters are
+    ordinary parameters. What is learned from a support is returned, never stored.
+
+    Laws, checked by ``metaskl.testing.LearnerLaws`` for every registered learner:
+
+    - adapting leaves the learner as it was;
+    - a stack of tasks gives what its tasks give one by one, padding or not;
+    - the order of the support does not matter, unless `support_order_matters` says why;
+    - the outer gradient reaches a parameter;
+    - the same seed gives the same result; pickle round trips;
+    - a prediction does not depend on the other query rows.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Maps ``(n, *feature)`` to ``(n, n_features_out)``.
+    n_outputs : int
+        Targets (regression) or classes (classification; of an episode if `private_labels`).
+    kind : {"regression", "classification"}
+        What the outputs mean: targets, or logits of the classes.
+    private_labels : bool, default=False
+        Whether each task has classes of its own, so that class 0 of one task has nothing
+        to do with class 0 of another.
+    n_pool_classes : int, default=0
+        With private labels: how many classes the meta-training pool holds.
+
+    Attributes
+    ----------
+    kinds : frozenset of str
+        What the learner can learn.
+    support_order_matters : str or None
+        Why the order of the support matters, where it does.
+    fixed_ways : bool
+        Whether the number of private classes is fixed when the learner is built.
+    """
+
+    metaskl_api: ClassVar[int] = 1
+    kinds: ClassVar[frozenset[str]] = frozenset({"regression", "classification"})
+    support_order_matters: ClassVar[str | None] = None
+    fixed_ways: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_outputs: int,
+        *,
+        kind: str = "regression",
+        private_labels: bool = False,
+        n_pool_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        if kind not in self.kinds:
+            raise ParameterError(
+                f"kind must be one of {sorted(self.kinds)} for {type(self).__name__}, got "
+                f"{kind!r}. Choose a learner that can do {kind}."
+            )
+        self.n_features_out: int = int(backbone.n_features_out)  # type: ignore[arg-type]
+        self.n_outputs = n_outputs
+        self.kind = kind
+        self.private_labels = private_labels
+        self.n_pool_classes = n_pool_classes
+
+    @abc.abstractmethod
+    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
+        """Learn one task from its support.
+
+        Parameters
+        ----------
+        X_support : Tensor of shape (support, *feature)
+            Features.
+        y_support : Tensor of shape (support, output)
+            Targets, or one-hot classes.
+        weight : Tensor of shape (support,), optional
+            1 for a row, 0 for padding.
+
+        Returns
+        -------
+        dict of Tensor
+            What was learned.
+        """
+
+    @abc.abstractmethod
+    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Return targets or logits of shape (query, output) for the rows of one task."""
+
+    def adapt_tasks(
+        self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
+    ) -> Adapted:
+        """Learn a stack of tasks: as :meth:`adapt`, with a leading task axis everywhere."""
+        if weight is None:
+            weight = X_support.new_ones(X_support.shape[:2])
+        adapted: Adapted = torch.func.vmap(self.adapt)(X_support, y_support, weight)
+        return adapted
+
+    def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Predict a stack of tasks: as :meth:`predict`, with a leading task axis everywhere."""
+        output: Tensor = torch.func.vmap(self.predict)(adapted, X_query)
+        return output
+
+    def predict_std(self, adapted: Adapted, X_query: Tensor) -> Tensor | None:
+        """Return the predictive standard deviation (query, output) of one task, or None."""
+        del adapted, X_query
+        return None
+
+    def initial(self) -> Adapted | None:
+        """Return what is known of a task before its support, or None if that is nothing."""
+        return None
+
+    def row_loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of each row: squared error, or cross entropy."""
+        if self.kind == "regression":
+            return ((output - y) ** 2).mean(-1)
+        return -(F.log_softmax(output, dim=-1) * y).sum(-1)
+
+    def task_loss(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Return the mean loss of each task's rows, shape (task,)."""
+        rows = self.row_loss(output, y) * weight
+        return rows.sum(-1) / weight.sum(-1).clamp_min(1.0)
+
+    def episode_loss(self, episode: Episode) -> Tensor:
+        """Return the outer loss: the query's, after adapting, averaged over tasks."""
+        adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
+        output = self.predict_tasks(adapted, episode.X_query)
+        return self.task_loss(output, episode.y_query, episode.weight_query).mean()
+
+    def validation_loss(self, episode: Episode) -> Tensor:
+        """Return the loss by which learners are told apart on meta-validation tasks."""
+        adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
+        output = self.predict_tasks(adapted, episode.X_query)
+        return self.task_loss(output, episode.y_query, episode.weight_query).mean()
+
+    @classmethod
+    def search_space(cls) -> dict[str, Dimension]:
+        """Return the hyper-parameters worth searching, by name."""
+        return {}
+
+
+def one_task(adapted: Adapted) -> Adapted:
+    """Remove the leading task axis of a stack of one."""
+    return {name: value[0] for name, value in adapted.items()}
+
+
+def stack_of_one(adapted: Adapted) -> Adapted:
+    """Add a leading task axis of length one."""
+    return {name: value.unsqueeze(0) for name, value in adapted.items()}
+
+
+def embed_tasks(backbone: nn.Module, X: Tensor) -> Tensor:
+    """Map (task, row, *feature) to (task, row, embedding) by weights that all tasks share."""
+    features: Tensor = backbone(X.flatten(0, 1))
+    return features.unflatten(0, X.shape[:2])

@@ -1,0 +1,85 @@
+"""A backbone with a linear head, run by one set of weights a task."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from metaskl.errors import BackboneError
+from metaskl.learners.base import Adapted, embed_tasks
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class Network(nn.Module):
+    """Backbone and head.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Maps ``(n, *feature)`` to ``(n, n_features_out)``.
+    n_outputs : int
+        Outputs of the head.
+    """
+
+    def __init__(self, backbone: nn.Module, n_outputs: int) -> None:
+        super().__init__()
+        self.body = backbone
+        self.head = nn.Linear(int(backbone.n_features_out), n_outputs)  # type: ignore[arg-type]
+        # Per-task weights of a convolution would become a grouped convolution under vmap, which
+        # was measured slower on a CPU than one plain convolution a task.
+        self.loop_tasks = any(isinstance(module, _CONVOLUTIONS) for module in backbone.modules())
+
+    def forward(self, X: Tensor) -> Tensor:
+        output: Tensor = self.head(self.body(X))
+        return output
+
+    def forward_tasks(self, parameters: Adapted, X: Tensor) -> Tensor:
+        """Map (task, row, *feature) to (task, row, output).
+
+        `parameters` maps names (``body.…``, ``head.…``) to tensors with a leading task axis;
+        parameters that are not in it are the module's own.
+        """
+        body = {n.removeprefix("body."): p for n, p in parameters.items() if n.startswith("body.")}
+        features = self._body_tasks(body, X) if body else embed_tasks(self.body, X)
+        if "head.weight" in parameters:
+            weight, bias = parameters["head.weight"], parameters["head.bias"]
+            return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
+        output: Tensor = self.head(features)
+        return output
+
+    def _body_tasks(self, parameters: Adapted, X: Tensor) -> Tensor:
+        n_tasks = len(X)
+        own = {
+            name: value.expand(n_tasks, *value.shape)
+            for name, value in self.body.named_parameters()
+            if name not in parameters
+        }
+        parameters = {**own, **parameters}
+        if hasattr(self.body, "forward_tasks"):
+            features: Tensor = self.body.forward_tasks(parameters, X)
+            return features
+        if self.loop_tasks and X.device.type == "cpu":
+            each = [{n: p[t] for n, p in parameters.items()} for t in range(n_tasks)]
+            return torch.stack(
+                [torch.func.functional_call(self.body, p, (X[t],)) for t, p in enumerate(each)]
+            )
+
+        def forward(p: Adapted, rows: Tensor) -> Tensor:
+            output: Tensor = torch.func.functional_call(self.body, p, (rows,))
+            return output
+
+        mapped: Tensor = torch.func.vmap(forward, randomness="different")(parameters, X)
+        return mapped
+
+
+def refuse_running_statistics(backbone: nn.Module, learner: str) -> None:
+    """Raise if the network holds statistics that adaptation would overwrite."""
+    for name, module in backbone.named_modules():
+        if getattr(module, "running_mean", None) is not None:
+            raise BackboneError(
+                f"backbone must not keep running statistics where {learner} adapts its weights, "
+                f"got {type(module).__name__} at {name!r}: one task would change another's "
+                "predictions. Use norm='group' (Conv4) or a layer with "
+                "track_running_stats=False."
+            )

@@ -1,0 +1,187 @@
+"""A closed-form Bayesian linear head on meta-learned features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from metaskl.errors import ParameterError
+from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.space import Dimension, Real
+from metaskl.tasks import Episode
+
+_LOG_2_PI = math.log(2 * math.pi)
+
+
+class RidgeHead(MetaLearner):
+    """Ridge regression on learned features, solved exactly for each task [1]_ [2]_.
+
+    A row's features φ(x) come from the backbone, with a 1 appended. A task's weights have the
+    prior N(w₀, Λ₀⁻¹), its targets the noise σ²; w₀, Λ₀ (diagonal) and σ are meta-learned with
+    the backbone. Adapting is one linear solve:
+    Λ = Λ₀ + ΦᵀΦ / σ², w = w₀ + Λ⁻¹ Φᵀ(y − Φ w₀) / σ². Classification regresses one-hot
+    targets and scales the result to logits [1]_. Cheap, steady, hard to beat on tables:
+    prefer it to MAML there.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Maps ``(n, *feature)`` to ``(n, n_features_out)``.
+    n_outputs : int
+        Targets or classes.
+    kind : {"regression", "classification"}, default="regression"
+        What the outputs mean.
+    noise : float, default=0.3
+        σ before meta-training, > 0, in units of the (standardised) targets.
+    prior_precision : float, default=1.0
+        Diagonal of Λ₀ before meta-training, > 0.
+    likelihood : bool, default=True
+        Regression: train by the predictive density of the query [2]_, which makes the
+        standard deviations honest, instead of the squared error.
+    private_labels, n_pool_classes
+        See :class:`~metaskl.learners.MetaLearner`. Private classes have w₀ = 0.
+
+    Notes
+    -----
+    O(d³) a task for d features, in float64: the solve is a small part of a step up to d ≈ 500.
+
+    References
+    ----------
+    .. [1] L. Bertinetto, J. Henriques, P. Torr, A. Vedaldi. Meta-Learning with Differentiable
+       Closed-Form Solvers. ICLR 2019.
+    .. [2] J. Harrison, A. Sharma, M. Pavone. Meta-Learning Priors for Efficient Online
+       Bayesian Regression. WAFR 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from metaskl.backbones import MLP
+    >>> from metaskl.learners.ridge_head import RidgeHead
+    >>> learner = RidgeHead(MLP(()).build((1,)), 1, noise=1e-3, prior_precision=1e-6)
+    >>> adapted = learner.adapt(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [3.0]]))
+    >>> learner.predict(adapted, torch.tensor([[2.0]])).round().tolist()
+    [[5.0]]
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_outputs: int,
+        *,
+        kind: str = "regression",
+        noise: float = 0.3,
+        prior_precision: float = 1.0,
+        likelihood: bool = True,
+        private_labels: bool = False,
+        n_pool_classes: int = 0,
+    ) -> None:
+        super().__init__(
+            backbone,
+            n_outputs,
+            kind=kind,
+            private_labels=private_labels,
+            n_pool_classes=n_pool_classes,
+        )
+        if not (noise > 0 and prior_precision > 0):
+            raise ParameterError(
+                f"noise and prior_precision must be above 0, got {noise} and {prior_precision}. "
+                "Both are learned from there; the defaults suit standardised targets."
+            )
+        self.backbone = backbone
+        size = self.n_features_out + 1
+        self.likelihood = likelihood and kind == "regression"
+        self.log_noise = nn.Parameter(torch.tensor(math.log(noise)))
+        self.log_precision = nn.Parameter(torch.full((size,), math.log(prior_precision)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(4.0)), kind == "classification")
+        shared = not private_labels
+        self.prior_weight = nn.Parameter(torch.zeros(size, n_outputs), requires_grad=shared)
+
+    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
+        """Solve for one task's head."""
+        weight = None if weight is None else weight[None]
+        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
+
+    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Return the posterior mean, or logits."""
+        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
+
+    def adapt_tasks(
+        self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
+    ) -> Adapted:
+        """Solve for the heads of a stack of tasks at once."""
+        features = self._features(X_support)
+        if weight is not None:  # a row of weight 0 adds nothing to ΦᵀΦ and Φᵀy
+            features = features * weight[..., None]
+        precision = self._precision() + features.mT @ features * torch.exp(-2 * self._log_noise())
+        factor = torch.linalg.cholesky(precision)
+        prior = self._prior(y_support.shape[-1])
+        residual = self._targets(y_support) - features @ prior
+        if weight is not None:
+            residual = residual * weight[..., None]
+        moment = features.mT @ residual * torch.exp(-2 * self._log_noise())
+        return {"weight": prior + torch.cholesky_solve(moment, factor), "factor": factor}
+
+    def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Return the posterior means, or logits, of a stack of tasks."""
+        output = (self._features(X_query) @ adapted["weight"]).to(X_query.dtype)
+        return output if self.kind == "regression" else output * self.log_scale.exp()
+
+    def predict_std(self, adapted: Adapted, X_query: Tensor) -> Tensor | None:
+        """Return the standard deviation of the predictive distribution, noise included."""
+        if self.kind != "regression":
+            return None
+        n_outputs = adapted["weight"].shape[-1]
+        variance = self._variance(stack_of_one(adapted), X_query[None])[0]
+        return variance.sqrt().to(X_query.dtype)[:, None].expand(-1, n_outputs)
+
+    def initial(self) -> Adapted | None:
+        """Return the prior (none where the classes are private to a task)."""
+        if self.private_labels:
+            return None
+        factor = self._precision().detach().sqrt()
+        return {"weight": self._prior(self.n_outputs).detach(), "factor": factor}
+
+    def episode_loss(self, episode: Episode) -> Tensor:
+        """Return the negative log predictive density of the query, or its mean loss."""
+        if not self.likelihood:
+            return super().episode_loss(episode)
+        adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
+        mean = self._features(episode.X_query) @ adapted["weight"]
+        variance = self._variance(adapted, episode.X_query)
+        error = ((mean - episode.y_query) ** 2).mean(-1)
+        rows = 0.5 * (error / variance + variance.log() + _LOG_2_PI) * episode.weight_query
+        return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
+
+    def _features(self, X: Tensor) -> Tensor:
+        """Return (task, row, embedding + 1) in float64, where the solve is well-behaved."""
+        features = embed_tasks(self.backbone, X)
+        return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1).double()
+
+    def _precision(self) -> Tensor:
+        return torch.diag(self.log_precision.double().clamp(-14, 14).exp())
+
+    def _log_noise(self) -> Tensor:
+        # From 1e-3 up: noise-free targets would drive σ to 0 and the solve out of float64.
+        return self.log_noise.double().clamp(-6.9, 7.0)
+
+    def _prior(self, n_outputs: int) -> Tensor:
+        if self.private_labels:  # classes unknown beforehand, and maybe of another number
+            return self.prior_weight.new_zeros(len(self.prior_weight), n_outputs).double()
+        return self.prior_weight.double()
+
+    def _targets(self, y: Tensor) -> Tensor:
+        y = y.double()
+        return y if self.kind == "regression" else y - 1.0 / y.shape[-1]
+
+    def _variance(self, adapted: Adapted, X: Tensor) -> Tensor:
+        """Return the predictive variance (task, row): σ² + φᵀ Λ⁻¹ φ."""
+        features = self._features(X)
+        half = torch.linalg.solve_triangular(adapted["factor"], features.mT, upper=False)
+        return (half**2).sum(-2) + torch.exp(2 * self._log_noise())
+
+    @classmethod
+    def search_space(cls) -> dict[str, Dimension]:
+        """Return the hyper-parameters worth searching."""
+        return {"noise": Real(0.05, 1.0, log=True), "prior_precision": Real(0.1, 100.0, log=True)}

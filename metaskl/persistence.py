@@ -1,0 +1,154 @@
+"""Safe save and load: no pickle, and no type that is not trusted."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metaskl.errors import ModelFileError
+
+# Our own types hold arrays, numbers and text only, and run no code when they are restored.
+_OWN = ("metaskl.",)
+
+
+def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
+    """Write a fitted estimator, a Pipeline of one, or an adapted copy to one file.
+
+    The file is a zip archive of JSON and arrays (skops): nothing in it is executed on load.
+    It holds weights, not the rows of the fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What to save.
+    path : path-like
+        The file; it is replaced as a whole, or not at all.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from sklearn.linear_model import Ridge
+    >>> from metaskl import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = save(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), pathlib.Path(folder) / "model")
+    ...     load(file).coef_.shape
+    (1,)
+    """
+    import skops.io
+
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(skops.io.dumps(estimator))
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ModelFileError(
+            f"the model could not be written to {str(path)!r}: {error}. Give a path in a folder "
+            "that exists and that you may write to."
+        ) from error
+    return path
+
+
+def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
+    """Read what :func:`save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    trusted : sequence of str
+        Full names of further types to allow, such as a plugin's or one's own network.
+
+    Returns
+    -------
+    estimator
+        The estimator, on a device that is there.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, corrupt, not one of metaskl's, or holds types that are not
+        trusted.
+    """
+    import skops.io
+
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"model file {str(path)!r} is not there. Check the path.")
+    try:
+        content = path.read_bytes()
+        unknown = [
+            name
+            for name in skops.io.get_untrusted_types(data=content)
+            if not name.startswith(_OWN) and name not in trusted
+        ]
+        if unknown:
+            raise ModelFileError(
+                f"model file {str(path)!r} holds types that are not trusted: {unknown}. If you "
+                f"know where the file comes from, load it with trusted={unknown}."
+            )
+        allowed = skops.io.get_untrusted_types(data=content)
+        return skops.io.loads(content, trusted=allowed)
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(
+            f"model file {str(path)!r} is corrupt or not a metaskl model ({error}). Save the "
+            "model again, or check the path."
+        ) from error
+
+
+def read_state_dict(path: str | os.PathLike[str], expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a module's weights from a ``.safetensors`` or torch file that holds tensors only.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    expected : mapping of str to Tensor
+        The module's own state, whose names and shapes the file must have.
+
+    Returns
+    -------
+    dict of Tensor
+        The weights.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read safely, or names or shapes differ.
+    """
+    import torch
+
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: dict[str, Any] = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelFileError(
+            f"state_dict file {str(path)!r} cannot be read as tensors ({error}). Save it with "
+            "safetensors.torch.save_file(module.state_dict(), path)."
+        ) from error
+    names = set(state)
+    missing, surplus = sorted(set(expected) - names), sorted(names - set(expected))
+    shapes = [n for n in names & set(expected) if state[n].shape != expected[n].shape]
+    if missing or surplus or shapes:
+        raise ModelFileError(
+            f"state_dict file {str(path)!r} does not fit the module: missing {missing[:5]}, "
+            f"surplus {surplus[:5]}, of another shape {sorted(shapes)[:5]}. Build the module with "
+            "the arguments it was saved with."
+        )
+    return state

@@ -1,0 +1,282 @@
+"""Episodes: seedable, resumable, vectorised draws of support and query rows."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from metaskl.errors import TaskError
+from metaskl.tasks.taskset import TaskSet, _gather
+
+IntArray = npt.NDArray[np.int64]
+# Above this many rows a task, distinct rows are drawn by rejection instead of by sorting keys.
+_SORT_UP_TO = 4096
+
+
+class Episode(NamedTuple):
+    """Support and query of several tasks, stacked along a leading task axis.
+
+    Attributes
+    ----------
+    X_support, X_query : Tensor of shape (task, support, *feature) and (task, query, *feature)
+        Features, zero where padded.
+    y_support, y_query : Tensor of shape (task, support, output) and (task, query, output)
+        Targets, or one-hot classes (the ``n_way`` drawn ones in class episodes).
+    weight_support, weight_query : Tensor of shape (task, support) and (task, query)
+        1 for a row, 0 for padding.
+    ways : Tensor of shape (task, way) or None
+        Class episodes only: which class of the task set each way is.
+    """
+
+    X_support: Tensor
+    y_support: Tensor
+    weight_support: Tensor
+    X_query: Tensor
+    y_query: Tensor
+    weight_query: Tensor
+    ways: Tensor | None = None
+
+
+class EpisodeSampler(abc.ABC):
+    """An endless, resumable source of episodes.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        What to draw from.
+    n_shot : int or tuple of two int
+        Support rows; a range (both ends included) is drawn anew for each meta-batch.
+    n_query : int
+        Query rows.
+    meta_batch_size : int
+        Tasks in an episode stack.
+    random_state : int or None
+        Seed of the draws.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        *,
+        n_shot: int | tuple[int, int] = 5,
+        n_query: int = 10,
+        meta_batch_size: int = 16,
+        random_state: int | None = None,
+    ) -> None:
+        self.tasks = tasks
+        low, high = n_shot if isinstance(n_shot, tuple) else (n_shot, n_shot)
+        if not 1 <= low <= high or n_query < 1 or meta_batch_size < 1:
+            raise TaskError(
+                "n_shot, n_query and meta_batch_size must be at least 1 and a range of n_shot "
+                f"must ascend, got n_shot={n_shot}, n_query={n_query}, "
+                f"meta_batch_size={meta_batch_size}. Give for example n_shot=5 or n_shot=(5, 20)."
+            )
+        self.n_shot = (int(low), int(high))
+        self.n_query = int(n_query)
+        self.meta_batch_size = int(meta_batch_size)
+        self._generator = np.random.default_rng(random_state)
+
+    @abc.abstractmethod
+    def sample(self) -> Episode:
+        """Draw the next stack of episodes."""
+
+    def __iter__(self) -> Iterator[Episode]:
+        """Draw episodes without end."""
+        while True:
+            yield self.sample()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the draws (plain numbers and strings)."""
+        return dict(self._generator.bit_generator.state)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue the draws from a state."""
+        self._generator.bit_generator.state = state
+
+    def _draw_n_shot(self) -> int:
+        """Draw this meta-batch's number of support rows."""
+        low, high = self.n_shot
+        return low if low == high else int(self._generator.integers(low, high + 1))
+
+
+class TaskEpisodes(EpisodeSampler):
+    """Episodes within a task: `n_shot` rows to adapt on, `n_query` others to predict.
+
+    Support and query never share a row. A task with fewer than ``n_shot + n_query`` rows
+    gives what it has, with at least one row on each side; tasks of one row are left out.
+
+    Raises
+    ------
+    TaskError
+        If no task has two rows.
+
+    Examples
+    --------
+    >>> from metaskl.tasks import SinusoidTasks, TaskEpisodes
+    >>> tasks = SinusoidTasks().sample(100, 20, random_state=0).task_set()
+    >>> episode = TaskEpisodes(tasks, n_shot=5, meta_batch_size=4, random_state=0).sample()
+    >>> tuple(episode.X_support.shape), tuple(episode.y_query.shape)
+    ((4, 5, 1), (4, 10, 1))
+    """
+
+    def __init__(self, tasks: TaskSet, **draw: Any) -> None:
+        super().__init__(tasks, **draw)
+        self._usable = np.flatnonzero(tasks.sizes >= 2)
+        if not len(self._usable):
+            raise TaskError(
+                f"tasks must have at least 2 rows (one for the support, one for the query), got "
+                f"{len(tasks)} task(s) of one row each. Check that groups names the task and "
+                "not the row."
+            )
+
+    def sample(self) -> Episode:
+        """Draw the next stack of episodes."""
+        chosen = self._usable[_distinct_or_not(self._generator, len(self._usable), self)]
+        sizes = self.tasks.sizes[chosen]
+        n_support = np.minimum(self._draw_n_shot(), sizes - 1)
+        n_query = np.minimum(self.n_query, sizes - n_support)
+        drawn = _draw_rows(self._generator, sizes, int((n_support + n_query).max()))
+        rows = self.tasks.offsets[chosen][:, None] + drawn
+        return _split(self.tasks, rows, n_support, n_query)
+
+
+class ClassEpisodes(EpisodeSampler):
+    """N-way episodes: each draws `n_way` classes, `n_shot` and `n_query` rows of each.
+
+    The task set's tasks are the classes; with ``within_parent`` the classes of an episode come
+    from one parent group (the characters of one alphabet).
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        One task a class.
+    n_way : int
+        Classes in an episode.
+    within_parent : bool, default=False
+        Whether the classes of an episode share a parent.
+    **draw
+        `n_shot` and `n_query` (rows of each class), `meta_batch_size`, `random_state`.
+
+    Raises
+    ------
+    TaskError
+        If no pool of classes with two rows has `n_way` of them.
+
+    Examples
+    --------
+    >>> from metaskl.tasks import BlobTasks, ClassEpisodes
+    >>> classes = BlobTasks(n_features=2).sample_classes(30, 20, random_state=0)
+    >>> draw = ClassEpisodes(classes, n_way=5, n_shot=1, n_query=3, meta_batch_size=2)
+    >>> tuple(draw.sample().y_support.shape)
+    (2, 5, 5)
+    """
+
+    def __init__(
+        self, tasks: TaskSet, *, n_way: int = 5, within_parent: bool = False, **draw: Any
+    ) -> None:
+        super().__init__(tasks, **draw)
+        self.n_way = int(n_way)
+        usable = np.flatnonzero(tasks.sizes >= 2)
+        parent = tasks.parents[usable] if within_parent else np.zeros(len(usable), np.int64)
+        pools = [usable[parent == p] for p in np.unique(parent)]
+        self._pools = [pool for pool in pools if len(pool) >= self.n_way]
+        if self.n_way < 2 or not self._pools:
+            most = max((len(pool) for pool in pools), default=0)
+            where = " within one group" if within_parent else ""
+            raise TaskError(
+                f"n_way must be at least 2 and at most the number of classes with two rows or "
+                f"more{where}, got n_way={n_way} where there are {most}. Lower n_way, or bring "
+                "more classes."
+            )
+
+    def sample(self) -> Episode:
+        """Draw the next stack of episodes."""
+        n_tasks, rng = self.meta_batch_size, self._generator
+        pools = rng.integers(len(self._pools), size=n_tasks)
+        pool_sizes = np.array([len(self._pools[p]) for p in pools])
+        within = _draw_rows(rng, pool_sizes, self.n_way)
+        ways = np.stack([self._pools[p][w] for p, w in zip(pools, within, strict=True)])
+        sizes = self.tasks.sizes[ways].ravel()
+        n_support = np.minimum(self._draw_n_shot(), sizes - 1)
+        n_query = np.minimum(self.n_query, sizes - n_support)
+        drawn = _draw_rows(rng, sizes, int((n_support + n_query).max()))
+        rows = self.tasks.offsets[ways.ravel()][:, None] + drawn
+        per_class = _split(self.tasks, rows, n_support, n_query)
+        return self._merge_ways(per_class, torch.from_numpy(ways))
+
+    def _merge_ways(self, per_class: Episode, ways: Tensor) -> Episode:
+        """Turn a stack over (task, way) into episodes with one-hot ways as targets."""
+        n_tasks, n_way = ways.shape
+        one_hot = torch.eye(n_way, device=per_class.X_support.device)
+
+        def merge(X: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            rows = X.shape[1]
+            y = one_hot[:, None].expand(n_way, rows, n_way).reshape(1, n_way * rows, n_way)
+            weight = weight.reshape(n_tasks, n_way * rows).to(one_hot.dtype)
+            return (
+                X.reshape(n_tasks, n_way * rows, *X.shape[2:]),
+                y * weight[..., None],
+                weight,
+            )
+
+        return Episode(
+            *merge(per_class.X_support, per_class.weight_support),
+            *merge(per_class.X_query, per_class.weight_query),
+            ways=ways.to(per_class.X_support.device),
+        )
+
+
+def _distinct_or_not(rng: np.random.Generator, n_usable: int, sampler: EpisodeSampler) -> IntArray:
+    """Draw the tasks of a meta-batch: distinct ones as long as there are enough."""
+    if sampler.meta_batch_size <= n_usable:
+        return _draw_rows(rng, np.array([n_usable]), sampler.meta_batch_size)[0]
+    return rng.integers(n_usable, size=sampler.meta_batch_size)
+
+
+def _draw_rows(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> IntArray:
+    """Draw up to `n_draw` distinct numbers below each size, in random order.
+
+    Where a size is below `n_draw` the surplus columns hold arbitrary valid numbers.
+    """
+    largest = int(sizes.max())
+    if largest <= max(_SORT_UP_TO, 4 * n_draw):
+        keys = rng.random((len(sizes), largest))
+        keys[np.arange(largest) >= sizes[:, None]] = 2.0  # behind every real row
+        order = np.argsort(keys, axis=1)[:, :n_draw]
+        if order.shape[1] < n_draw:
+            order = np.pad(order, ((0, 0), (0, n_draw - order.shape[1])))
+        return np.where(order < sizes[:, None], order, 0)
+    small = sizes <= 4 * n_draw
+    drawn = rng.integers(0, sizes[:, None], size=(len(sizes), n_draw))
+    for task in np.flatnonzero(small):
+        perm = rng.permutation(int(sizes[task]))[:n_draw]
+        drawn[task, : len(perm)] = perm
+    while True:  # a few rounds: at most a quarter of the rows is drawn
+        ordered = np.sort(drawn, axis=1)
+        again = (~small) & (np.diff(ordered, axis=1) == 0).any(axis=1)
+        if not again.any():
+            return drawn
+        for task in np.flatnonzero(again):
+            drawn[task] = rng.choice(int(sizes[task]), size=n_draw, replace=False, shuffle=True)
+
+
+def _split(tasks: TaskSet, rows: IntArray, n_support: IntArray, n_query: IntArray) -> Episode:
+    """Cut drawn rows into support and query, padded to the longest of each."""
+    device = tasks.X.device
+
+    def take(start: IntArray, count: IntArray) -> tuple[Tensor, Tensor, Tensor]:
+        step = np.arange(int(count.max()))
+        real = step < count[:, None]
+        column = np.where(real, start[:, None] + step, 0)
+        index = np.where(real, np.take_along_axis(rows, column, axis=1), 0)
+        return _gather(
+            tasks.X, tasks.y, torch.from_numpy(index).to(device), torch.from_numpy(real).to(device)
+        )
+
+    return Episode(*take(np.zeros_like(n_support), n_support), *take(n_support, n_query))

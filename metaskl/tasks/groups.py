@@ -1,0 +1,118 @@
+"""Task ids: a ``groups`` array or the name of a data frame's column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metaskl.errors import GroupsError
+
+
+def resolve_groups(
+    X: Any, groups: Any, *, column: str | None = None
+) -> tuple[Any, npt.NDArray[Any] | None, str | None]:
+    """Return the features without the task column, the task ids, and the column's name.
+
+    Parameters
+    ----------
+    X : array or data frame of shape (n_rows, *feature)
+        The features, with or without a task column.
+    groups : None, str or array-like of shape (n_rows,)
+        Task ids (strings, categories, integers), the name of a column of `X`,
+        or None for data that are one task.
+    column : str, optional
+        The task column's name of an earlier call; it is dropped from `X` if it is there.
+
+    Returns
+    -------
+    X : array or data frame
+        `X` without the task column.
+    groups : ndarray of shape (n_rows,) or None
+        One task id a row.
+    column : str or None
+        The name of the column that was dropped.
+
+    Raises
+    ------
+    GroupsError
+        If the column is not there, or `groups` has another length, more than one
+        dimension, or missing values.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from metaskl.tasks.groups import resolve_groups
+    >>> frame = pd.DataFrame({"x": [1.0, 2.0], "school": ["a", "b"]})
+    >>> X, groups, column = resolve_groups(frame, "school")
+    >>> list(X.columns), groups.tolist(), column
+    (['x'], ['a', 'b'], 'school')
+    """
+    if isinstance(groups, str):
+        names = getattr(X, "columns", None)
+        if names is None:
+            raise GroupsError(
+                f"groups={groups!r} names a column, but X is a {type(X).__name__}, not a data "
+                "frame. Pass the task ids themselves, as in groups=frame[name] (inside a "
+                "Pipeline too: the earlier steps turn the frame into an array)."
+            )
+        if groups not in names:
+            raise GroupsError(
+                f"groups={groups!r} must be a column of X, got the columns {list(names)}. "
+                "Name one of them, or pass the task ids as an array."
+            )
+        column, groups = groups, X[groups]
+    if column is not None and column in getattr(X, "columns", ()):
+        X = X.drop(columns=[column])
+    if groups is None:
+        return X, None, column
+    return X, check_groups(groups, _n_rows(X)), column
+
+
+def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
+    """Return the task ids as a one-dimensional array of `n_rows` without missing values.
+
+    Raises
+    ------
+    GroupsError
+        If `groups` has another length, more than one dimension, or missing values.
+    """
+    ids = np.asarray(groups)
+    if ids.ndim == 2 and ids.shape[1] == 1:
+        ids = ids[:, 0]
+    if ids.ndim != 1:
+        raise GroupsError(
+            f"groups must hold one task id a row, got an array of shape {ids.shape}. "
+            "Join several id columns into one first."
+        )
+    if len(ids) != n_rows:
+        raise GroupsError(
+            f"groups must have one entry for each of the {n_rows} rows of X, got {len(ids)}. "
+            "Take both from the same table, after the same filtering."
+        )
+    if _is_missing(ids).any():
+        raise GroupsError(
+            f"groups must not hold missing values, got {int(_is_missing(ids).sum())} of them. "
+            "Drop those rows, or give them a task of their own."
+        )
+    if ids.dtype == object:
+        # Mixed types (1 and "1") cannot be sorted by numpy, so they are told apart as text.
+        kinds = {type(value) for value in ids}
+        ids = ids.astype(str) if kinds <= {str} or len(kinds) > 1 else np.array(ids.tolist())
+    return ids
+
+
+def _is_missing(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Say which ids are None or NaN."""
+    if ids.dtype.kind == "f":
+        return np.isnan(ids)
+    if ids.dtype == object:
+        return np.array([value is None or value != value for value in ids], dtype=bool)  # noqa: PLR0124
+    return np.zeros(len(ids), dtype=bool)
+
+
+def _n_rows(X: Any) -> int:
+    """Return the number of rows of an array, a sparse matrix, a frame or a list."""
+    shape = getattr(X, "shape", None)
+    return int(shape[0]) if shape is not None and len(shape) else len(X)

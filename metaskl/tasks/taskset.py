@@ -1,0 +1,222 @@
+"""Ragged tasks in one contiguous tensor with offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from metaskl.errors import TaskError
+from metaskl.tasks.groups import check_groups, resolve_groups
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Many tasks of unequal size, their rows side by side in one tensor.
+
+    Task ``t`` owns the rows ``offsets[t]:offsets[t + 1]``. Within a task the rows keep
+    the order in which they were given.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_rows, *feature)
+        Features, sorted by task.
+    y : Tensor of shape (n_rows, n_outputs)
+        Targets, or one-hot classes.
+    offsets : ndarray of shape (n_tasks + 1,)
+        Where each task starts; the last entry is ``n_rows``.
+    task_ids : ndarray of shape (n_tasks,)
+        The id of each task, as given.
+    rows : ndarray of shape (n_rows,)
+        Where each row stood in the arrays that were given.
+    parents : ndarray of shape (n_tasks,)
+        The parent group of each task (alphabet, domain), as integers from 0;
+        all 0 when there are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from metaskl.tasks import TaskSet
+    >>> tasks = TaskSet.from_arrays(np.eye(3), [1.0, 2.0, 3.0], ["b", "a", "b"])
+    >>> tasks.task_ids.tolist(), tasks.sizes.tolist(), tasks.y[:, 0].tolist()
+    (['a', 'b'], [1, 2], [2.0, 1.0, 3.0])
+    """
+
+    X: Tensor
+    y: Tensor
+    offsets: npt.NDArray[np.int64]
+    task_ids: npt.NDArray[Any]
+    rows: npt.NDArray[np.int64]
+    parents: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_arrays(cls, X: Any, y: Any, groups: Any, *, parents: Any = None) -> TaskSet:
+        """Sort rows into tasks.
+
+        Parameters
+        ----------
+        X : array-like or Tensor of shape (n_rows, *feature)
+            Features; they become float32 unless they are a tensor.
+        y : array-like or Tensor of shape (n_rows,) or (n_rows, n_outputs)
+            Targets, or one-hot classes.
+        groups : array-like of shape (n_rows,)
+            Task ids: strings, categories or integers.
+        parents : array-like of shape (n_rows,), optional
+            The parent group of each row's task; one value a task.
+
+        Returns
+        -------
+        TaskSet
+            The tasks, ordered by their id.
+
+        Raises
+        ------
+        GroupsError
+            If `groups` has another length or missing values.
+        TaskError
+            If a task has rows of two parents.
+        """
+        X = _as_tensor(X)
+        y = _as_tensor(y)
+        ids = check_groups(groups, len(X))
+        task_ids, number = np.unique(ids, return_inverse=True)
+        rows = np.argsort(number, kind="stable").astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(number, minlength=len(task_ids)))])
+        index = torch.from_numpy(rows).to(X.device)
+        return cls(
+            X=X[index],
+            y=y.reshape(len(y), -1)[index],
+            offsets=offsets.astype(np.int64),
+            task_ids=task_ids,
+            rows=rows,
+            parents=_parents(parents, rows, offsets, task_ids),
+        )
+
+    @classmethod
+    def from_frame(cls, frame: Any, target: str | Sequence[str], groups: str) -> TaskSet:
+        """Take a data frame with a target column (or several) and a task column."""
+        missing = [c for c in np.atleast_1d(target) if c not in frame.columns]
+        if missing:
+            raise TaskError(
+                f"target must name columns of the frame, got {missing} which are not among "
+                f"{list(frame.columns)}. Check the spelling."
+            )
+        y = frame[target].to_numpy(dtype=np.float32)
+        X, ids, _ = resolve_groups(frame.drop(columns=target), groups)
+        return cls.from_arrays(X.to_numpy(dtype=np.float32), y, ids)
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return len(self.task_ids)
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Rows of each task."""
+        return np.diff(self.offsets)
+
+    def select(self, tasks: npt.NDArray[np.int64]) -> TaskSet:
+        """Return the task set of the given task numbers only."""
+        tasks = np.asarray(tasks, dtype=np.int64)
+        sizes = self.sizes[tasks]
+        index = np.repeat(self.offsets[tasks] - np.cumsum(sizes) + sizes, sizes) + np.arange(
+            sizes.sum()
+        )
+        taken = torch.from_numpy(index).to(self.X.device)
+        return TaskSet(
+            X=self.X[taken],
+            y=self.y[taken],
+            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            task_ids=self.task_ids[tasks],
+            rows=self.rows[index],
+            parents=self.parents[tasks],
+        )
+
+    def to(self, device: str | torch.device) -> TaskSet:
+        """Return the task set with its tensors on `device`."""
+        return TaskSet(
+            self.X.to(device),
+            self.y.to(device),
+            self.offsets,
+            self.task_ids,
+            self.rows,
+            self.parents,
+        )
+
+    def task(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return the features and targets of one task."""
+        rows = slice(int(self.offsets[number]), int(self.offsets[number + 1]))
+        return self.X[rows], self.y[rows]
+
+
+def pad_tasks(
+    X: Tensor, y: Tensor, offsets: npt.NDArray[np.int64], tasks: npt.NDArray[np.int64]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Stack tasks of unequal size along a leading task axis.
+
+    Parameters
+    ----------
+    X, y : Tensor of shape (n_rows, *feature) and (n_rows, n_outputs)
+        Rows sorted by task.
+    offsets : ndarray of shape (n_tasks + 1,)
+        Where each task starts.
+    tasks : ndarray of int
+        Which tasks to stack.
+
+    Returns
+    -------
+    X, y, weight : Tensor of shape (task, row, ...), (task, row, output), (task, row)
+        Padded with zeros up to the longest of these tasks; `weight` is 1 for rows
+        and 0 for padding.
+    """
+    sizes = offsets[tasks + 1] - offsets[tasks]
+    step = np.arange(max(int(sizes.max()), 1))
+    real = step < sizes[:, None]
+    index = torch.from_numpy(np.where(real, offsets[tasks][:, None] + step, 0)).to(X.device)
+    return _gather(X, y, index, torch.from_numpy(real).to(X.device))
+
+
+def _gather(X: Tensor, y: Tensor, index: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Index rows, with zeros where the index is padding."""
+    weight = real.to(y.dtype)
+    X_out, y_out = X[index], y[index]
+    if not bool(real.all()):
+        X_out = X_out * weight.reshape(*weight.shape, *[1] * (X.ndim - 1)).to(X.dtype)
+        y_out = y_out * weight[..., None]
+    return X_out, y_out, weight
+
+
+def _as_tensor(values: Any) -> Tensor:
+    """Return a tensor: tensors as they are, everything else as float32."""
+    if isinstance(values, Tensor):
+        return values
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(values), dtype=np.float32))
+
+
+def _parents(
+    parents: Any,
+    rows: npt.NDArray[np.int64],
+    offsets: npt.NDArray[Any],
+    task_ids: npt.NDArray[Any],
+) -> npt.NDArray[np.int64]:
+    """Return one parent number a task."""
+    if parents is None:
+        return np.zeros(len(task_ids), dtype=np.int64)
+    _, number = np.unique(check_groups(parents, len(rows)), return_inverse=True)
+    number = number[rows]
+    first = number[offsets[:-1]]
+    mixed = np.unique(
+        np.repeat(np.arange(len(task_ids)), np.diff(offsets))[
+            number != np.repeat(first, np.diff(offsets))
+        ]
+    )
+    if len(mixed):
+        raise TaskError(
+            f"parents must give one parent a task, got several for {task_ids[mixed[0]]!r}. "
+            "Make the task ids unique over parents first."
+        )
+    return first.astype(np.int64)

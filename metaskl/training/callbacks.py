@@ -1,0 +1,108 @@
+"""Callbacks of the loop: early stopping on meta-validation tasks, rate schedule, progress."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+from metaskl.training.net import StopTraining
+
+
+class BestOnValidation(Callback):  # type: ignore[misc]
+    """Stop when the meta-validation loss has not improved for long, and keep the best weights.
+
+    Parameters
+    ----------
+    patience : int or None
+        Epochs without improvement before stopping; None never stops early.
+    """
+
+    def __init__(self, patience: int | None) -> None:
+        self.patience = patience
+        self.best = math.inf
+        self.best_epoch = 0
+        self.weights: dict[str, Any] = {}
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Compare this epoch's loss with the best."""
+        loss, epoch = net.history[-1, "valid_loss"], len(net.history)
+        if loss < self.best:
+            self.best, self.best_epoch = loss, epoch
+            self.weights = copy.deepcopy(net.module_.state_dict())
+        net.history.record("valid_loss_best", self.best_epoch == epoch)
+
+    def exhausted(self, net: Any) -> bool:
+        """Say whether the patience is over."""
+        return self.patience is not None and len(net.history) - self.best_epoch >= self.patience
+
+    def restore(self, net: Any) -> None:
+        """Put the best weights back."""
+        if self.weights:
+            net.module_.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a checkpoint's state."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.weights = state["weights"]
+
+
+class StopWhenExhausted(Callback):  # type: ignore[misc]
+    """End training when the patience is over: the last callback, so that all others ran."""
+
+    def __init__(self, best: BestOnValidation) -> None:
+        self.best = best
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Stop if the patience is over."""
+        if self.best.exhausted(net):
+            raise StopTraining
+
+
+class CosineRate(Callback):  # type: ignore[misc]
+    """Lower the outer rate along half a cosine, as a function of the epoch alone.
+
+    Having no state of its own it needs none in a checkpoint.
+    """
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Set this epoch's rate."""
+        done = min((len(net.history) - 1) / max(net.max_epochs, 1), 1.0)
+        for group in net.optimizer_.param_groups:
+            group["lr"] = net.lr * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+class Progress(Callback):  # type: ignore[misc]
+    """A progress bar over epochs with the losses.
+
+    Parameters
+    ----------
+    name : str
+        What is being trained.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.bar: Any = None
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Open the bar."""
+        self.bar = tqdm(total=net.max_epochs, initial=len(net.history), desc=self.name, unit="ep")
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Advance the bar."""
+        row = net.history[-1]
+        losses = {key: row[key] for key in ("train_loss", "valid_loss") if key in row}
+        self.bar.set_postfix({key: f"{value:.4g}" for key, value in losses.items()})
+        self.bar.update()
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Close the bar."""
+        self.bar.close()

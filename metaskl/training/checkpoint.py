@@ -1,0 +1,135 @@
+"""Checkpoint and resume: everything that training is, in one file, written atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from metaskl.errors import CheckpointError
+from metaskl.tasks import EpisodeSampler, TaskSet
+
+_FORMAT = 1
+
+
+def fingerprint(tasks: TaskSet, parameters: dict[str, Any]) -> str:
+    """Return a digest of the data and the hyper-parameters of a fit."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=repr).encode())
+    for array in (tasks.X.cpu().numpy(), tasks.y.cpu().numpy(), tasks.offsets, tasks.parents):
+        digest.update(str(array.shape).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class FullCheckpoint(Callback):  # type: ignore[misc]
+    """Write module, optimiser, history, callbacks, RNG and sampler after every epoch.
+
+    A resumed fit is bit-identical to one that was never stopped.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Written beside itself, synced and renamed, so that a kill at any moment
+        leaves the last whole one.
+    sampler : EpisodeSampler
+        The source of episodes, whose state is kept.
+    identity : str
+        Fingerprint of the fit; a file of another fit is refused.
+    stateful : dict of str to object
+        Callbacks with ``state_dict`` and ``load_state_dict``.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sampler: EpisodeSampler,
+        identity: str,
+        stateful: dict[str, Any],
+    ) -> None:
+        self.path = Path(path)
+        self.sampler = sampler
+        self.identity = identity
+        self.stateful = stateful
+
+    def require_writable(self) -> None:
+        """Raise before training if the file could not be written after it."""
+        try:
+            if self.path.is_dir():
+                raise IsADirectoryError(f"{self.path} is a directory")
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+            os.close(handle)
+            os.unlink(name)
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoint must be a file that can be written, got {str(self.path)!r}: {error}. "
+                "Give a path in a folder that exists and that you may write to."
+            ) from error
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Write the file."""
+        state = {
+            "format": _FORMAT,
+            "identity": self.identity,
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "history": net.history.to_list(),
+            "callbacks": {name: item.state_dict() for name, item in self.stateful.items()},
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "sampler": json.dumps(self.sampler.state_dict()),
+        }
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, self.path)
+        except OSError as error:
+            Path(name).unlink(missing_ok=True)
+            raise CheckpointError(
+                f"checkpoint could not be written to {str(self.path)!r}: {error}. Training up to "
+                "the last whole checkpoint is kept; free the disk and fit again to resume."
+            ) from error
+
+    def resume(self, net: Any) -> bool:
+        """Take up an earlier fit's state, if its file is there."""
+        if not self.path.exists():
+            return False
+        state = self._read(net.device)
+        net.module_.load_state_dict(state["module"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        net.history_ = type(net.history)(*state["history"])
+        for name, item in self.stateful.items():
+            item.load_state_dict(state["callbacks"][name])
+        torch.set_rng_state(state["rng"].cpu())
+        if state["cuda_rng"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda_rng"]])
+        self.sampler.load_state_dict(json.loads(state["sampler"]))
+        return True
+
+    def _read(self, device: str) -> dict[str, Any]:
+        try:
+            state = torch.load(self.path, map_location=device, weights_only=True)
+        except Exception as error:
+            raise CheckpointError(
+                f"checkpoint {str(self.path)!r} cannot be read as one of metaskl's: {error}. "
+                "Delete the file to start anew, or give another path."
+            ) from error
+        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+            raise CheckpointError(
+                f"checkpoint {str(self.path)!r} is not one of this version of metaskl. "
+                "Delete the file to start anew, or give another path."
+            )
+        if state["identity"] != self.identity:
+            raise CheckpointError(
+                f"checkpoint {str(self.path)!r} belongs to another fit: the data or a "
+                "hyper-parameter differ. Delete the file to start anew, or give another path."
+            )
+        return state

@@ -1,0 +1,166 @@
+"""A skorch net whose batches are episodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from torch import nn
+
+from metaskl.errors import DivergenceError
+from metaskl.tasks import Episode, EpisodeSampler
+
+# A loss that grew this many times over the first epoch's is not coming back.
+_EXPLODED = 1e4
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end meta-training as planned."""
+
+
+class Interrupted(BaseException):
+    """Ctrl-C: skorch swallows KeyboardInterrupt, so it travels under this name."""
+
+
+class Episodes:
+    """As many draws from a sampler as an epoch has steps."""
+
+    def __init__(self, sampler: EpisodeSampler, n_steps: int) -> None:
+        self.sampler = sampler
+        self.n_steps = n_steps
+
+    def __iter__(self) -> Iterator[Episode]:
+        for _ in range(self.n_steps):
+            yield self.sampler.sample()
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+
+class MetaNet(NeuralNet):  # type: ignore[misc]
+    """skorch's loop over episodes: the module is a learner, a batch a stack of episodes.
+
+    skorch's optimiser, callbacks, history and device handling are used as they are. What is
+    changed: data are episode samplers, losses are kept on the device until the epoch ends,
+    Ctrl-C is not swallowed, and a diverging loss ends with an error.
+
+    Parameters
+    ----------
+    module : MetaLearner
+        The learner to meta-train.
+    steps_per_epoch : int
+        Outer steps in an epoch.
+    gradient_clip : float or None
+        Largest norm of the outer gradient.
+    precision : {"float32", "bfloat16"}
+        Arithmetic of the forward pass (autocast).
+    validation : sequence of Episode
+        Fixed meta-validation episodes; may be empty.
+    advice : str
+        What to lower when the loss diverges.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        steps_per_epoch: int = 100,
+        gradient_clip: float | None = None,
+        precision: str = "float32",
+        validation: tuple[Episode, ...] = (),
+        advice: str = "Lower outer_lr.",
+        **net: Any,
+    ) -> None:
+        super().__init__(module, criterion=nn.Identity, train_split=None, **net)
+        self.steps_per_epoch = steps_per_epoch
+        self.gradient_clip = gradient_clip
+        self.precision = precision
+        self.validation = validation
+        self.advice = advice
+
+    @property
+    def _default_callbacks(self) -> list[Any]:
+        return []
+
+    def get_split_datasets(self, X: EpisodeSampler, y: Any = None, **split: Any) -> Any:
+        """Return the sampler and the fixed meta-validation episodes: split by task, earlier."""
+        del y, split
+        return X, self.validation or None
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return an epoch's episodes."""
+        return Episodes(dataset, self.steps_per_epoch) if training else dataset
+
+    def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
+        """Take the gradient of the outer loss on one stack of episodes."""
+        del fit_params
+        self._set_training(True)
+        with self._autocast():
+            loss = self.module_.episode_loss(batch)
+        if loss.device.type == "cpu":  # elsewhere reading it would wait for the device
+            self._refuse_divergence(float(loss))
+        loss.backward()
+        if self.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.module_.parameters(), self.gradient_clip)
+        return {"loss": loss, "y_pred": None}
+
+    def validation_step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
+        """Return the loss of one stack of meta-validation episodes."""
+        del fit_params
+        self._set_training(False)
+        with torch.no_grad(), self._autocast():
+            loss = self.module_.validation_loss(batch)
+        return {"loss": loss, "y_pred": None}
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Run an epoch, with one read of the loss from the device at its end."""
+        if iterator is None:
+            return
+        losses = []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        mean = float(torch.stack(losses).mean())
+        if training:
+            self._refuse_divergence(mean)
+        self.history.record(f"{prefix}_loss", mean)
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> Any:
+        """Run the epochs, telling a planned stop from Ctrl-C."""
+        try:
+            return super().fit_loop(X, y, epochs=epochs, **fit_params)
+        except StopTraining:
+            return self
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks; one that ends training after an epoch is obeyed."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            if method_name != "on_epoch_end":
+                raise
+            raise StopTraining from None  # how skorch's own EarlyStopping stops
+
+    def _autocast(self) -> torch.autocast:
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def _refuse_divergence(self, loss: float) -> None:
+        first = self.history[0].get("train_loss") if len(self.history) else None
+        limit = math.inf if first is None else _EXPLODED * (1.0 + abs(first))
+        if not math.isfinite(loss) or loss > limit:
+            raise DivergenceError(
+                f"meta-training diverged: the outer loss is {loss:.3g} in epoch "
+                f"{len(self.history)} (it was "
+                f"{'not finite from the start' if first is None else f'{first:.3g} at first'}). "
+                f"{self.advice}"
+            )

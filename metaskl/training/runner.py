@@ -1,0 +1,185 @@
+"""Meta-train a learner by a plan: the loop with its callbacks, seeds, threads and device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from metaskl._compat import limit_threads
+from metaskl.errors import ParameterError
+from metaskl.learners import MetaLearner
+from metaskl.tasks import Episode, EpisodeSampler
+from metaskl.training.callbacks import BestOnValidation, CosineRate, Progress, StopWhenExhausted
+from metaskl.training.checkpoint import FullCheckpoint
+from metaskl.training.net import Interrupted, MetaNet
+
+_OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+@dataclass
+class TrainingPlan:
+    """How to meta-train.
+
+    Attributes
+    ----------
+    outer_lr, optimizer, weight_decay, gradient_clip
+        The outer step.
+    max_epochs, steps_per_epoch, lr_schedule
+        How long, and how the rate falls (``"constant"`` or ``"cosine"``).
+    validation : tuple of Episode
+        Fixed meta-validation episodes; with them the best weights are kept.
+    patience : int or None
+        Epochs without improvement before stopping.
+    device, precision, n_threads, seed
+        Where, in which arithmetic, on how many CPU threads, from which seed.
+    checkpoint, identity
+        File to write and resume from, and the fingerprint of the fit.
+    callbacks, net_params
+        More skorch callbacks; more arguments of the skorch net.
+    verbose, name, advice
+        Progress bar, its title, and what to say when the loss diverges.
+    """
+
+    outer_lr: float = 1e-3
+    optimizer: str | type[torch.optim.Optimizer] = "adam"
+    weight_decay: float = 0.0
+    gradient_clip: float | None = 10.0
+    max_epochs: int = 20
+    steps_per_epoch: int = 100
+    lr_schedule: str = "constant"
+    validation: tuple[Episode, ...] = ()
+    patience: int | None = None
+    device: str = "cpu"
+    precision: str = "float32"
+    n_threads: int | None = 1
+    seed: int = 0
+    checkpoint: Any = None
+    identity: str = ""
+    callbacks: list[Any] = field(default_factory=list)
+    net_params: dict[str, Any] = field(default_factory=dict)
+    verbose: int = 0
+    name: str = "meta-train"
+    advice: str = "Lower outer_lr."
+
+
+def meta_train(
+    learner: MetaLearner, sampler: EpisodeSampler, plan: TrainingPlan, *, net: MetaNet | None = None
+) -> MetaNet:
+    """Meta-train a learner.
+
+    Parameters
+    ----------
+    learner : MetaLearner
+        The module; it is changed in place and moved to the plan's device.
+    sampler : EpisodeSampler
+        The source of meta-training episodes.
+    plan : TrainingPlan
+        How to train.
+    net : MetaNet, optional
+        An earlier net to train further (its optimiser goes on) instead of a new one.
+
+    Returns
+    -------
+    MetaNet
+        The net, whose ``module_`` is the learner and whose ``history`` holds the losses.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss becomes infinite, not a number, or explodes.
+    CheckpointError
+        If the checkpoint cannot be written or belongs to another fit.
+    """
+    best = BestOnValidation(plan.patience) if plan.validation else None
+    stateful = {} if best is None else {"best": best}
+    checkpoint = None
+    if plan.checkpoint is not None:
+        checkpoint = FullCheckpoint(plan.checkpoint, sampler, plan.identity, stateful)
+        checkpoint.require_writable()
+    earlier = 0 if net is None else len(net.history)
+    if net is None:
+        net = new_net(learner, plan)
+    net.validation, net.max_epochs = plan.validation, earlier + plan.max_epochs
+    net.callbacks = _callbacks(plan, best, checkpoint)
+    with seeded(plan.seed), limit_threads(plan.n_threads):
+        net.initialize_callbacks()
+        if checkpoint is not None:
+            checkpoint.resume(net)
+        if best is not None and len(net.history) > earlier and best.exhausted(net):
+            best.restore(net)
+            return net
+        try:
+            net.partial_fit(sampler, epochs=max(net.max_epochs - len(net.history), 0))
+        except Interrupted as interrupt:
+            raise KeyboardInterrupt from interrupt
+        if best is not None:
+            best.restore(net)
+    return net
+
+
+def _callbacks(
+    plan: TrainingPlan, best: BestOnValidation | None, checkpoint: FullCheckpoint | None
+) -> list[Any]:
+    """Return the callbacks in the order in which they must run."""
+    callbacks: list[Any] = list(plan.callbacks)
+    if plan.lr_schedule == "cosine":
+        callbacks.append(("cosine_rate", CosineRate()))
+    elif plan.lr_schedule != "constant":
+        raise ParameterError(
+            f"lr_schedule must be 'constant' or 'cosine', got {plan.lr_schedule!r}. For another "
+            "one pass skorch's LRScheduler in callbacks."
+        )
+    if best is not None:
+        callbacks.append(("best", best))
+    if plan.verbose:
+        callbacks.append(("progress", Progress(plan.name)))
+    if checkpoint is not None:
+        callbacks.append(("checkpoint", checkpoint))
+    if best is not None:
+        callbacks.append(("stop", StopWhenExhausted(best)))
+    return callbacks
+
+
+def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
+    """Return the initialised net of a learner, not trained."""
+    optimizer = plan.optimizer
+    if isinstance(optimizer, str):
+        if optimizer not in _OPTIMIZERS:
+            raise ParameterError(
+                f"optimizer must be one of {sorted(_OPTIMIZERS)} or a torch optimizer class, got "
+                f"{optimizer!r}."
+            )
+        optimizer = _OPTIMIZERS[optimizer]
+    net = MetaNet(
+        learner,
+        optimizer=optimizer,
+        optimizer__weight_decay=plan.weight_decay,
+        lr=plan.outer_lr,
+        max_epochs=plan.max_epochs,
+        steps_per_epoch=plan.steps_per_epoch,
+        gradient_clip=plan.gradient_clip,
+        precision=plan.precision,
+        advice=plan.advice,
+        device=plan.device,
+        verbose=0,
+        **plan.net_params,
+    )
+    return net.initialize()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch for a while, leaving the process's own random state as it was found."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,21 @@
+import os
+
+# Before anything imports numpy or torch: with more threads than free cores a small network
+# trains many times slower. Workers of joblib inherit it too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import hypothesis
+import pytest
+
+# Examples are drawn the same way in every run, and a busy machine is no failure.
+hypothesis.settings.register_profile("metaskl", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("metaskl")
+
+
+@pytest.fixture(autouse=True)
+def _sklearn_config():
+    """Leave scikit-learn's configuration, metadata routing among it, as each test found it."""
+    from sklearn import config_context
+
+    with config_context():
+        yield
