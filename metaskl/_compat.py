@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
+# The base of all searches, HalvingGridSearchCV among them, has no public name.
+from sklearn.model_selection._search import BaseSearchCV as BaseSearchCV
+
 
 @contextmanager
 def limit_threads(n_threads: int | None) -> Iterator[None]:

@@ -10,7 +10,7 @@ from torch import nn
 from metaskl.errors import BackboneError
 
 
-class Backbone(BaseEstimator, abc.ABC):
+class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
     """Spec of a feature extractor.
 
     A spec holds hyper-parameters only, so that ``backbone__hidden_layer_sizes`` works in

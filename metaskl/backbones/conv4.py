@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from metaskl.backbones.base import Backbone, require_ndim
@@ -63,11 +66,11 @@ class Conv4(Backbone):
         return _Blocks(in_shape, self.n_channels, self.norm, self.n_blocks)
 
 
-_NORMS = {
+_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": lambda channels: nn.BatchNorm2d(channels),
     "batch_statistics": lambda channels: nn.BatchNorm2d(channels, track_running_stats=False),
     "group": lambda channels: nn.GroupNorm(8, channels),
-    "none": lambda channels: nn.Identity(),
+    "none": lambda channels: nn.Identity(channels),
 }
 
 
@@ -82,7 +85,7 @@ class _Blocks(nn.Module):
                 nn.Sequential(
                     nn.Conv2d(a, b, 3, padding=1), _NORMS[norm](b), nn.ReLU(), nn.MaxPool2d(2)
                 )
-                for a, b in zip(sizes, sizes[1:], strict=False)
+                for a, b in pairwise(sizes)
             ),
             nn.Flatten(),
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,13 @@ from torch.nn import functional as F
 from metaskl.backbones.base import Backbone, require_ndim
 from metaskl.errors import BackboneError
 
-_ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh, "elu": F.elu, "gelu": F.gelu, "silu": F.silu}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+}
 
 
 class MLP(Backbone):
@@ -66,7 +73,7 @@ class _Layers(nn.Module):
         super().__init__()
         self.n_features_out = sizes[-1]
         self.activation = activation
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, X: Tensor) -> Tensor:
         activate = _ACTIVATIONS[self.activation]

@@ -47,8 +47,8 @@ DESCR = """\
 Omniglot: handwritten characters
 ================================
 
-22,520 drawings of 1,126 characters of 33 alphabets, each character drawn by the same 20 people, as
-grey pictures of 28 x 28 pixels (bright ink on black). A class-episodic set: a task is a draw of
+22,520 drawings of 1,126 characters of 33 alphabets, each character drawn by 20 people, as grey
+pictures of 28 x 28 pixels (bright ink on black). A class-episodic set: a task is a draw of
 characters, and `groups` names the alphabet. 33 of the 50 alphabets of the original are here, so
 compare published figures with care.
 

@@ -14,7 +14,7 @@ from metaskl.datasets._source import Arrays, RawFile, Source
 from metaskl.datasets._store import typed
 
 STATE = "MN"
-# Half of the smallest step of the instrument, so that a reading of zero has a logarithm.
+# As in the textbook: what a reading of zero counts as, so that it has a logarithm.
 SMALLEST_READING = 0.1
 DECIMALS = 6
 

@@ -1,4 +1,4 @@
-"""Reaction times of 18 sleep-deprived lorry drivers."""
+"""Reaction times of 18 people without enough sleep."""
 
 import csv
 import os
@@ -14,10 +14,10 @@ DESCR = """\
 Sleepstudy: reaction times without enough sleep
 ===============================================
 
-The mean reaction time in milliseconds of 18 lorry drivers on ten days (0 to 9) with three hours
-of sleep a night. A task is a driver (10 rows); the feature is the day. One straight line for all
-is 251.405 + 10.467 x Days; the drivers differ much in their slope, so that this is the classic
-example of what a mixed model gains. A few-shot task: the first k days of a new driver.
+The mean reaction time in milliseconds of 18 subjects on ten days (0 to 9) of a study of too
+little sleep. A task is a subject (10 rows); the feature is the day. One straight line for all is
+251.405 + 10.467 x Days; the subjects differ much in their slope, so that this is the classic
+example of what a mixed model gains. A few-shot task: the first k days of a new subject.
 
 Source: vincentarelbundock/Rdatasets, csv/lme4/sleepstudy.csv, from the R package lme4 (GPL).
 
@@ -60,9 +60,9 @@ def fetch_sleepstudy(
     as_frame: bool = False,
     return_X_y: bool = False,
 ) -> Any:
-    """Load the reaction times of 18 drivers on ten days of little sleep (regression).
+    """Load the reaction times of 18 subjects on ten days of little sleep (regression).
 
-    A task is a driver. The smallest of the sets: good for a first try.
+    A task is a subject. The smallest of the sets: good for a first try.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def fetch_sleepstudy(
     -------
     :class:`~sklearn.utils.Bunch` or tuple
         With the attributes `data` of shape (180, 1), `target` of shape (180,) in milliseconds,
-        `groups`, the numbers of the drivers (308 to 372), of shape (180,), `group_names` of
+        `groups`, the numbers of the subjects (308 to 372), of shape (180,), `group_names` of
         shape (18,), `frame`, `feature_names`, `target_name`, `group_name`, `DESCR`, `filename`.
 
     Raises
@@ -93,7 +93,7 @@ def fetch_sleepstudy(
     Examples
     --------
     >>> from metaskl.datasets import fetch_sleepstudy
-    >>> X, y, driver = fetch_sleepstudy(return_X_y=True)  # doctest: +SKIP
+    >>> X, y, subject = fetch_sleepstudy(return_X_y=True)  # doctest: +SKIP
     >>> X.shape  # doctest: +SKIP
     (180, 1)
     """

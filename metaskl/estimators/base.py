@@ -10,33 +10,23 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from metaskl._compat import limit_threads
 from metaskl.backbones import Backbone
-from metaskl.errors import NotAdaptedError, TaskError
-from metaskl.estimators.inputs import (
-    Array,
-    check_features,
-    check_rows,
-    fit_scaling,
-    resolve_device,
-    scale,
-)
+from metaskl.errors import ParameterError, TaskError
+from metaskl.estimators.adapting import Adapting
+from metaskl.estimators.inputs import Array, check_rows, fit_scaling, resolve_device, scale
 from metaskl.estimators.state import (
     build_learner,
     default_backbone,
     from_arrays,
-    in_blocks,
     learner_arguments,
-    stacks_of_tasks,
     to_arrays,
 )
 from metaskl.estimators.training import make_plan, split_validation
-from metaskl.learners import Adapted, MetaLearner
+from metaskl.learners import MetaLearner
 from metaskl.learners.space import Dimension, Real
-from metaskl.tasks import EpisodeSampler, TaskSet, pad_tasks, resolve_groups
+from metaskl.tasks import EpisodeSampler, TaskSet, resolve_groups
 from metaskl.training import meta_train, new_net, seeded
 
 # Rows of all tasks that stand in for a support where a learner knows nothing before one.
@@ -44,7 +34,7 @@ _POOLED_ROWS = 4096
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
+class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
     """Fit on the rows of many tasks, adapt to the support of a new one."""
 
     backbone: Backbone | None = None
@@ -73,6 +63,7 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
     __metadata_request__fit: ClassVar = {"groups": True}
     __metadata_request__partial_fit: ClassVar = {"groups": True}
     kind: ClassVar[str]
+    _private: ClassVar[bool] = False
 
     # What a family and a kind of target give: see families and kinds.py.
 
@@ -88,10 +79,7 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
         """Return the learner's hyper-parameters, held under the learner's own names."""
         return learner_arguments(self._learner(), self.get_params(deep=False))
 
-    def _encode_fit(self, y: Any, *, reset: bool) -> Array:
-        raise NotImplementedError  # pragma: no cover
-
-    def _encode_support(self, y: Any, *, strict: bool) -> tuple[Array, dict[str, Any]]:
+    def _encode_fit(self, y: Any, *, reset: bool, classes: Any = None) -> Array:
         raise NotImplementedError  # pragma: no cover
 
     def _task_set(self, X: Tensor, encoded: Tensor, y: Any, ids: Array | None) -> TaskSet:
@@ -105,8 +93,6 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
     def _held_out_together(self, tasks: TaskSet) -> Array:
         """Return the unit of meta-validation of each task: itself."""
         return np.arange(len(tasks))
-
-    _private: ClassVar[bool] = False
 
     # Fit
 
@@ -152,7 +138,7 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
         """
         return self._train(X, y, groups, reset=not hasattr(self, "net_"))
 
-    def _train(self, X: Any, y: Any, groups: Any, *, reset: bool) -> Self:
+    def _train(self, X: Any, y: Any, groups: Any, *, reset: bool, classes: Any = None) -> Self:
         column = None if reset else self.groups_column_
         X, ids, column = resolve_groups(X, groups, column=column)
         X, y = check_rows(self, X, y, reset=reset, numeric=self.kind == "regression")
@@ -162,7 +148,7 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
             self.in_shape_ = tuple(X.shape[1:])
             self.x_scaling_ = fit_scaling(X, on=self.standardize)
             self.device_ = resolve_device(self.device)
-        encoded = torch.from_numpy(self._encode_fit(y, reset=reset))
+        encoded = torch.from_numpy(self._encode_fit(y, reset=reset, classes=classes))
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
         tasks = tasks.to(self.device_)
         random = check_random_state(self.random_state)
@@ -178,7 +164,10 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
                 learner = build_learner(self.build_, self._learner())
             self.net_ = meta_train(learner, sampler, plan)
         else:
-            self.net_ = meta_train(self.net_.module_, sampler, plan, net=self.net_)
+            # A copy is trained: what was adapted from the network before goes on predicting alike.
+            learner = copy.deepcopy(self.net_.module_)
+            plan.checkpoint = None  # the file is fit's: from it a later fit would resume too far
+            self.net_ = meta_train(learner, sampler, plan, net=self.net_)
         self.history_ = [dict(row) for row in self.net_.history.to_list()]
         self.n_iter_ = len(self.history_)
         self.n_tasks_ = len(tasks)
@@ -217,113 +206,6 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
         stack = self._adapt_stack(tasks.X[rows][None], tasks.y[rows][None], weight)
         self.state_ = {name: value[0] for name, value in stack.items()}
 
-    # Adapt
-
-    def adapt(self, X: Any, y: Any) -> Self:
-        """Adapt to one new task.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (n_support, *feature)
-            The support's features.
-        y : array-like of shape (n_support,) or (n_support, n_outputs)
-            The support's targets.
-
-        Returns
-        -------
-        adapted
-            A copy that predicts the new task. It shares the meta-trained network; this
-            estimator is unchanged, and adapting a copy again starts from the shared network.
-
-        Raises
-        ------
-        ValueError
-            If the support cannot be used; the message says why.
-        """
-        check_is_fitted(self, "net_")
-        X, _, _ = resolve_groups(X, None, column=self.groups_column_)
-        X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
-        encoded, attributes = self._encode_support(y, strict=True)
-        weight = torch.ones(1, len(X), device=self.device_)
-        stack = self._adapt_stack(self._to_tensor(X)[None], self._tensor(encoded)[None], weight)
-        return self._copy({name: value[0] for name, value in stack.items()}, attributes)
-
-    def adapt_groups(self, X: Any, y: Any, groups: Any) -> dict[Any, Self]:
-        """Adapt to many tasks at once, in a few stacked calls.
-
-        Parameters
-        ----------
-        X, y, groups
-            The supports of all tasks, as in :meth:`fit`.
-
-        Returns
-        -------
-        dict
-            An adapted copy for each task id. A support with one class only is adapted on,
-            as with ``allow_single_class=True``.
-        """
-        check_is_fitted(self, "net_")
-        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
-        X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
-        names, number = np.unique(ids, return_inverse=True)  # type: ignore[arg-type]
-        encodings = [
-            self._encode_support(y[number == task], strict=False) for task in range(len(names))
-        ]
-        sizes = np.bincount(number)
-        widths = np.array([encoded.shape[1] for encoded, _ in encodings])
-        copies: dict[int, Self] = {}
-        X_tensor = self._to_tensor(X)
-        for stack in stacks_of_tasks(sizes, widths, int(np.prod(self.in_shape_))):
-            rows = np.concatenate([np.flatnonzero(number == task) for task in stack])
-            targets = self._tensor(np.concatenate([encodings[task][0] for task in stack]))
-            offsets = np.concatenate([[0], np.cumsum(sizes[stack])])
-            padded = pad_tasks(X_tensor[rows], targets, offsets, np.arange(len(stack)))
-            adapted = self._adapt_stack(*padded)
-            for position, task in enumerate(stack):
-                state = {name: value[position].clone() for name, value in adapted.items()}
-                copies[int(task)] = self._copy(state, encodings[task][1])
-        return {name: copies[task] for task, name in enumerate(names.tolist())}
-
-    def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:
-        """Adapt a stack of tasks without keeping a graph."""
-        learner = self.net_.module_.eval()
-        with torch.no_grad(), limit_threads(self.n_threads):
-            adapted: Adapted = learner.adapt_tasks(X, y, weight)
-        return {name: value.detach() for name, value in adapted.items()}
-
-    def _copy(self, state: Adapted, attributes: dict[str, Any]) -> Self:
-        adapted = copy.copy(self)
-        adapted.state_ = state
-        for name, value in attributes.items():
-            setattr(adapted, name, value)
-        return adapted
-
-    # Predict
-
-    def _outputs(self, X: Any, *, std: bool = False) -> Array:
-        """Return the learner's outputs (n_rows, n_outputs) as float64."""
-        check_is_fitted(self, "net_")
-        if not hasattr(self, "state_"):
-            raise NotAdaptedError(
-                f"this {type(self).__name__} must be adapted before it predicts: with "
-                "label_space='task' the classes are those of the support. Call "
-                "adapt(X_support, y_support) and predict with what it returns."
-            )
-        X, _, _ = resolve_groups(X, None, column=self.groups_column_)
-        rows = self._to_tensor(check_features(self, X))
-        learner = self.net_.module_.eval()
-        predict = learner.predict_std if std else learner.predict
-        with torch.no_grad(), limit_threads(self.n_threads):
-            chunks = [predict(self.state_, block)[:n] for block, n in in_blocks(rows)]
-        outputs: Array = torch.cat(chunks).double().cpu().numpy()
-        return outputs
-
-    def _to_tensor(self, X: Array) -> Tensor:
-        return self._tensor(scale(X, self.x_scaling_))
-
-    def _tensor(self, values: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self.device_)
-
     # State
 
     def __getstate__(self) -> dict[str, Any]:
@@ -342,10 +224,15 @@ class BaseMetaEstimator(BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if weights is None:
             return
-        self.device_ = resolve_device(self.device if self.device != "cuda" else "auto")
-        learner = build_learner(self.build_, self._learner())
+        try:
+            self.device_ = resolve_device(self.device)
+        except ParameterError:  # fitted on a device that this machine lacks
+            self.device_ = resolve_device("auto")
+        with seeded(0):  # the initialisation is overwritten: no reason to draw from torch's state
+            learner = build_learner(self.build_, self._learner())
         learner.load_state_dict(from_arrays(weights, "cpu"))
         self.net_ = new_net(learner, make_plan(self, None, None, {}, check_random_state(0)))
+        self.net_.history_ = type(self.net_.history)(dict(row) for row in self.history_)
         if "state_" in state:
             self.state_ = from_arrays(state["state_"], self.device_)
 

@@ -46,7 +46,7 @@ n_threads : int, optional, default=1
     Torch's CPU threads during the call, restored after it; None leaves them as they are.
     More than one seldom helps and can be far slower on busy cores.
 checkpoint : path-like, optional
-    File to write after every epoch and to resume from, bit-identically, if it is there.
+    File to write after every epoch of `fit` and to resume from, bit-identically, if it is there.
 callbacks : list of skorch callbacks, optional
     More callbacks for the training loop.
 net_params : dict, optional

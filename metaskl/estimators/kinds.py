@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -38,7 +38,8 @@ class BaseMetaRegressor(RegressorMixin, BaseMetaEstimator):  # type: ignore[misc
         y = self._outputs(X) * self.y_scaling_["scale"] + self.y_scaling_["mean"]
         return y[:, 0] if self.y_is_1d_ else y
 
-    def _encode_fit(self, y: Any, *, reset: bool) -> Array:
+    def _encode_fit(self, y: Any, *, reset: bool, classes: Any = None) -> Array:
+        del classes
         y = np.asarray(y, dtype=np.float64)
         if reset:
             self.y_is_1d_ = y.ndim == 1
@@ -76,6 +77,24 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
     allow_single_class: bool = False
 
     kind: ClassVar[str] = "classification"
+
+    def partial_fit(self, X: Any, y: Any, groups: Any = None, classes: Any = None) -> Self:
+        """Meta-train further, on these rows, from where training stands.
+
+        Parameters
+        ----------
+        X, y, groups
+            As in :meth:`fit`.
+        classes : array-like of shape (n_classes,), optional
+            All the classes there will be, for a first call whose rows lack some.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        first = not hasattr(self, "net_")
+        return self._train(X, y, groups, reset=first, classes=classes if first else None)
 
     def predict(self, X: Any) -> Array:
         """Predict classes.
@@ -125,12 +144,12 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             )
         return self.label_space == "task"
 
-    def _encode_fit(self, y: Any, *, reset: bool) -> Array:
+    def _encode_fit(self, y: Any, *, reset: bool, classes: Any = None) -> Array:
         check_classification_targets(y)
         if self._private:  # the episode says which class is which: no targets of their own
             return np.zeros((len(y), 1), np.float32)
         if reset:
-            self.classes_ = np.unique(y)
+            self.classes_ = np.unique(y if classes is None else classes)
             if len(self.classes_) < 2:
                 raise SupportError(
                     f"y must hold at least 2 classes, got one class only ({self.classes_[0]!r}). "

@@ -184,7 +184,9 @@ def fit_scales(tasks: Sequence[LogitTask], *, slope_size: float) -> Array:
 
     def lack_of_evidence(log_scales: Array) -> float:
         both = scales(log_scales)
-        return -sum(posterior_mode(task, spread(both, task.design.shape[1])).log_evidence for task in tasks)
+        return -sum(
+            posterior_mode(task, spread(both, task.design.shape[1])).log_evidence for task in tasks
+        )
 
     grid = np.stack(np.meshgrid(*[_STARTS] * len(unit)), axis=-1).reshape(-1, len(unit))
     values = [lack_of_evidence(point) for point in grid]
@@ -194,4 +196,3 @@ def fit_scales(tasks: Sequence[LogitTask], *, slope_size: float) -> Array:
     options = {"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-3, "maxfev": 60}
     found = minimize(lack_of_evidence, start, method="Nelder-Mead", options=options)
     return scales(found.x)
-

@@ -15,9 +15,10 @@ from metaskl.learners.maml import MAML
 class _MAMLFamily(BaseMetaEstimator):
     adaptation_steps: int = 5
     inner_lr: float = 0.05
-    inner_lr_mode: str = "fixed"
+    inner_lr_mode: str = "per_step"
     first_order: bool = False
     adapt_part: str = "all"
+    inner_clip: float | None = 10.0
     multi_step_loss: bool = False
 
     @classmethod
@@ -40,13 +41,15 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     adaptation_steps : int, default=5
         Inner gradient steps, >= 1.
     inner_lr : float, default=0.05
-        Step size α of the inner loop, > 0.
-    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="fixed"
+        Step size α of the inner loop, > 0; where it is learned, where it starts.
+    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
     adapt_part : {"all", "head", "body"}, default="all"
         What the inner steps change: everything, the head (ANIL) or the body (BOIL).
+    inner_clip : float or None, default=10.0
+        Largest norm of a task's inner gradient; None does not limit it.
     multi_step_loss : bool, default=False
         Average the outer loss over the inner steps.
     <shared parameters>
@@ -91,13 +94,15 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     adaptation_steps : int, default=5
         Inner gradient steps, >= 1.
     inner_lr : float, default=0.05
-        Step size α of the inner loop, > 0.
-    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="fixed"
+        Step size α of the inner loop, > 0; where it is learned, where it starts.
+    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
     adapt_part : {"all", "head", "body"}, default="all"
         What the inner steps change: everything, the head (ANIL) or the body (BOIL).
+    inner_clip : float or None, default=10.0
+        Largest norm of a task's inner gradient; None does not limit it.
     multi_step_loss : bool, default=False
         Average the outer loss over the inner steps.
     <shared parameters>

@@ -104,7 +104,8 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         """
         estimator = clone(self._check_estimator())
         X, ids = self._take_tasks(X, groups)
-        vars(self).pop("adapted_", None)
+        if hasattr(self, "adapted_"):
+            del self.adapted_
         self.fallback_tasks_: list[Any] = []
         meta = _is_meta_learner(estimator)
         if meta and ids is not None:

@@ -71,9 +71,11 @@ class _CrossProducts:
         return total, float(log_det)
 
 
-def _cross_products(columns: Array, slopes: Array, rows: list[npt.NDArray[np.intp]]) -> _CrossProducts:
+def _cross_products(
+    columns: Array, slopes: Array, rows: list[npt.NDArray[np.intp]]
+) -> _CrossProducts:
     """Compute the cross-products once; an evaluation of the likelihood then reads no row."""
-    ones = np.array([columns[task].sum(axis=0) for task in rows])
+    ones = np.array([columns[task].sum(axis=0) for task in rows]).reshape(-1, columns.shape[1])
     spectra, rotated = [], []
     if slopes.shape[1]:
         for task in rows:
@@ -86,7 +88,7 @@ def _cross_products(columns: Array, slopes: Array, rows: list[npt.NDArray[np.int
         ones=ones,
         spectrum=np.concatenate([np.empty(0), *spectra]),
         rotated=np.concatenate([np.empty((0, columns.shape[1])), *rotated]),
-        starts=np.cumsum([0, *sizes[:-1]]).astype(np.intp),
+        starts=np.cumsum([0, *sizes[:-1]], dtype=np.intp),
         n_rows=len(columns),
     )
 
@@ -121,6 +123,33 @@ def fit_mixed(
     MixedFit
         The estimates.
     """
+    if features is not None and not shrink_fixed:
+        # Without a prior only columns that others do not add up to have an estimate; the
+        # rest get 0, as in lme4.
+        kept = _independent(features)
+        found = _fit_full_rank(y, features[:, kept], slopes, rows, shrink_fixed=False)
+        fixed = np.zeros(1 + features.shape[1])
+        fixed[np.append(0, 1 + kept)] = found.fixed
+        return MixedFit(found.sigma2, found.ratios, fixed)
+    return _fit_full_rank(y, features, slopes, rows, shrink_fixed=shrink_fixed)
+
+
+def _independent(features: Array) -> npt.NDArray[np.intp]:
+    """Return columns of standardised features that span the same as all of them."""
+    triangle, order = qr(features, mode="r", pivoting=True)
+    size = np.abs(np.diag(triangle))
+    return np.sort(order[: len(size)][size > 1e-7 * max(size[0], 1e-300)])
+
+
+def _fit_full_rank(
+    y: Array,
+    features: Array | None,
+    slopes: Array,
+    rows: list[npt.NDArray[np.intp]],
+    *,
+    shrink_fixed: bool,
+) -> MixedFit:
+    """Maximise the likelihood; its arguments are those of `fit_mixed`."""
     n_fixed = 0 if features is None else 1 + features.shape[1]
     scale = float(np.sqrt(np.mean((y - (y.mean() if n_fixed else 0.0)) ** 2)))
     if scale <= 1e-12 * max(1.0, float(np.abs(y).max())):

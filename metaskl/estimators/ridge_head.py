@@ -68,7 +68,9 @@ class RidgeHeadRegressor(_RidgeHeadFamily, BaseMetaRegressor):
 
     likelihood: bool = True
 
-    def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
+    def predict(  # type: ignore[override]
+        self, X: Any, return_std: bool = False
+    ) -> Array | tuple[Array, Array]:
         """Predict targets, and how uncertain they are.
 
         Parameters

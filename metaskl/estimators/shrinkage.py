@@ -75,8 +75,7 @@ class ShrinkageEstimator(TaskWrapper):
     def _slopes(self, X: Any) -> Array:
         """Return the features that have a random slope."""
         if self.random_effects == "intercept" or self._slope_columns == []:
-            n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
-            return np.empty((n_rows, 0))
+            return np.empty((count_rows(X), 0))
         return np.asarray(self.slope_scaler_.transform(self._numbers(X)))
 
     def _design(self, X: Any) -> Array:
@@ -138,6 +137,11 @@ class ShrinkageEstimator(TaskWrapper):
         if tags.classifier_tags is not None:
             tags.classifier_tags.multi_label = False
         return tags
+
+
+def count_rows(X: Any) -> int:
+    """Return the number of rows of an array, a sparse matrix, a frame or a list."""
+    return int(X.shape[0]) if hasattr(X, "shape") else len(np.asarray(X))
 
 
 def rows_of_tasks(ids: npt.NDArray[Any] | None) -> dict[Any, Rows]:

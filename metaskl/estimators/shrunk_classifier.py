@@ -12,13 +12,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from metaskl.errors import ParameterError, SupportError
 from metaskl.estimators.logit_effects import LogitTask, fit_scales, posterior_mode
 from metaskl.estimators.random_effects import spread
-from metaskl.estimators.shrinkage import Array, ShrinkageEstimator, rows_of_tasks
+from metaskl.estimators.shrinkage import (
+    Array,
+    ShrinkageEstimator,
+    count_rows,
+    rows_of_tasks,
+)
 
 # The shared model's probabilities are kept this far from 0 and 1: a forest says 0 of a class that
 # is only rare, and no row of a support could move its infinite logit.
@@ -138,7 +142,6 @@ class ShrunkClassifier(ShrinkageEstimator):
         estimator = self._check_estimator()
         X, ids = self._take_tasks(X, groups)
         self._check_parameters(X)
-        check_classification_targets(y)
         target = column_or_1d(y, warn=True)
         self.estimator_ = clone(estimator).fit(X, target)
         self.classes_ = self.estimator_.classes_
@@ -241,7 +244,7 @@ class ShrunkClassifier(ShrinkageEstimator):
 
     def _logits(self, model: Any, X: Any) -> Array:
         """Return the logits of a shared model, for all classes of fit in their order."""
-        probability = np.zeros((X.shape[0] if hasattr(X, "shape") else len(X), len(self.classes_)))
+        probability = np.zeros((count_rows(X), len(self.classes_)))
         # A model of a fold may not have seen every class.
         columns = np.searchsorted(self.classes_, model.classes_)
         probability[:, columns] = model.predict_proba(X)

@@ -25,10 +25,10 @@ class ShrunkRegressor(ShrinkageEstimator):
     """Shift one model for all tasks a little for each: mixed effects over any regressor.
 
     For a row x of task t, y = f(x) + z'b + e, with the task's random effects b ~ N(0,
-    diag(τ₀², τ₁², ..., τ₁²)), noise e ~ N(0, σ²) and z = [1, features] [1]_. How much tasks
-    differ (τ) and rows scatter (σ) is learned in ``fit``; ``adapt`` then moves b away from 0
+    diag(τ₀², τ₁², ..., τ₁²)), noise e ~ N(0, s²) and z = [1, features] [1]_. How much tasks
+    differ (τ) and rows scatter (s) is learned in ``fit``; ``adapt`` then moves b away from 0
     just as far as the support deserves: the best linear unbiased prediction [2]_. A support of
-    n rows that lie r above f on average gives an intercept of r·nτ₀² / (nτ₀² + σ²).
+    n rows that lie r above f on average gives an intercept of r·nτ₀² / (nτ₀² + s²).
     The one to beat for any meta-learner on a table: it loses where tasks differ in more than
     a constant and slopes.
 
@@ -56,9 +56,11 @@ class ShrunkRegressor(ShrinkageEstimator):
     estimator_ : estimator
         The fitted shared model f.
     sigma_ : float
-        Standard deviation σ of the noise; NaN if there were fewer than 2 tasks to learn it from.
+        Standard deviation s of the noise; NaN if an `estimator` had fewer than 2 tasks to learn
+        it from.
     tau_ : ndarray of shape (2,)
-        Standard deviations τ₀ of the random intercept and τ₁ of each random slope.
+        Standard deviations τ₀ of the random intercept and τ₁ of each random slope; NaN if there
+        were fewer than 2 tasks to learn them from.
     effects_ : ndarray of shape (1 + n_slopes,)
         The effects b: those of the task adapted to, and 0 before.
     task_effects_ : dict

@@ -66,7 +66,8 @@ def build_learner(build: dict[str, Any], learner: type[MetaLearner]) -> MetaLear
 
 def in_blocks(X: Tensor) -> Iterator[tuple[Tensor, int]]:
     """Cut rows into chunks padded to whole blocks, each with its number of real rows."""
-    for rows in X.split(_CHUNK):
+    for start in range(0, len(X), _CHUNK):
+        rows = X[start : start + _CHUNK]
         missing = -len(rows) % _ROW_BLOCK
         padding = rows.new_zeros(missing, *rows.shape[1:])
         yield (torch.cat([rows, padding]) if missing else rows), len(rows)

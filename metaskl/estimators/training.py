@@ -55,7 +55,9 @@ def make_plan(
     """Return the plan of an estimator's meta-training."""
     episodes = ()
     if validation is not None:
-        sampler = estimator._make_sampler(validation, **draw, random_state=random.randint(2**31 - 1))
+        sampler = estimator._make_sampler(
+            validation, **draw, random_state=random.randint(2**31 - 1)
+        )
         episodes = tuple(sampler.sample() for _ in range(_VALIDATION_DRAWS))
     identity = ""
     if estimator.checkpoint is not None and tasks is not None:

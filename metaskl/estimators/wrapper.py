@@ -108,7 +108,7 @@ class TaskWrapper(BaseEstimator):  # type: ignore[misc]
 
 
 def wrapped_has(method: str) -> Callable[[TaskWrapper], bool]:
-    """Return a test for `available_if`: has the wrapped estimator this method?"""
+    """Return a test for `available_if` of whether the wrapped estimator has this method."""
 
     def has(wrapper: TaskWrapper) -> bool:
         # The fitted one first: a search has predict_proba only once its best is known.

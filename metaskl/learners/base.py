@@ -170,4 +170,4 @@ def stack_of_one(adapted: Adapted) -> Adapted:
 def embed_tasks(backbone: nn.Module, X: Tensor) -> Tensor:
     """Map (task, row, *feature) to (task, row, embedding) by weights that all tasks share."""
     features: Tensor = backbone(X.flatten(0, 1))
-    return features.unflatten(0, X.shape[:2])
+    return features.reshape(*X.shape[:2], *features.shape[1:])

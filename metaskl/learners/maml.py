@@ -37,12 +37,16 @@ class MAML(MetaLearner):
         Inner gradient steps, >= 1.
     inner_lr : float, default=0.05
         Step size α of the inner loop, > 0; where it is learned, where it starts.
-    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="fixed"
+    inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether and how α is learned.
     first_order : bool, default=False
         Treat the inner gradients as constants: about half the cost, no second derivatives.
     adapt_part : {"all", "head", "body"}, default="all"
         Which parameters the inner steps change.
+    inner_clip : float or None, default=10.0
+        Largest norm of a task's inner gradient; longer ones are shortened. A task with an
+        unlucky support would otherwise diverge in its inner loop and wreck the whole meta-batch;
+        no other task is touched. None is the plain algorithm.
     multi_step_loss : bool, default=False
         Outer loss averaged over the inner steps instead of the last alone, as in the first
         epochs of MAML++ [5]_; steadies training with many steps.
@@ -89,9 +93,10 @@ class MAML(MetaLearner):
         kind: str = "regression",
         adaptation_steps: int = 5,
         inner_lr: float = 0.05,
-        inner_lr_mode: str = "fixed",
+        inner_lr_mode: str = "per_step",
         first_order: bool = False,
         adapt_part: str = "all",
+        inner_clip: float | None = 10.0,
         multi_step_loss: bool = False,
         private_labels: bool = False,
         n_pool_classes: int = 0,
@@ -109,6 +114,7 @@ class MAML(MetaLearner):
         self.inner_lr = inner_lr
         self.inner_lr_mode = inner_lr_mode
         self.first_order = first_order
+        self.inner_clip = inner_clip
         self.multi_step_loss = multi_step_loss
         self._adapted_names = [
             name
@@ -182,6 +188,7 @@ class MAML(MetaLearner):
                 gradients = torch.autograd.grad(
                     loss, list(point.values()), create_graph=second_order, allow_unused=True
                 )
+                gradients = self._clipped(gradients)
                 parameters = {
                     name: p if g is None else p - self._rate(name, step) * g
                     for (name, p), g in zip(parameters.items(), gradients, strict=True)
@@ -190,6 +197,17 @@ class MAML(MetaLearner):
                     parameters = {n: p.detach() for n, p in parameters.items()}
                 path.append(parameters)
         return path
+
+    def _clipped(self, gradients: tuple[Tensor | None, ...]) -> list[Tensor | None]:
+        """Shorten the gradients of tasks whose norm is too large, by a constant factor each."""
+        if self.inner_clip is None:
+            return list(gradients)
+        squares = [g.detach().flatten(1).square().sum(1) for g in gradients if g is not None]
+        norm = torch.stack(squares).sum(0).sqrt()
+        factor = self.inner_clip / norm.clamp_min(self.inner_clip)
+        return [
+            None if g is None else g * factor.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients
+        ]
 
     def _parameters_to_adapt(self) -> dict[str, Tensor]:
         own = dict(self.network.named_parameters())
@@ -204,10 +222,8 @@ class MAML(MetaLearner):
     def _rate(self, name: str, step: int) -> Tensor | float:
         if self.inner_lr_mode == "fixed":
             return self.inner_lr
-        rate = self.rates[_key(name)]
-        if self.inner_lr_mode == "per_step":
-            rate = rate[min(step, len(rate) - 1)]
-        return rate if torch.is_grad_enabled() else rate.detach()
+        rate: Tensor = self.rates[_key(name)]
+        return rate[step] if self.inner_lr_mode == "per_step" else rate
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

@@ -31,6 +31,7 @@ class Network(nn.Module):
         self.loop_tasks = any(isinstance(module, _CONVOLUTIONS) for module in backbone.modules())
 
     def forward(self, X: Tensor) -> Tensor:
+        """Map (row, *feature) to (row, output) by the module's own weights."""
         output: Tensor = self.head(self.body(X))
         return output
 
@@ -57,7 +58,7 @@ class Network(nn.Module):
         }
         parameters = {**own, **parameters}
         if hasattr(self.body, "forward_tasks"):
-            features: Tensor = self.body.forward_tasks(parameters, X)
+            features: Tensor = self.body.forward_tasks(parameters, X)  # type: ignore[operator]
             return features
         if self.loop_tasks and X.device.type == "cpu":
             each = [{n: p[t] for n, p in parameters.items()} for t in range(n_tasks)]

@@ -179,7 +179,8 @@ class RidgeHead(MetaLearner):
         """Return the predictive variance (task, row): σ² + φᵀ Λ⁻¹ φ."""
         features = self._features(X)
         half = torch.linalg.solve_triangular(adapted["factor"], features.mT, upper=False)
-        return (half**2).sum(-2) + torch.exp(2 * self._log_noise())
+        variance: Tensor = (half**2).sum(-2) + torch.exp(2 * self._log_noise())
+        return variance
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

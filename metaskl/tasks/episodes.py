@@ -236,7 +236,8 @@ def _distinct_or_not(rng: np.random.Generator, n_usable: int, sampler: EpisodeSa
     """Draw the tasks of a meta-batch: distinct ones as long as there are enough."""
     if sampler.meta_batch_size <= n_usable:
         return _draw_rows(rng, np.array([n_usable]), sampler.meta_batch_size)[0]
-    return rng.integers(n_usable, size=sampler.meta_batch_size)
+    repeated: IntArray = rng.integers(n_usable, size=sampler.meta_batch_size)
+    return repeated
 
 
 def _draw_rows(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> IntArray:
@@ -251,7 +252,8 @@ def _draw_rows(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> IntArr
         order = np.argsort(keys, axis=1)[:, :n_draw]
         if order.shape[1] < n_draw:
             order = np.pad(order, ((0, 0), (0, n_draw - order.shape[1])))
-        return np.where(order < sizes[:, None], order, 0)
+        valid: IntArray = np.where(order < sizes[:, None], order, 0)
+        return valid
     small = sizes <= 4 * n_draw
     drawn = rng.integers(0, sizes[:, None], size=(len(sizes), n_draw))
     for task in np.flatnonzero(small):

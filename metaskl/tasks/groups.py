@@ -106,9 +106,10 @@ def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
 def _is_missing(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Say which ids are None or NaN."""
     if ids.dtype.kind == "f":
-        return np.isnan(ids)
+        missing: npt.NDArray[np.bool_] = np.isnan(ids)
+        return missing
     if ids.dtype == object:
-        return np.array([value is None or value != value for value in ids], dtype=bool)  # noqa: PLR0124
+        return np.array([value is None or value != value for value in ids], dtype=bool)
     return np.zeros(len(ids), dtype=bool)
 
 

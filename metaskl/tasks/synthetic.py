@@ -104,12 +104,17 @@ class SinusoidTasks(TaskFamily):
     def sample(self, n_tasks: int, n_rows: int, *, random_state: Seed = None) -> TaskSample:
         """Draw sine waves."""
         rng = np.random.default_rng(random_state)
-        names = ("amplitude", "phase", "frequency")
-        drawn = {name: rng.uniform(*getattr(self, name), size=n_tasks) for name in names}
+        ranges = {
+            "amplitude": self.amplitude,
+            "phase": self.phase,
+            "frequency": self.frequency,
+        }
+        drawn = {name: rng.uniform(low, high, n_tasks) for name, (low, high) in ranges.items()}
 
         def truth(task: int, X: Array) -> Array:
             angle = drawn["frequency"][task] * X[:, 0] - drawn["phase"][task]
-            return drawn["amplitude"][task] * np.sin(angle)
+            value: Array = drawn["amplitude"][task] * np.sin(angle)
+            return value
 
         X = rng.uniform(-5, 5, size=(n_tasks, n_rows, 1))
         angle = drawn["frequency"][:, None] * X[..., 0] - drawn["phase"][:, None]
@@ -151,7 +156,8 @@ class LinearTasks(TaskFamily):
         intercept = self.spread * rng.standard_normal(n_tasks)
 
         def truth(task: int, X: Array) -> Array:
-            return X @ coef[task] + intercept[task]
+            value: Array = X @ coef[task] + intercept[task]
+            return value
 
         X = rng.standard_normal((n_tasks, n_rows, self.n_features))
         y = np.einsum("trf,tf->tr", X, coef) + intercept[:, None]
@@ -203,7 +209,8 @@ class GaussianProcessTasks(TaskFamily):
     def kernel(self, A: Array, B: Array) -> Array:
         """Return the prior covariance between the rows of `A` and of `B`."""
         distance = ((A[..., :, None, :] - B[..., None, :, :]) ** 2).sum(-1)
-        return self.scale**2 * np.exp(-distance / (2 * self.length_scale**2))
+        covariance: Array = self.scale**2 * np.exp(-distance / (2 * self.length_scale**2))
+        return covariance
 
     def posterior_mean(self, X_support: Array, y_support: Array, X_query: Array) -> Array:
         """Return the exact posterior mean at `X_query` given a support."""
@@ -259,14 +266,13 @@ class BlobTasks(TaskFamily):
         def truth(task: int, X_new: Array) -> Array:
             distance = ((X_new[:, None] - centres[task][None]) ** 2).sum(-1)
             odds = np.exp(-0.5 * (distance - distance.min(axis=1, keepdims=True)))
-            return odds / odds.sum(axis=1, keepdims=True)
+            probabilities: Array = odds / odds.sum(axis=1, keepdims=True)
+            return probabilities
 
         flat = X.reshape(-1, self.n_features)
         return TaskSample(flat, y.ravel(), _groups(n_tasks, n_rows), {"centres": centres}, truth)
 
-    def sample_classes(
-        self, n_classes: int, n_rows: int, *, random_state: Seed = None
-    ) -> TaskSet:
+    def sample_classes(self, n_classes: int, n_rows: int, *, random_state: Seed = None) -> TaskSet:
         """Draw one pool of classes, one task of the set each, for n-way class episodes."""
         rng = np.random.default_rng(random_state)
         centres = self.spread * rng.standard_normal((n_classes, self.n_features))

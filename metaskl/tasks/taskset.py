@@ -219,4 +219,5 @@ def _parents(
             f"parents must give one parent a task, got several for {task_ids[mixed[0]]!r}. "
             "Make the task ids unique over parents first."
         )
-    return first.astype(np.int64)
+    parent: npt.NDArray[np.int64] = first.astype(np.int64)
+    return parent

@@ -105,7 +105,7 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
         state = self._read(net.device)
         net.module_.load_state_dict(state["module"])
         net.optimizer_.load_state_dict(state["optimizer"])
-        net.history_ = type(net.history)(*state["history"])
+        net.history_ = type(net.history)(state["history"])
         for name, item in self.stateful.items():
             item.load_state_dict(state["callbacks"][name])
         torch.set_rng_state(state["rng"].cpu())

@@ -101,7 +101,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         with self._autocast():
             loss = self.module_.episode_loss(batch)
         if loss.device.type == "cpu":  # elsewhere reading it would wait for the device
-            self._refuse_divergence(float(loss))
+            self._refuse_divergence(float(loss.detach()), math.inf)
         loss.backward()
         if self.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.module_.parameters(), self.gradient_clip)
@@ -129,7 +129,8 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             self.notify("on_batch_end", batch=batch, training=training, **step)
         mean = float(torch.stack(losses).mean())
         if training:
-            self._refuse_divergence(mean)
+            first = self.history[0].get("train_loss", mean)
+            self._refuse_divergence(mean, _EXPLODED * (1.0 + abs(first)))
         self.history.record(f"{prefix}_loss", mean)
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> Any:
@@ -142,25 +143,35 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             raise Interrupted from error
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call the callbacks; one that ends training after an epoch is obeyed."""
-        try:
+        """Call the callbacks; one that ends training after an epoch is obeyed once all ran."""
+        if method_name != "on_epoch_end":
             super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt:
-            if method_name != "on_epoch_end":
-                raise
-            raise StopTraining from None  # how skorch's own EarlyStopping stops
+            return
+        stop = False
+        for callback in [self, *(callback for _, callback in self.callbacks_)]:
+            try:
+                callback.on_epoch_end(self, **cb_kwargs)
+            except StopTraining:
+                stop = True
+            except KeyboardInterrupt:
+                # It is how skorch's own EarlyStopping stops; ours never do, so there it is Ctrl-C.
+                if type(callback).__module__.startswith("metaskl."):
+                    raise
+                stop = True
+        if stop:
+            raise StopTraining
 
     def _autocast(self) -> torch.autocast:
         kind = torch.device(self.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def _refuse_divergence(self, loss: float) -> None:
-        first = self.history[0].get("train_loss") if len(self.history) else None
-        limit = math.inf if first is None else _EXPLODED * (1.0 + abs(first))
-        if not math.isfinite(loss) or loss > limit:
-            raise DivergenceError(
-                f"meta-training diverged: the outer loss is {loss:.3g} in epoch "
-                f"{len(self.history)} (it was "
-                f"{'not finite from the start' if first is None else f'{first:.3g} at first'}). "
-                f"{self.advice}"
-            )
+    def _refuse_divergence(self, loss: float, limit: float) -> None:
+        """Raise if a loss is not a number or beyond the limit."""
+        if math.isfinite(loss) and loss <= limit:
+            return
+        first = self.history[0].get("train_loss")
+        began = "" if first is None else f", from {first:.3g} in the first"
+        raise DivergenceError(
+            f"meta-training diverged: the outer loss is {loss:.3g} in epoch "
+            f"{len(self.history)}{began}. {self.advice}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ def meta_train(
     plan : TrainingPlan
         How to train.
     net : MetaNet, optional
-        An earlier net to train further (its optimiser goes on) instead of a new one.
+        An earlier net whose optimiser and history go on; it is left as it is.
 
     Returns
     -------
@@ -106,24 +107,42 @@ def meta_train(
         checkpoint = FullCheckpoint(plan.checkpoint, sampler, plan.identity, stateful)
         checkpoint.require_writable()
     earlier = 0 if net is None else len(net.history)
-    if net is None:
-        net = new_net(learner, plan)
+    net = new_net(learner, plan) if net is None else _continued(net, learner, plan)
     net.validation, net.max_epochs = plan.validation, earlier + plan.max_epochs
     net.callbacks = _callbacks(plan, best, checkpoint)
     with seeded(plan.seed), limit_threads(plan.n_threads):
         net.initialize_callbacks()
         if checkpoint is not None:
             checkpoint.resume(net)
-        if best is not None and len(net.history) > earlier and best.exhausted(net):
-            best.restore(net)
-            return net
-        try:
-            net.partial_fit(sampler, epochs=max(net.max_epochs - len(net.history), 0))
-        except Interrupted as interrupt:
-            raise KeyboardInterrupt from interrupt
+        resumed_at_the_end = best is not None and len(net.history) > earlier and best.exhausted(net)
+        if not resumed_at_the_end:
+            _run(net, sampler)
         if best is not None:
             best.restore(net)
+    # The net outlives the fit; the rows of the fit need not.
+    net.validation = ()
+    net.callbacks_ = [named for named in net.callbacks_ if named[1] is not checkpoint]
+    net.callbacks = list(plan.callbacks)
     return net
+
+
+def _run(net: MetaNet, sampler: EpisodeSampler) -> None:
+    """Run the epochs that are still to do; Ctrl-C goes through."""
+    try:
+        net.partial_fit(sampler, epochs=max(net.max_epochs - len(net.history), 0))
+    except Interrupted as interrupt:
+        raise KeyboardInterrupt from interrupt
+
+
+def _continued(net: MetaNet, learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
+    """Return a net for a copy of `net`'s learner, with a copy of its optimiser and history."""
+    new = new_net(learner, plan)
+    if type(new.optimizer_) is type(net.optimizer_):
+        new.optimizer_.load_state_dict(copy.deepcopy(net.optimizer_.state_dict()))
+        for group in new.optimizer_.param_groups:
+            group["lr"] = plan.outer_lr
+    new.history_ = type(net.history)(copy.deepcopy(net.history.to_list()))
+    return new
 
 
 def _callbacks(
@@ -159,7 +178,7 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
                 f"{optimizer!r}."
             )
         optimizer = _OPTIMIZERS[optimizer]
-    net = MetaNet(
+    net: MetaNet = MetaNet(
         learner,
         optimizer=optimizer,
         optimizer__weight_decay=plan.weight_decay,
@@ -173,7 +192,8 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
         verbose=0,
         **plan.net_params,
     )
-    return net.initialize()
+    net.initialize()
+    return net
 
 
 @contextmanager

@@ -1,0 +1,144 @@
+"""Adapting and predicting: one task, or many in a few stacked calls."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from metaskl._compat import limit_threads
+from metaskl.errors import GroupsError, NotAdaptedError
+from metaskl.estimators.inputs import Array, check_features, check_rows, scale
+from metaskl.estimators.state import in_blocks, stacks_of_tasks
+from metaskl.learners import Adapted
+from metaskl.tasks import pad_tasks, resolve_groups
+
+
+class Adapting:
+    """What a fitted meta-learner does with new tasks."""
+
+    kind: ClassVar[str]
+    n_threads: int | None
+    net_: Any
+    state_: Adapted
+    device_: str
+    in_shape_: tuple[int, ...]
+    x_scaling_: dict[str, Array]
+    groups_column_: str | None
+
+    def _encode_support(self, y: Any, *, strict: bool) -> tuple[Array, dict[str, Any]]:
+        """Return targets for the learner, and attributes of the adapted copy."""
+        raise NotImplementedError  # pragma: no cover
+
+    def adapt(self, X: Any, y: Any) -> Self:
+        """Adapt to one new task.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (n_support, *feature)
+            The support's features.
+        y : array-like of shape (n_support,) or (n_support, n_outputs)
+            The support's targets.
+
+        Returns
+        -------
+        adapted
+            A copy that predicts the new task. It shares the meta-trained network; this
+            estimator is unchanged, and adapting a copy again starts from the shared network.
+
+        Raises
+        ------
+        ValueError
+            If the support cannot be used; the message says why.
+        """
+        check_is_fitted(self, "net_")
+        X, _, _ = resolve_groups(X, None, column=self.groups_column_)
+        X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
+        encoded, attributes = self._encode_support(y, strict=True)
+        weight = torch.ones(1, len(X), device=self.device_)
+        stack = self._adapt_stack(self._to_tensor(X)[None], self._tensor(encoded)[None], weight)
+        return self._copy({name: value[0] for name, value in stack.items()}, attributes)
+
+    def adapt_groups(self, X: Any, y: Any, groups: Any) -> dict[Any, Self]:
+        """Adapt to many tasks at once, in a few stacked calls.
+
+        Parameters
+        ----------
+        X, y, groups
+            The supports of all tasks, as in :meth:`fit`.
+
+        Returns
+        -------
+        dict
+            An adapted copy for each task id. A support with one class only is adapted on,
+            as with ``allow_single_class=True``.
+        """
+        check_is_fitted(self, "net_")
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
+        if ids is None:
+            raise GroupsError(
+                "groups must name the task of each row, got None. Pass the task ids, or call "
+                "adapt for a single task."
+            )
+        X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
+        names, number = np.unique(ids, return_inverse=True)
+        encodings = [
+            self._encode_support(y[number == task], strict=False) for task in range(len(names))
+        ]
+        sizes = np.bincount(number)
+        widths = np.array([encoded.shape[1] for encoded, _ in encodings])
+        copies: dict[int, Self] = {}
+        X_tensor = self._to_tensor(X)
+        for stack in stacks_of_tasks(sizes, widths, int(np.prod(self.in_shape_))):
+            rows = np.concatenate([np.flatnonzero(number == task) for task in stack])
+            targets = self._tensor(np.concatenate([encodings[task][0] for task in stack]))
+            offsets = np.concatenate([[0], np.cumsum(sizes[stack])])
+            padded = pad_tasks(X_tensor[rows], targets, offsets, np.arange(len(stack)))
+            adapted = self._adapt_stack(*padded)
+            for position, task in enumerate(stack):
+                state = {name: value[position].clone() for name, value in adapted.items()}
+                copies[int(task)] = self._copy(state, encodings[task][1])
+        return {name: copies[task] for task, name in enumerate(names.tolist())}
+
+    def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:
+        """Adapt a stack of tasks without keeping a graph."""
+        learner = self.net_.module_.eval()
+        with torch.no_grad(), limit_threads(self.n_threads):
+            adapted: Adapted = learner.adapt_tasks(X, y, weight)
+        return {name: value.detach() for name, value in adapted.items()}
+
+    def _copy(self, state: Adapted, attributes: dict[str, Any]) -> Self:
+        # Not copy.copy: that goes through __getstate__, which would build another network.
+        adapted: Self = object.__new__(type(self))
+        adapted.__dict__.update(self.__dict__)
+        adapted.state_ = state
+        for name, value in attributes.items():
+            setattr(adapted, name, value)
+        return adapted
+
+    def _outputs(self, X: Any, *, std: bool = False) -> Array:
+        """Return the learner's outputs (n_rows, n_outputs) as float64."""
+        check_is_fitted(self, "net_")
+        if not hasattr(self, "state_"):
+            raise NotAdaptedError(
+                f"this {type(self).__name__} must be adapted before it predicts: with "
+                "label_space='task' the classes are those of the support. Call "
+                "adapt(X_support, y_support) and predict with what it returns."
+            )
+        X, _, _ = resolve_groups(X, None, column=self.groups_column_)
+        rows = self._to_tensor(check_features(self, X))
+        learner = self.net_.module_.eval()
+        predict = learner.predict_std if std else learner.predict
+        with torch.no_grad(), limit_threads(self.n_threads):
+            chunks = [predict(self.state_, block)[:n] for block, n in in_blocks(rows)]
+        outputs: Array = torch.cat(chunks).double().cpu().numpy()
+        return outputs
+
+    def _to_tensor(self, X: Array) -> Tensor:
+        return self._tensor(scale(X, self.x_scaling_))
+
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self.device_)

@@ -1,0 +1,18 @@
+"""Evaluation over tasks, and the verdict: does it pay?"""
+
+from metaskl.evaluation.compare import Comparison, compare
+from metaskl.evaluation.cross_validate import cross_validate_tasks, shots_curve
+from metaskl.evaluation.episodes import episode_scores
+from metaskl.evaluation.scorer import FewShotScorer
+from metaskl.evaluation.verdict import Difference, Verdict
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "FewShotScorer",
+    "Verdict",
+    "compare",
+    "cross_validate_tasks",
+    "episode_scores",
+    "shots_curve",
+]

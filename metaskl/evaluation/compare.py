@@ -1,0 +1,330 @@
+"""Every learner and baseline on the same draws, with the verdict: does it pay?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.parallel import Parallel, delayed
+from tqdm.auto import tqdm
+
+from metaskl.evaluation.answers import Array, resolve_scorer
+from metaskl.evaluation.candidates import make_baselines, make_learners
+from metaskl.evaluation.cross_validate import Fold, make_folds, score_fold, shots_curve
+from metaskl.evaluation.draws import check_n_shot
+from metaskl.evaluation.verdict import Verdict, chosen_difference
+from metaskl.tasks import resolve_groups
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of :func:`compare`.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        One row a candidate, fold, task, repeat and shot count; greater is better.
+    families : dict of str
+        ``"learner"``, ``"pooled"``, ``"per-task"`` or ``"shrunk"`` for each candidate.
+    verdict : Verdict
+        Whether meta-learning pays; ``str(verdict)`` says it in words.
+    metric : str
+        Name of the score; errors are shown without their sign.
+    lower_is_better : bool
+        Whether the metric is an error.
+    protocol : dict
+        How it was measured.
+    failures : dict of str
+        Candidates that could not be fitted, with the reason.
+    """
+
+    scores: pd.DataFrame
+    families: dict[str, str]
+    verdict: Verdict
+    metric: str
+    lower_is_better: bool
+    protocol: dict[str, Any]
+    failures: dict[str, str]
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Return means with 95 % intervals over tasks, the best candidate first.
+
+        Returns
+        -------
+        DataFrame
+            A row a candidate, with its family, columns ``mean``, ``low``, ``high`` for each
+            shot count, and its mean ``rank`` over tasks and shot counts (1 is best).
+        """
+        curve = shots_curve(self.scores, by="candidate")
+        if self.lower_is_better:
+            curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
+        table = curve.pivot(index="candidate", columns="n_shot", values=["mean", "low", "high"])
+        table = table.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)
+        table.insert(0, ("", "family"), pd.Series(self.families))
+        table.insert(1, ("", "rank"), self._ranks())
+        return table.sort_values(("", "rank"))
+
+    def _ranks(self) -> pd.Series:
+        cells = self.scores.groupby(["n_shot", "task", "candidate"])["score"].mean().unstack()
+        return cells.rank(axis=1, ascending=False).mean()
+
+    def __str__(self) -> str:
+        board = self.leaderboard()
+        shots = [key for key in dict.fromkeys(board.columns.get_level_values(0)) if key != ""]
+        columns = {"rank": board[("", "rank")].map("{:.2f}".format)}
+        for shot in shots:
+            part = board[shot]
+            columns[f"{shot} rows" if isinstance(shot, int) else f"{shot:.0%} rows"] = [
+                f"{m:.4g} [{a:.4g}, {b:.4g}]"
+                for m, a, b in zip(part["mean"], part["low"], part["high"], strict=True)
+            ]
+        text = pd.DataFrame(columns, index=board.index).to_string()
+        better = "lower" if self.lower_is_better else "higher"
+        title = f"{self.metric} ({better} is better), mean [95 % interval over tasks]"
+        failed = [f"  {name} failed: {reason}" for name, reason in self.failures.items()]
+        return "\n".join([title, text, "", str(self.verdict), *failed])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return protocol, leaderboard and verdict as plain values, for JSON."""
+        curve = shots_curve(self.scores, by="candidate")
+        return {
+            "metric": self.metric,
+            "lower_is_better": self.lower_is_better,
+            "protocol": self.protocol,
+            "families": self.families,
+            "curve": curve.to_dict("records"),
+            "rank": self._ranks().to_dict(),
+            "verdict": self.verdict.as_dict(),
+            "failures": self.failures,
+        }
+
+
+def compare(
+    X: Any,
+    y: Any,
+    groups: Any,
+    *,
+    learners: Any = "all",
+    baselines: Any = "all",
+    n_shot: Any = (5, 10, 20),
+    n_repeats: int = 3,
+    cv: int = 3,
+    holdout: str = "tasks",
+    scoring: Any = None,
+    kind: str = "auto",
+    label_space: str = "shared",
+    n_way: int = 5,
+    learner_params: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+    verbose: int = 0,
+) -> Comparison:
+    """Compare meta-learners with the baselines on held-out tasks, and say whether it pays.
+
+    Every candidate is trained on the same tasks, adapts to the same support rows and is scored
+    on the same queries. The verdict compares the best learner with the best baseline at each
+    shot count; each is chosen on the other folds, so that neither profits from luck on the
+    tasks that it is judged on.
+
+    Parameters
+    ----------
+    X : array-like or data frame of shape (n_rows, *feature)
+        Features.
+    y : array-like of shape (n_rows,)
+        Targets.
+    groups : array-like of shape (n_rows,), or str
+        Task ids, or the name of the column of `X` that holds them.
+    learners : "all", list of str or dict of str to estimator, default="all"
+        Registered learners, or estimators of your own by name.
+    baselines : "all", list of str or dict of str to estimator, default="all"
+        Pooled, per-task and shrunk models, each over ridge (or logistic regression), a random
+        forest and gradient boosting; a list keeps those named.
+    n_shot : int, float or sequence of them, default=(5, 10, 20)
+        Labelled rows of a task; see :func:`cross_validate_tasks`.
+    n_repeats : int, default=3
+        Draws of support and query for each task.
+    cv : int, default=3
+        Folds over tasks, or random splits with ``holdout="rows"``.
+    holdout : {"tasks", "rows"}, default="tasks"
+        Whether whole tasks are held out, or rows of tasks that are all seen.
+    scoring : str or callable, optional
+        A scikit-learn scorer. By default accuracy, or minus the root mean squared error.
+    kind : {"auto", "regression", "classification"}, default="auto"
+        What the targets are.
+    label_space, n_way
+        As in the classifiers.
+    learner_params : dict, optional
+        Hyper-parameters of the estimators of registered learners, such as ``max_epochs``.
+    n_jobs : int, optional
+        Fits in parallel, by joblib.
+    random_state : int, default=0
+        Seed.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    Comparison
+        Scores, leaderboard and verdict; ``print`` shows both.
+
+    Raises
+    ------
+    ValueError
+        If the task ids do not fit or no candidate can be fitted.
+
+    Examples
+    --------
+    >>> from metaskl import compare
+    >>> from metaskl.tasks import LinearTasks
+    >>> lines = LinearTasks().sample(20, 30, random_state=0)
+    >>> result = compare(lines.X, lines.y, lines.groups, learners=["ridge_head"],
+    ...                  baselines=["pooled ridge", "per-task ridge"], n_shot=(2, 20), cv=2,
+    ...                  learner_params={"max_epochs": 2})
+    >>> sorted(result.scores["candidate"].unique())
+    ['per-task ridge', 'pooled ridge', 'ridge_head']
+    """
+    X, ids, _ = resolve_groups(X, groups)
+    y = np.asarray(y)
+    kind = _kind(y) if kind == "auto" else kind
+    private = label_space == "task"
+    folds = make_folds(
+        y,
+        ids,
+        n_way=n_way if private else None,
+        n_shot=n_shot,
+        n_repeats=n_repeats,
+        cv=cv,
+        holdout=holdout,
+        random_state=random_state,
+    )
+    parameters = _learner_defaults(check_n_shot(n_shot, fractions=True), ids, random_state)
+    if private:
+        parameters |= {"label_space": "task", "n_way": n_way}
+    parameters |= learner_params or {}
+    candidates = make_learners(learners, kind=kind, **parameters)
+    families = dict.fromkeys(candidates, "learner")
+    for name, model in _baselines(baselines, kind, private, random_state).items():
+        candidates[name] = model
+        families[name] = name.split(" ")[0] if name.split(" ")[0] in _FAMILIES else "baseline"
+    scorer = resolve_scorer(scoring, classification=kind == "classification")
+    scores, failures = _run(candidates, X, y, ids, folds, scorer, n_jobs, verbose)
+    lower = getattr(scorer, "_sign", 1) < 0
+    metric = _metric_name(scoring, kind)
+    families = {name: families[name] for name in scores["candidate"].unique()}
+    return Comparison(
+        scores=scores,
+        families=families,
+        verdict=_verdict(scores, families, metric, lower),
+        metric=metric,
+        lower_is_better=lower,
+        protocol={
+            "holdout": holdout,
+            "folds": cv,
+            "repeats": n_repeats if holdout == "tasks" else 1,
+            "n_shot": list(check_n_shot(n_shot, fractions=True)),
+            "n_tasks": len(np.unique(ids)),
+            "n_rows": len(y),
+            "kind": kind,
+            "transductive": False,
+            "random_state": random_state,
+        },
+        failures=failures,
+    )
+
+
+_FAMILIES = ("pooled", "per-task", "shrunk")
+
+
+def _kind(y: Array) -> str:
+    """Say what targets are: numbers with a fractional part or many values are regression."""
+    found = type_of_target(y)
+    if found.startswith("continuous"):
+        return "regression"
+    if y.dtype.kind in "iuf" and len(np.unique(y)) > 20:
+        return "regression"
+    return "classification"
+
+
+def _baselines(baselines: Any, kind: str, private: bool, seed: int) -> dict[str, Any]:
+    if isinstance(baselines, dict):
+        return baselines
+    every = make_baselines(kind, private_labels=private, seed=seed)
+    if baselines == "all":
+        return every
+    unknown = sorted(set(baselines) - set(every))
+    if unknown:
+        raise ValueError(
+            f"baselines must be among {sorted(every)}, got {unknown}. Or give a dict of your own."
+        )
+    return {name: every[name] for name in baselines}
+
+
+def _learner_defaults(
+    shots: tuple[int | float, ...], ids: Array, random_state: int
+) -> dict[str, Any]:
+    """Return the training of learners that will meet these support sizes."""
+    typical = float(np.median(np.unique(ids, return_counts=True)[1]))
+    rows = [k if isinstance(k, int) else max(1, round(k * typical)) for k in shots]
+    span = (min(rows), max(rows))
+    return {"n_shot": span if span[0] < span[1] else span[0], "random_state": random_state}
+
+
+def _run(
+    candidates: dict[str, Any],
+    X: Any,
+    y: Array,
+    ids: Array,
+    folds: list[Fold],
+    scorer: Any,
+    n_jobs: int | None,
+    verbose: int,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Fit and score every candidate on every fold; one that fails is left out and named."""
+    jobs = [(name, fold) for name in candidates for fold in folds]
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_try)(candidates[name], X, y, ids, fold, scorer) for name, fold in jobs
+    )
+    parts, failures = [], {}
+    bar = tqdm(jobs, disable=not verbose, unit="fit")
+    for (name, _), result in zip(bar, results, strict=True):
+        bar.set_description(f"compare: {name:<18}")
+        if isinstance(result, str):
+            failures[name] = result
+        else:
+            parts.append(result.assign(candidate=name))
+    if not parts:
+        raise ValueError(f"no candidate could be fitted: {failures}")
+    scores = pd.concat(parts, ignore_index=True)
+    return scores[~scores["candidate"].isin(failures)].reset_index(drop=True), failures
+
+
+def _try(estimator: Any, X: Any, y: Array, ids: Array, fold: Fold, scorer: Any) -> Any:
+    """Return a fold's scores, or the reason why there are none."""
+    try:
+        return score_fold(estimator, X, y, ids, fold, scorer)
+    except (ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _verdict(scores: pd.DataFrame, families: dict[str, str], metric: str, lower: bool) -> Verdict:
+    learners = [name for name, family in families.items() if family == "learner"]
+    others = [name for name in families if name not in learners]
+    alone = [name for name, family in families.items() if family == "per-task"]
+    shots = list(dict.fromkeys(scores["n_shot"]))
+    shots.sort()
+    found = [
+        tuple(d for k in shots if (d := chosen_difference(scores, learners, names, k)) is not None)
+        for names in (others, alone)
+    ]
+    return Verdict(found[0], found[1], metric, lower)
+
+
+def _metric_name(scoring: Any, kind: str) -> str:
+    if scoring is None:
+        return "accuracy" if kind == "classification" else "root mean squared error"
+    if isinstance(scoring, str):
+        return scoring.removeprefix("neg_").replace("_", " ")
+    return str(getattr(scoring, "__name__", scoring))

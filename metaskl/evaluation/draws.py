@@ -1,0 +1,153 @@
+"""Draws of support and query rows: the same ones for every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metaskl.errors import TaskError
+
+Rows = npt.NDArray[np.int64]
+# At least this part of a task's rows is kept to be predicted.
+_QUERY_PART = 0.25
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One task's support and query.
+
+    Attributes
+    ----------
+    task : object
+        The task's id.
+    repeat : int
+        Number of the repetition.
+    n_shot : int or float
+        What was asked for: labelled rows, or a fraction of the task's.
+    support, query : ndarray of int
+        Row numbers.
+    """
+
+    task: Any
+    repeat: int
+    n_shot: int | float
+    support: Rows
+    query: Rows
+
+
+def check_n_shot(n_shot: Any, *, fractions: bool) -> tuple[int | float, ...]:
+    """Return the shot counts as a tuple.
+
+    Raises
+    ------
+    TaskError
+        If one is not a positive whole number (or, where allowed, a fraction below 1).
+    """
+    values: tuple[Any, ...] = tuple(np.atleast_1d(n_shot).tolist())
+    if isinstance(n_shot, Sequence):
+        values = tuple(n_shot)
+    for value in values:
+        whole = isinstance(value, (int, np.integer)) and value >= 1
+        part = fractions and isinstance(value, float) and 0 < value < 1
+        if not (whole or part):
+            also = ", or a fraction between 0 and 1" if fractions else ""
+            raise TaskError(
+                f"n_shot must hold numbers of labelled rows, at least 1{also}, got {value!r}. "
+                "Give for example n_shot=(5, 10, 20)."
+            )
+    if not values:
+        raise TaskError("n_shot must hold at least one number, got none. Give n_shot=(5, 10, 20).")
+    return values
+
+
+def draw_rows(
+    groups: npt.NDArray[Any],
+    n_shot: tuple[int | float, ...],
+    *,
+    n_repeats: int,
+    random_state: int,
+) -> list[Draw]:
+    """Draw supports and queries of every task, at every shot count.
+
+    Within a repetition a task's query is the same at every shot count and a smaller support
+    is part of a larger one, so that a curve over shots is not moved by the draws. A quarter of
+    a task's rows at least is query; a task too small for a shot count is left out there. The
+    draws depend on the task's id and not on the other tasks.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n_rows,)
+        Task ids.
+    n_shot : tuple of int or float
+        Labelled rows, or fractions of a task's rows.
+    n_repeats : int
+        Repetitions.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    list of Draw
+        Ordered by task, repetition and shot count.
+    """
+    draws = []
+    for task in np.unique(groups).tolist():
+        rows = np.flatnonzero(groups == task)
+        n_rows = len(rows)
+        counts = [k if isinstance(k, int) else max(1, round(k * n_rows)) for k in n_shot]
+        reserve = max(1, int(np.ceil(_QUERY_PART * n_rows)))
+        fitting = [k for k in counts if k <= n_rows - reserve]
+        if not fitting:
+            continue
+        first_query = max(fitting)
+        for repeat in range(n_repeats):
+            order = np.random.default_rng(_seed(random_state, repeat, task)).permutation(rows)
+            query = np.sort(order[first_query:])
+            draws += [
+                Draw(task, repeat, asked, np.sort(order[:k]), query)
+                for asked, k in zip(n_shot, counts, strict=True)
+                if k <= first_query
+            ]
+    return draws
+
+
+def draw_classes(
+    y: npt.NDArray[Any],
+    groups: npt.NDArray[Any],
+    n_shot: tuple[int | float, ...],
+    *,
+    n_way: int,
+    n_repeats: int,
+    random_state: int,
+) -> list[Draw]:
+    """Draw n-way episodes of every task: `n_way` of its classes, `n_shot` rows of each.
+
+    Tasks with fewer classes that have a row to spare are left out.
+    """
+    draws = []
+    most = int(max(n_shot))
+    for task in np.unique(groups).tolist():
+        inside = np.flatnonzero(groups == task)
+        classes, sizes = np.unique(y[inside], return_counts=True)
+        classes = classes[sizes > most]
+        if len(classes) < n_way:
+            continue
+        for repeat in range(n_repeats):
+            rng = np.random.default_rng(_seed(random_state, repeat, task))
+            chosen = rng.choice(classes, n_way, replace=False)
+            orders = [rng.permutation(inside[y[inside] == label]) for label in chosen]
+            query = np.concatenate([order[most:] for order in orders])
+            draws += [
+                Draw(task, repeat, k, np.concatenate([o[: int(k)] for o in orders]), query)
+                for k in n_shot
+            ]
+    return draws
+
+
+def _seed(random_state: int, repeat: int, task: Any) -> list[int]:
+    """Return a seed from the id's text: Python's own hash changes from run to run."""
+    return [random_state, repeat, *str(task).encode()]

@@ -1,0 +1,82 @@
+"""A scikit-learn scorer that adapts before it scores."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier
+
+from metaskl.errors import GroupsError, TaskError
+from metaskl.evaluation.answers import resolve_scorer, score_draws
+from metaskl.evaluation.draws import draw_rows
+from metaskl.tasks import check_groups
+
+
+class FewShotScorer(BaseEstimator):  # type: ignore[misc]
+    """Score an estimator by adapting it to each task of the rows it is given.
+
+    For scikit-learn's own tools with metadata routing on: ``cross_val_score(est, X, y,
+    scoring=FewShotScorer(), cv=GroupKFold(), params={"groups": groups})``, grid searches,
+    validation curves. Every candidate gets the same support rows.
+
+    Parameters
+    ----------
+    scoring : str or callable, optional
+        A scikit-learn scorer for the queries. By default accuracy, or minus the root mean
+        squared error.
+    n_shot : int, default=5
+        Support rows of each task, >= 1.
+    n_repeats : int, default=3
+        Draws of support and query for each task.
+    random_state : int, default=0
+        Seed of the draws.
+
+    Examples
+    --------
+    >>> from sklearn import config_context
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.model_selection import GroupKFold, cross_val_score
+    >>> from metaskl import FewShotScorer, PerTask
+    >>> from metaskl.tasks import LinearTasks
+    >>> lines = LinearTasks().sample(12, 30, random_state=0)
+    >>> with config_context(enable_metadata_routing=True):
+    ...     scores = cross_val_score(PerTask(Ridge()), lines.X, lines.y, cv=GroupKFold(3),
+    ...                              scoring=FewShotScorer(), params={"groups": lines.groups})
+    >>> scores.shape
+    (3,)
+    """
+
+    __metadata_request__score: ClassVar = {"groups": True}
+
+    def __init__(
+        self, scoring: Any = None, *, n_shot: int = 5, n_repeats: int = 3, random_state: int = 0
+    ) -> None:
+        self.scoring = scoring
+        self.n_shot = n_shot
+        self.n_repeats = n_repeats
+        self.random_state = random_state
+
+    def __call__(self, estimator: Any, X: Any, y: Any, groups: Any = None) -> float:
+        """Return the mean score over tasks, each the mean of its repeats."""
+        if groups is None:
+            raise GroupsError(
+                "FewShotScorer must be given groups, got None. Turn metadata routing on "
+                "(sklearn.set_config(enable_metadata_routing=True)) and pass "
+                "params={'groups': groups}, or use metaskl.cross_validate_tasks."
+            )
+        y = np.asarray(y)
+        ids = check_groups(groups, len(y))
+        draws = draw_rows(
+            ids, (int(self.n_shot),), n_repeats=self.n_repeats, random_state=self.random_state
+        )
+        if not draws:
+            raise TaskError(
+                f"n_shot={self.n_shot} leaves no query in any of these tasks (of "
+                f"{np.unique(ids, return_counts=True)[1].max()} rows at most). Lower n_shot."
+            )
+        scorer = resolve_scorer(self.scoring, classification=is_classifier(estimator))
+        rows = score_draws(estimator, X, y, draws, scorer)
+        tasks = {row["task"] for row in rows}
+        means = [np.mean([r["score"] for r in rows if r["task"] == task]) for task in tasks]
+        return float(np.nanmean(means))
