@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metaskl.errors import ModelFileError
-
-# Our own types hold arrays, numbers and text only, and run no code when they are restored.
-_OWN = ("metaskl.",)
 
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
@@ -32,6 +28,11 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
     Path
         The file.
 
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be written, or the estimator holds what cannot be stored in it.
+
     Examples
     --------
     >>> import tempfile, pathlib
@@ -47,7 +48,15 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(skops.io.dumps(estimator))
+        content = skops.io.dumps(estimator)
+    except Exception as error:
+        raise ModelFileError(
+            f"a {type(estimator).__name__} with these parts cannot be stored as arrays and text "
+            f"({error}). Give FromModule the network's class and arguments instead of a built "
+            "module, or use pickle for your own use."
+        ) from error
+    try:
+        partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -86,25 +95,24 @@ def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
         raise ModelFileError(f"model file {str(path)!r} is not there. Check the path.")
     try:
         content = path.read_bytes()
-        unknown = [
-            name
-            for name in skops.io.get_untrusted_types(data=content)
-            if not name.startswith(_OWN) and name not in trusted
-        ]
-        if unknown:
-            raise ModelFileError(
-                f"model file {str(path)!r} holds types that are not trusted: {unknown}. If you "
-                f"know where the file comes from, load it with trusted={unknown}."
-            )
         allowed = skops.io.get_untrusted_types(data=content)
-        return skops.io.loads(content, trusted=allowed)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ModelFileError):
-            raise
+        unknown = [name for name in allowed if not _is_trusted(name) and name not in trusted]
+        if not unknown:
+            return skops.io.loads(content, trusted=allowed)
+    except Exception as error:  # a damaged archive fails in more ways than can be named
         raise ModelFileError(
             f"model file {str(path)!r} is corrupt or not a metaskl model ({error}). Save the "
             "model again, or check the path."
         ) from error
+    raise ModelFileError(
+        f"model file {str(path)!r} holds types that are not trusted: {unknown}. If you "
+        f"know where the file comes from, load it with trusted={unknown}."
+    )
+
+
+def _is_trusted(name: str) -> bool:
+    """Say whether a type holds arrays, numbers and text only, and runs no code when restored."""
+    return name.startswith("metaskl.") or name == "numpy.dtype"
 
 
 def read_state_dict(path: str | os.PathLike[str], expected: Mapping[str, Any]) -> dict[str, Any]:

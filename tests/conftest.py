@@ -3,6 +3,8 @@ import os
 # Before anything imports numpy or torch: with more threads than free cores a small network
 # trains many times slower. Workers of joblib inherit it too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# scikit-learn leaves one of its checks out without it; it must be set before scipy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import hypothesis
 import pytest

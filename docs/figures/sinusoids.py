@@ -21,8 +21,9 @@ FAMILIES = {"A": SinusoidTasks(), "B": SinusoidTasks(frequency=(0.8, 1.2))}
 PLAIN = {"adaptation_steps": 5, "inner_lr_mode": "fixed", "inner_lr": 0.05, "max_epochs": 40}
 LEARNED = {"adaptation_steps": 5, "inner_lr_mode": "per_step", "inner_lr": 0.03}
 LEARNED |= {"outer_lr": 0.002, "max_epochs": 40}
+RIDGE = {"noise": 0.3, "prior_precision": 1.0, "max_epochs": 40, "outer_lr": 0.002}
 ROWS = {
-    "A-5-ridge": ("A", 5, RidgeHeadRegressor, {"max_epochs": 40, "outer_lr": 0.002}),
+    "A-5-ridge": ("A", 5, RidgeHeadRegressor, RIDGE),
     "A-5-maml-learned-rates": ("A", 5, MAMLRegressor, LEARNED),
     "A-10-maml-learned-rates": ("A", 10, MAMLRegressor, LEARNED),
     "B-5-maml++-style": ("B", 5, MAMLRegressor, LEARNED),

@@ -34,6 +34,9 @@ class MLP(Backbone):
         Units of each layer, each >= 1. May be empty.
     activation : {"relu", "tanh", "elu", "gelu", "silu"}, default="relu"
         Applied after each layer.
+    skip : bool, default=False
+        Append the rows themselves to the features, so that a linear head can follow a linear
+        trend and the layers only what bends.
 
     Examples
     --------
@@ -44,10 +47,14 @@ class MLP(Backbone):
     """
 
     def __init__(
-        self, hidden_layer_sizes: tuple[int, ...] = (64, 64), activation: str = "relu"
+        self,
+        hidden_layer_sizes: tuple[int, ...] = (64, 64),
+        activation: str = "relu",
+        skip: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.skip = skip
 
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the layers for rows of `in_shape` features."""
@@ -63,28 +70,29 @@ class MLP(Backbone):
                 f"hidden_layer_sizes must hold positive numbers of units, got {sizes}. "
                 "Leave a layer out rather than giving it no units."
             )
-        return _Layers((in_shape[0], *sizes), self.activation)
+        return _Layers((in_shape[0], *sizes), self.activation, self.skip and bool(sizes))
 
 
 class _Layers(nn.Module):
     """The layers of an MLP, with a path for one set of weights a task."""
 
-    def __init__(self, sizes: tuple[int, ...], activation: str) -> None:
+    def __init__(self, sizes: tuple[int, ...], activation: str, skip: bool) -> None:
         super().__init__()
-        self.n_features_out = sizes[-1]
+        self.n_features_out = sizes[-1] + (sizes[0] if skip else 0)
+        self.skip = skip
         self.activation = activation
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, X: Tensor) -> Tensor:
-        activate = _ACTIVATIONS[self.activation]
+        activate, rows = _ACTIVATIONS[self.activation], X
         for layer in self.layers:
             X = activate(layer(X))
-        return X
+        return torch.cat([X, rows], dim=-1) if self.skip else X
 
     def forward_tasks(self, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
         """Map (task, row, feature) by weights with a leading task axis: batched products."""
-        activate = _ACTIVATIONS[self.activation]
+        activate, rows = _ACTIVATIONS[self.activation], X
         for i in range(len(self.layers)):
             weight, bias = parameters[f"layers.{i}.weight"], parameters[f"layers.{i}.bias"]
             X = activate(torch.baddbmm(bias.unsqueeze(1), X, weight.transpose(1, 2)))
-        return X
+        return torch.cat([X, rows], dim=-1) if self.skip else X

@@ -70,7 +70,7 @@ def adapt(estimator: Any, X: Any, y: Any) -> Any:
 @adapt.register(Pipeline)
 def _(estimator: Pipeline, X: Any, y: Any) -> Pipeline:
     check_is_fitted(estimator)
-    last = adapt(estimator.steps[-1][1], _transform(estimator, X), y)
+    last = adapt(estimator.steps[-1][1], transform(estimator, X), y)
     return _with_last_step(estimator, last)
 
 
@@ -115,7 +115,7 @@ def adapt_groups(estimator: Any, X: Any, y: Any, groups: Any) -> dict[Any, Any]:
     ids = np.asarray(groups)
     if isinstance(estimator, Pipeline):
         check_is_fitted(estimator)
-        copies = adapt_groups(estimator.steps[-1][1], _transform(estimator, X), y, ids)
+        copies = adapt_groups(estimator.steps[-1][1], transform(estimator, X), y, ids)
         return {task: _with_last_step(estimator, last) for task, last in copies.items()}
     if isinstance(estimator, FrozenEstimator):
         return adapt_groups(estimator.estimator, X, y, ids)
@@ -127,8 +127,8 @@ def adapt_groups(estimator: Any, X: Any, y: Any, groups: Any) -> dict[Any, Any]:
     return {t: adapt(estimator, _safe_indexing(X, index), y[index]) for t, index in rows.items()}
 
 
-def _transform(pipeline: Pipeline, X: Any) -> Any:
-    """Run the fitted steps before the last."""
+def transform(pipeline: Pipeline, X: Any) -> Any:
+    """Run a Pipeline's fitted steps before the last."""
     for _, step in pipeline.steps[:-1]:
         if step is not None and step != "passthrough":
             X = step.transform(X)

@@ -14,7 +14,7 @@ from sklearn.base import (
 )
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import get_tags
+from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -168,6 +168,7 @@ class AdaptedClassifier(ClassifierMixin, _Adapted):  # type: ignore[misc]
 
     def _check_targets(self, X: Any, y: Any) -> None:
         super()._check_targets(X, y)
+        assert_all_finite(np.asarray(y), input_name="y")
         check_classification_targets(np.asarray(y))
 
     def __sklearn_tags__(self) -> Any:

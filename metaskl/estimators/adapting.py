@@ -14,6 +14,7 @@ from metaskl.errors import GroupsError, NotAdaptedError
 from metaskl.estimators.inputs import Array, check_features, check_rows, scale
 from metaskl.estimators.state import in_blocks, stacks_of_tasks
 from metaskl.learners import Adapted
+from metaskl.learners.base import mixes_rows
 from metaskl.tasks import pad_tasks, resolve_groups
 
 
@@ -133,7 +134,8 @@ class Adapting:
         learner = self.net_.module_.eval()
         predict = learner.predict_std if std else learner.predict
         with torch.no_grad(), limit_threads(self.n_threads):
-            chunks = [predict(self.state_, block)[:n] for block, n in in_blocks(rows)]
+            blocks = [(rows, len(rows))] if mixes_rows(learner) else in_blocks(rows)
+            chunks = [predict(self.state_, block)[:n] for block, n in blocks]
         outputs: Array = torch.cat(chunks).double().cpu().numpy()
         return outputs
 

@@ -45,7 +45,7 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
     optimizer: str | type[torch.optim.Optimizer] = "adam"
     weight_decay: float = 0.0
     lr_schedule: str = "cosine"
-    max_epochs: int = 30
+    max_epochs: int = 10
     steps_per_epoch: int = 100
     validation_fraction: float = 0.0
     patience: int | None = None
@@ -229,7 +229,7 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         except ParameterError:  # fitted on a device that this machine lacks
             self.device_ = resolve_device("auto")
         with seeded(0):  # the initialisation is overwritten: no reason to draw from torch's state
-            learner = build_learner(self.build_, self._learner())
+            learner = build_learner(self.build_, self._learner(), pretrained=False)
         learner.load_state_dict(from_arrays(weights, "cpu"))
         self.net_ = new_net(learner, make_plan(self, None, None, {}, check_random_state(0)))
         self.net_.history_ = type(self.net_.history)(dict(row) for row in self.history_)
@@ -246,7 +246,12 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
         """Return the hyper-parameters worth searching: the outer rate and the learner's own."""
-        return {"outer_lr": Real(1e-4, 1e-2, log=True), **cls._learner_class().search_space()}
+        return {**outer_space(), **cls._learner_class().search_space()}
+
+
+def outer_space() -> dict[str, Dimension]:
+    """Return what is worth searching of the outer loop, whatever the learner."""
+    return {"outer_lr": Real(1e-4, 1e-2, log=True)}
 
 
 def _check_tasks(ids: Array | None, n_rows: int) -> None:
@@ -258,6 +263,6 @@ def _check_tasks(ids: Array | None, n_rows: int) -> None:
         )
     if ids is not None and (ids == ids[0]).all():
         raise TaskError(
-            f"groups must name at least 2 tasks, got only {ids[0]!r}. Leave groups out to fit one "
-            "task as an ordinary estimator."
+            f"groups must name at least 2 tasks, got only {ids.tolist()[0]!r}. Leave groups out to "
+            "fit one task as an ordinary estimator."
         )

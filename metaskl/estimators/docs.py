@@ -9,7 +9,7 @@ T = TypeVar("T", bound=type)
 
 _SHARED = """backbone : Backbone, optional
     The network's spec, such as ``MLP(hidden_layer_sizes=(40, 40))``. By default an MLP
-    with two layers of 64 for tables, Conv4 for images.
+    with two layers of 64 and a skip connection for tables, Conv4 for images.
 n_shot : int or tuple of two int, default=5
     Support rows of a training episode, >= 1; rows of each class with
     ``label_space="task"``. A range ``(5, 20)`` is drawn anew for each step, for a learner
@@ -26,7 +26,7 @@ weight_decay : float, default=0.0
     The optimiser's weight decay, >= 0.
 lr_schedule : {"cosine", "constant"}, default="cosine"
     How the outer rate falls over the epochs.
-max_epochs : int, default=30
+max_epochs : int, default=10
     Epochs of meta-training.
 steps_per_epoch : int, default=100
     Outer steps in an epoch.

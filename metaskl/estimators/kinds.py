@@ -152,8 +152,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             self.classes_ = np.unique(y if classes is None else classes)
             if len(self.classes_) < 2:
                 raise SupportError(
-                    f"y must hold at least 2 classes, got one class only ({self.classes_[0]!r}). "
-                    "There is nothing to tell apart."
+                    "y must hold at least 2 classes, got one class only "
+                    f"({self.classes_.tolist()[0]!r}). There is nothing to tell apart."
                 )
         return self._one_hot(y)
 
@@ -168,8 +168,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
                 "there is."
             )
             raise SupportError(
-                f"y must hold at least 2 classes in the support, got one class only ({seen[0]!r}). "
-                f"{hint}"
+                "y must hold at least 2 classes in the support, got one class only "
+                f"({seen.tolist()[0]!r}). {hint}"
             )
         if not self._private:
             return self._one_hot(y), {}

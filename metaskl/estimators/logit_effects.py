@@ -1,7 +1,8 @@
 """Gaussian random effects in logits: posterior mode by Newton, variances by Laplace's method.
 
 The logits of task t are η = offset + z'b_c for each class c, with z = [1, slope features] and
-b_c ~ N(0, diag(tau₀², tau₁², ..., tau₁²)). With two classes there is one b, on the second class.
+b_c ~ N(0, L L'). The root L is a vector if the effects are independent, else a triangle. With
+two classes there is one b, on the second class.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from scipy.linalg import block_diag, cho_solve, cholesky
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
-from metaskl.estimators.random_effects import Array, spread
+from metaskl.estimators.correlated_effects import next_root
+from metaskl.estimators.mixed_likelihood import Array
+from metaskl.estimators.random_effects import spread, times_root
 
 _STARTS = np.log([0.05, 0.2, 0.6, 2.0])
 _LOWEST, _HIGHEST = np.log(1e-4), np.log(1e2)
 _MAX_STEPS = 100
+# A tenth of a standard deviation is more than the number of tasks can tell.
+_MOST_EM_STEPS, _TOLERANCE = 30, 1e-2
 
 
 @dataclass(frozen=True)
@@ -43,18 +48,17 @@ class LogitTask:
     target: Array
     basis: Array | None = None
 
-    @classmethod
-    def rotated(cls, slopes: Array, offset: Array, target: Array) -> LogitTask:
-        """Make a task with no more slopes than rows.
+    def rotated(self) -> LogitTask:
+        """Return the same task with no more slopes than rows, for independent effects.
 
         A row says nothing of directions at right angles to all rows, and the prior of the
         slopes looks alike from every side, so other coordinates leave the likelihood as it is.
         """
-        basis = None
-        if slopes.shape[1] > len(slopes):
-            u, s, basis = np.linalg.svd(slopes, full_matrices=False)
-            slopes = u * s
-        return cls(np.hstack([np.ones((len(slopes), 1)), slopes]), offset, target, basis)
+        slopes = self.design[:, 1:]
+        if slopes.shape[1] <= len(slopes):
+            return self
+        u, s, basis = np.linalg.svd(slopes, full_matrices=False)
+        return LogitTask(np.hstack([self.design[:, :1], u * s]), self.offset, self.target, basis)
 
     def turn_back(self, effects: Array) -> Array:
         """Return effects of this task in the features' own coordinates."""
@@ -72,29 +76,32 @@ class Mode(NamedTuple):
         The effects b.
     log_evidence : float
         Laplace's approximation of the log marginal likelihood.
+    probability : ndarray of shape (n_rows, n_logits)
+        The probabilities of the rows there.
     """
 
     effects: Array
     log_evidence: float
+    probability: Array
 
 
-def posterior_mode(task: LogitTask, scale: Array) -> Mode:
+def posterior_mode(task: LogitTask, root: Array) -> Mode:
     """Maximise the posterior of the effects, a concave function, by Newton's method.
 
     Parameters
     ----------
     task : LogitTask
         The rows.
-    scale : ndarray of shape (n_effects,)
-        Prior standard deviation of each effect.
+    root : ndarray of shape (n_effects,) or (n_effects, n_effects)
+        Root L of the effects' prior covariance.
 
     Returns
     -------
     Mode
-        The effects and the log evidence.
+        The effects, and what goes with them.
     """
     # In units of the prior's standard deviation the problem is well conditioned at any scale.
-    design = task.design * scale
+    design = times_root(task.design, root)
     units = np.zeros((task.offset.shape[1], design.shape[1]))
     value, probability = _objective(task, design, units)
     for _ in range(_MAX_STEPS):
@@ -111,7 +118,8 @@ def posterior_mode(task: LogitTask, scale: Array) -> Mode:
         units, value, probability = units - rate * step, new, new_probability
         if converged:
             break
-    return Mode(units * scale, -value - 0.5 * log_det)
+    effects = units * root if root.ndim == 1 else units @ root.T
+    return Mode(effects, -value - 0.5 * log_det, probability)
 
 
 def _objective(task: LogitTask, design: Array, units: Array) -> tuple[float, Array]:
@@ -184,9 +192,8 @@ def fit_scales(tasks: Sequence[LogitTask], *, slope_size: float) -> Array:
 
     def lack_of_evidence(log_scales: Array) -> float:
         both = scales(log_scales)
-        return -sum(
-            posterior_mode(task, spread(both, task.design.shape[1])).log_evidence for task in tasks
-        )
+        modes = [posterior_mode(task, spread(both, task.design.shape[1])) for task in tasks]
+        return -sum(mode.log_evidence for mode in modes)
 
     grid = np.stack(np.meshgrid(*[_STARTS] * len(unit)), axis=-1).reshape(-1, len(unit))
     values = [lack_of_evidence(point) for point in grid]
@@ -196,3 +203,45 @@ def fit_scales(tasks: Sequence[LogitTask], *, slope_size: float) -> Array:
     options = {"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-3, "maxfev": 60}
     found = minimize(lack_of_evidence, start, method="Nelder-Mead", options=options)
     return scales(found.x)
+
+
+def fit_correlated_logits(tasks: Sequence[LogitTask], centre: Array, weight: float) -> Array:
+    """Learn a full covariance of the effects by the EM algorithm.
+
+    Parameters
+    ----------
+    tasks : sequence of LogitTask
+        The rows of each task, in the features' own coordinates.
+    centre : ndarray of shape (n_effects,)
+        Standard deviations of independent effects, to start from.
+    weight : float
+        How many tasks the centre is worth as a guess of the covariance: an inverse Wishart
+        prior. 0 for maximum likelihood.
+
+    Returns
+    -------
+    ndarray of shape (n_effects, n_effects)
+        Lower triangular root of the covariance.
+    """
+    # From 0 EM never gets away.
+    root = np.diag(np.maximum(centre, 1e-2))
+    guess = weight * root**2
+    n_draws = sum(task.offset.shape[1] for task in tasks)
+    for _ in range(_MOST_EM_STEPS):
+        new = next_root(sum(_second_moment(task, root) for task in tasks) + guess, n_draws + weight)
+        moved = np.abs(new @ new.T - root @ root.T).max()
+        root = new
+        if moved <= _TOLERANCE * np.diag(root @ root.T).max():
+            break
+    return root
+
+
+def _second_moment(task: LogitTask, root: Array) -> Array:
+    """Return the posterior's Σ_c E[b_c b_c'], each class given the others (Laplace)."""
+    mode = posterior_mode(task, root)
+    moment = mode.effects.T @ mode.effects
+    design = times_root(task.design, root)
+    for weight in (mode.probability * (1.0 - mode.probability)).T:
+        precision = design.T @ (weight[:, None] * design) + np.eye(len(root))
+        moment += root @ np.linalg.solve(precision, root.T)
+    return moment

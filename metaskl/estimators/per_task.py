@@ -13,18 +13,16 @@ from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from metaskl._compat import BaseSearchCV
 from metaskl.errors import GroupsError
+from metaskl.estimators.adapt import adapt, adapt_groups
 from metaskl.estimators.wrapper import TaskWrapper, wrapped_has
 from metaskl.tasks.groups import resolve_groups
-
-# The base of all searches, HalvingGridSearchCV among them, has no public name.
-_BaseSearchCV = GridSearchCV.__base__
 
 
 class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
@@ -47,9 +45,9 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
     shared_ : estimator
         The model for tasks that were not seen: fitted to all rows, or the meta-learner.
     fallback_tasks_ : list
-        Ids of the tasks of one row, or whose rows the estimator refused with a ValueError (one
-        class only, too few for its cross-validation). Their model is a constant: the mean, or
-        the shares of the classes. An adapted copy says ``["support"]`` if its support was refused.
+        Ids of the tasks of one row, or whose rows the estimator refused with a ValueError
+        (one class only, too few for its cross-validation). Their model is a constant: the mean,
+        or the shares of the classes. In an adapted copy ``["support"]`` if that was refused.
     groups_column_ : str or None
         The data frame's column that names the task.
     classes_ : ndarray of shape (n_classes,)
@@ -124,28 +122,17 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
 
     def _fit_tasks(self, X: Any, y: Any, ids: npt.NDArray[Any], meta: bool) -> dict[Any, Any]:
         """Return the model of each task."""
-        if meta and hasattr(self.shared_, "adapted_tasks"):
-            # The rows are those of fit, and this one knows what to make of that.
-            return dict(self.shared_.adapted_tasks())
-        if meta and hasattr(self.shared_, "adapt_groups"):
-            return dict(self.shared_.adapt_groups(X, y, ids))
+        if meta:
+            return _seen_tasks(self.shared_) or adapt_groups(self.shared_, X, y, ids)
         models = {}
         for task, rows in _rows_of_tasks(ids):
             part = _safe_indexing(X, rows), _safe_indexing(y, rows)
-            model, refused = self._fit_task(*part)
-            models[task] = model
+            models[task], refused = self._fit_alone(*part)
             self.fallback_tasks_ += [task] if refused else []
         return models
 
-    def _fit_task(self, X: Any, y: Any) -> tuple[Any, bool]:
-        """Return a model of one task's rows, and whether it is only a constant."""
-        if hasattr(self.shared_, "adapt"):
-            return self.shared_.adapt(X, y), False
-        if _is_meta_learner(self.shared_):
-            # Imported here, since that module knows this one.
-            from metaskl.estimators.adapt import adapt
-
-            return adapt(self.shared_, X, y), False
+    def _fit_alone(self, X: Any, y: Any) -> tuple[Any, bool]:
+        """Return an ordinary model of one task's rows, and whether it is only a constant."""
         # Of one row RidgeCV makes NaN, and no estimator more than a constant.
         if len(y) > 1:
             # The shared model takes these rows, so they are valid, only too few or of one
@@ -172,11 +159,13 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             to the support alone, or the meta-learner adapted to it. The original is unchanged.
         """
         X = self._features(X)
-        if not _is_meta_learner(self.shared_):
+        new = copy(self)
+        if _is_meta_learner(self.shared_):
+            new.adapted_, refused = adapt(self.shared_, X, y), False
+        else:
             # Bad features shall raise here, and not be taken for a support that is too small.
             self.shared_.predict(X)
-        new = copy(self)
-        new.adapted_, refused = self._fit_task(X, y)
+            new.adapted_, refused = self._fit_alone(X, y)
         new.fallback_tasks_ = ["support"] if refused else []
         if is_classifier(self):
             new.classes_ = np.union1d(self.classes_, new.adapted_.classes_)
@@ -284,9 +273,17 @@ def _is_meta_learner(estimator: Any) -> bool:
         return _is_meta_learner(estimator.steps[-1][1])
     if isinstance(estimator, TransformedTargetRegressor):
         return _is_meta_learner(estimator.regressor)
-    if isinstance(estimator, FrozenEstimator | _BaseSearchCV):
+    if isinstance(estimator, FrozenEstimator | BaseSearchCV):
         return _is_meta_learner(estimator.estimator)
     return hasattr(estimator, "adapt")
+
+
+def _seen_tasks(estimator: Any) -> dict[Any, Any]:
+    """Return models of the tasks of fit, from an estimator that keeps them."""
+    if isinstance(estimator, Pipeline):
+        *before, (name, last) = estimator.steps
+        return {t: Pipeline([*before, (name, model)]) for t, model in _seen_tasks(last).items()}
+    return dict(estimator.adapted_tasks()) if hasattr(estimator, "adapted_tasks") else {}
 
 
 def _rows_of_tasks(ids: npt.NDArray[Any]) -> list[tuple[Any, npt.NDArray[np.intp]]]:

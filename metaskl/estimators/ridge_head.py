@@ -15,8 +15,8 @@ from metaskl.learners.ridge_head import RidgeHead
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _RidgeHeadFamily(BaseMetaEstimator):
-    noise: float = 0.3
-    prior_precision: float = 1.0
+    noise: float = 0.8
+    prior_precision: float = 100.0
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -34,9 +34,9 @@ class RidgeHeadRegressor(_RidgeHeadFamily, BaseMetaRegressor):
 
     Parameters
     ----------
-    noise : float, default=0.3
+    noise : float, default=0.8
         Noise level before meta-training, > 0, in standard deviations of the targets.
-    prior_precision : float, default=1.0
+    prior_precision : float, default=100.0
         Precision of the head's prior before meta-training, > 0.
     likelihood : bool, default=True
         Train by the predictive density, which makes standard deviations honest, instead of
@@ -104,9 +104,9 @@ class RidgeHeadClassifier(_RidgeHeadFamily, BaseMetaClassifier):
 
     Parameters
     ----------
-    noise : float, default=0.3
+    noise : float, default=0.8
         Noise level before meta-training, > 0.
-    prior_precision : float, default=1.0
+    prior_precision : float, default=100.0
         Precision of the head's prior before meta-training, > 0.
     <shared parameters>
 

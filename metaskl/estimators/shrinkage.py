@@ -30,6 +30,7 @@ class ShrinkageEstimator(TaskWrapper):
     """Base of ``ShrunkRegressor`` and ``ShrunkClassifier``."""
 
     random_effects: str
+    covariance: str
     standardize: bool
     cv: Any
 
@@ -39,6 +40,11 @@ class ShrinkageEstimator(TaskWrapper):
             raise ParameterError(
                 f"random_effects must be 'slopes' or 'intercept', got {self.random_effects!r}. "
                 "Take 'intercept' when tasks differ by a constant only."
+            )
+        if self.covariance not in ("shrunk", "full", "isotropic"):
+            raise ParameterError(
+                f"covariance must be 'shrunk', 'full' or 'isotropic', got {self.covariance!r}. "
+                "Take 'shrunk' unless you know better."
             )
         if not hasattr(self.cv, "split") and not (isinstance(self.cv, Integral) and self.cv >= 2):
             raise ParameterError(

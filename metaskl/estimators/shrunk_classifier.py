@@ -15,8 +15,13 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from metaskl.errors import ParameterError, SupportError
-from metaskl.estimators.logit_effects import LogitTask, fit_scales, posterior_mode
-from metaskl.estimators.random_effects import spread
+from metaskl.estimators.logit_effects import (
+    LogitTask,
+    fit_correlated_logits,
+    fit_scales,
+    posterior_mode,
+)
+from metaskl.estimators.random_effects import covariance_weight, size_of, spread
 from metaskl.estimators.shrinkage import (
     Array,
     ShrinkageEstimator,
@@ -33,11 +38,11 @@ class ShrunkClassifier(ShrinkageEstimator):
     """Shift one classifier for all tasks a little for each: random effects in its logits.
 
     For a row x of task t the logit of a class is that of the shared classifier plus z'b, with
-    the task's random effects b ~ N(0, diag(τ₀², τ₁², ..., τ₁²)) and z = [1, features]: a
-    generalised linear mixed model [1]_ with the shared classifier as its offset. How much tasks
-    differ (τ) is learned in ``fit`` by maximum marginal likelihood (Laplace's approximation);
-    ``adapt`` takes the most probable b given the support. The prior keeps it sane on a support
-    of a few rows or of one class only.
+    the task's random effects b ~ N(0, D) and z = [1, features]: a generalised linear mixed
+    model [1]_ with the shared classifier as its offset. How tasks differ (D) is learned in
+    ``fit`` by maximum marginal likelihood (Laplace's approximation); ``adapt`` takes the most
+    probable b given the support. The prior keeps it sane on a support of a few rows or of one
+    class only.
 
     Parameters
     ----------
@@ -47,11 +52,16 @@ class ShrunkClassifier(ShrinkageEstimator):
     random_effects : {"slopes", "intercept"}, default="slopes"
         Whether tasks differ in the effect of each numeric feature, or only in how frequent the
         classes are.
+    covariance : {"shrunk", "full", "isotropic"}, default="shrunk"
+        What is learned of D. "isotropic": one variance for the intercept, one for all slopes.
+        "full": all variances and correlations, for many tasks and few features. "shrunk": a
+        compromise, the more like "full" the more tasks there are for each effect; with more
+        than 50 slopes it is isotropic.
     standardize : bool, default=True
         Whether the random slopes are those of standardised features. False keeps the
         features' own units; then they should be of like scale.
     cv : int or splitter, default=5
-        Folds of tasks; τ is learned from rows of tasks that the shared model did not see.
+        Folds of tasks; D is learned from rows of tasks that the shared model did not see.
 
     Attributes
     ----------
@@ -59,9 +69,9 @@ class ShrunkClassifier(ShrinkageEstimator):
         The fitted shared model.
     classes_ : ndarray of shape (n_classes,)
         The classes.
-    tau_ : ndarray of shape (2,)
-        Standard deviations τ₀ of the random intercept and τ₁ of each random slope; NaN if
-        there were fewer than 2 tasks to learn them from.
+    tau_ : ndarray of shape (1 + n_slopes,)
+        Standard deviations of the random intercept and of each random slope; NaN if there
+        were fewer than 2 tasks to learn them from.
     effects_ : ndarray of shape (n_logits, 1 + n_slopes)
         The effects b of the task adapted to, and 0 before: one row with two classes, for the
         second of them, else a row for each class.
@@ -85,7 +95,7 @@ class ShrunkClassifier(ShrinkageEstimator):
     -----
     Without groups, or with one task, nothing is known of how tasks differ: b stays 0 and the
     estimator is the shared model. All tasks have the same classes. Where a task has more than
-    200 rows and features, every so manieth row is used for τ (not for b).
+    200 rows and features, every second or third row and so on is used for D (not for b).
 
     References
     ----------
@@ -114,11 +124,13 @@ class ShrunkClassifier(ShrinkageEstimator):
         estimator: Any = None,
         *,
         random_effects: str = "slopes",
+        covariance: str = "shrunk",
         standardize: bool = True,
         cv: Any = 5,
     ) -> None:
         self.estimator = estimator
         self.random_effects = random_effects
+        self.covariance = covariance
         self.standardize = standardize
         self.cv = cv
 
@@ -149,17 +161,16 @@ class ShrunkClassifier(ShrinkageEstimator):
         tasks = rows_of_tasks(ids) if len(self.classes_) > 1 else {}
         n_logits = 1 if len(self.classes_) == 2 else len(self.classes_)
         self.effects_ = np.zeros((n_logits, design.shape[1]))
-        self.tau_ = np.full(2, np.nan)
-        self._seen = {}
+        self._root, self._seen = np.full(design.shape[1], np.nan), {}
         if tasks:
             offset = np.empty((len(target), n_logits))
             for model, test in self._out_of_fold(X, target, ids):
                 offset[test] = self._logits(model, _safe_indexing(X, test))
             hot = self._one_hot(target)
-            parts = [_thin(design[r, 1:], offset[r], hot[r]) for r in tasks.values()]
-            size = float(np.mean((design[:, 1:] ** 2).sum(axis=1)))
-            self.tau_ = fit_scales(parts, slope_size=size)
+            parts = [_thin(design[r], offset[r], hot[r]) for r in tasks.values()]
+            self._root = self._fit_root(parts, design)
             self._seen = {t: self._mode(design[r], offset[r], hot[r]) for t, r in tasks.items()}
+        self.tau_ = size_of(self._root)
         return self
 
     def adapt(self, X: Any, y: Any) -> Self:
@@ -236,11 +247,22 @@ class ShrunkClassifier(ShrinkageEstimator):
         check_is_fitted(self)
         return bool(self.effects_.any())
 
+    def _fit_root(self, tasks: list[LogitTask], design: Array) -> Array:
+        """Learn how tasks differ: the root of the covariance of their effects."""
+        size = float(np.mean((design[:, 1:] ** 2).sum(axis=1)))
+        scales = fit_scales([task.rotated() for task in tasks], slope_size=size)
+        root = spread(scales, design.shape[1])
+        weight = covariance_weight(self.covariance, design.shape[1] - 1)
+        return root if weight is None else fit_correlated_logits(tasks, root, weight)
+
     def _mode(self, design: Array, offset: Array, hot: Array) -> dict[str, Any]:
         """Return the state of a task with these rows."""
-        task = LogitTask.rotated(design[:, 1:], offset, hot)
-        mode = posterior_mode(task, spread(self.tau_, task.design.shape[1])).effects
-        return {"effects_": task.turn_back(mode)}
+        task = LogitTask(design, offset, hot)
+        if self._root.ndim > 1:
+            return {"effects_": posterior_mode(task, self._root).effects}
+        task = task.rotated()
+        root = spread(self._root[[0, -1]], task.design.shape[1])
+        return {"effects_": task.turn_back(posterior_mode(task, root).effects)}
 
     def _logits(self, model: Any, X: Any) -> Array:
         """Return the logits of a shared model, for all classes of fit in their order."""
@@ -271,7 +293,7 @@ class ShrunkClassifier(ShrinkageEstimator):
         return estimator
 
 
-def _thin(slopes: Array, offset: Array, hot: Array) -> LogitTask:
-    """Return a task for learning τ, whose cost is the cube of min(rows, features)."""
-    step = -(-len(slopes) // 200) if slopes.shape[1] > 200 else 1
-    return LogitTask.rotated(slopes[::step], offset[::step], hot[::step])
+def _thin(design: Array, offset: Array, hot: Array) -> LogitTask:
+    """Return a task for learning D, whose cost is the cube of min(rows, features)."""
+    step = -(-len(design) // 200) if design.shape[1] > 200 else 1
+    return LogitTask(design[::step], offset[::step], hot[::step])

@@ -17,20 +17,19 @@ from sklearn.utils.validation import (
 )
 
 from metaskl.errors import ParameterError
-from metaskl.estimators.random_effects import MixedFit, blup, fit_mixed, spread
+from metaskl.estimators.random_effects import MixedFit, blup, fit_mixed, size_of, times_root
 from metaskl.estimators.shrinkage import Array, ShrinkageEstimator, rows_of_tasks
 
 
 class ShrunkRegressor(ShrinkageEstimator):
     """Shift one model for all tasks a little for each: mixed effects over any regressor.
 
-    For a row x of task t, y = f(x) + z'b + e, with the task's random effects b ~ N(0,
-    diag(τ₀², τ₁², ..., τ₁²)), noise e ~ N(0, s²) and z = [1, features] [1]_. How much tasks
-    differ (τ) and rows scatter (s) is learned in ``fit``; ``adapt`` then moves b away from 0
-    just as far as the support deserves: the best linear unbiased prediction [2]_. A support of
-    n rows that lie r above f on average gives an intercept of r·nτ₀² / (nτ₀² + s²).
-    The one to beat for any meta-learner on a table: it loses where tasks differ in more than
-    a constant and slopes.
+    For a row x of task t, y = f(x) + z'b + e, with the task's random effects b ~ N(0, D), noise
+    e ~ N(0, s²) and z = [1, features] [1]_. How tasks differ (D) and rows scatter (s) is learned
+    in ``fit``; ``adapt`` then moves b away from 0 just as far as the support deserves: the best
+    linear unbiased prediction [2]_. With a random intercept of variance τ² alone, n rows that
+    lie r above f on average shift the task by r·nτ² / (nτ² + s²). The one to beat for any
+    meta-learner on a table: it loses where tasks differ in more than a constant and slopes.
 
     Parameters
     ----------
@@ -40,6 +39,11 @@ class ShrunkRegressor(ShrinkageEstimator):
         model by restricted maximum likelihood).
     random_effects : {"slopes", "intercept"}, default="slopes"
         Whether tasks differ in the effect of each numeric feature, or in a constant only.
+    covariance : {"shrunk", "full", "isotropic"}, default="shrunk"
+        What is learned of D. "isotropic": one variance for the intercept, one for all slopes.
+        "full": all variances and correlations, the way of lme4, for many tasks and few
+        features. "shrunk": a compromise, the more like "full" the more tasks there are for
+        each effect; with more than 50 slopes it is isotropic.
     standardize : bool, default=True
         Whether the random slopes are those of standardised features. False keeps the
         features' own units, as lme4 does; then they should be of like scale.
@@ -58,8 +62,8 @@ class ShrunkRegressor(ShrinkageEstimator):
     sigma_ : float
         Standard deviation s of the noise; NaN if an `estimator` had fewer than 2 tasks to learn
         it from.
-    tau_ : ndarray of shape (2,)
-        Standard deviations τ₀ of the random intercept and τ₁ of each random slope; NaN if there
+    tau_ : ndarray of shape (1 + n_slopes,)
+        Standard deviations of the random intercept and of each random slope; NaN if there
         were fewer than 2 tasks to learn them from.
     effects_ : ndarray of shape (1 + n_slopes,)
         The effects b: those of the task adapted to, and 0 before.
@@ -114,12 +118,14 @@ class ShrunkRegressor(ShrinkageEstimator):
         estimator: Any = None,
         *,
         random_effects: str = "slopes",
+        covariance: str = "shrunk",
         standardize: bool = True,
         shrink_fixed: bool = True,
         cv: Any = 5,
     ) -> None:
         self.estimator = estimator
         self.random_effects = random_effects
+        self.covariance = covariance
         self.standardize = standardize
         self.shrink_fixed = shrink_fixed
         self.cv = cv
@@ -150,8 +156,8 @@ class ShrunkRegressor(ShrinkageEstimator):
         else:
             found, residual, design = self._fit_around(X, y, ids, list(tasks.values()))
         self.sigma_ = float(np.sqrt(found.sigma2))
-        self.tau_ = np.sqrt(found.ratios) * self.sigma_ if tasks else np.full(2, np.nan)
-        self._ratios = spread(found.ratios, design.shape[1])
+        self._root = found.root
+        self.tau_ = self.sigma_ * size_of(found.root) if tasks else np.full(len(found.root), np.nan)
         self.effects_ = np.zeros(design.shape[1])
         self._explained = np.zeros((0, design.shape[1]))
         self._seen = {task: self._posterior(design[r], residual[r]) for task, r in tasks.items()}
@@ -170,7 +176,12 @@ class ShrunkRegressor(ShrinkageEstimator):
         scaler = StandardScaler().fit(X)
         design = self._fit_design(X)
         found = fit_mixed(
-            y, scaler.transform(X), design[:, 1:], rows, shrink_fixed=self.shrink_fixed
+            y,
+            scaler.transform(X),
+            design[:, 1:],
+            rows,
+            shrink_fixed=self.shrink_fixed,
+            covariance=self.covariance,
         )
         linear.coef_ = found.fixed[1:] / scaler.scale_
         linear.intercept_ = found.fixed[0] - scaler.mean_ @ linear.coef_
@@ -185,15 +196,16 @@ class ShrunkRegressor(ShrinkageEstimator):
         self.estimator_ = clone(self.estimator).fit(X, target)
         design = self._fit_design(X)
         if not rows:
-            return MixedFit(np.nan, np.zeros(2), np.empty(0)), np.empty(0), design
+            return MixedFit(np.nan, np.zeros(design.shape[1]), np.empty(0)), np.empty(0), design
         residual = np.asarray(target, dtype=np.float64).copy()
         for model, test in self._out_of_fold(X, target, ids):
             residual[test] -= model.predict(_safe_indexing(X, test))
-        return fit_mixed(residual, None, design[:, 1:], rows), residual, design
+        found = fit_mixed(residual, None, design[:, 1:], rows, covariance=self.covariance)
+        return found, residual, design
 
     def _posterior(self, design: Array, residual: Array) -> dict[str, Any]:
         """Return the state of a task whose rows leave these residuals."""
-        effects, explained = blup(design, residual, self._ratios)
+        effects, explained = blup(design, residual, self._root)
         return {"effects_": effects, "_explained": explained}
 
     def adapt(self, X: Any, y: Any) -> Self:
@@ -248,7 +260,7 @@ class ShrunkRegressor(ShrinkageEstimator):
                 "rows and tasks scatter around the estimator is learned from several tasks: "
                 "pass groups to fit."
             )
-        prior = (design**2) @ self._ratios
+        prior = (times_root(design, self._root) ** 2).sum(axis=1)
         explained = ((design @ self._explained.T) ** 2).sum(axis=1)
         # Rounding may leave a tiny negative where the support tells all.
         return mean, self.sigma_ * np.sqrt(1.0 + np.maximum(prior - explained, 0.0))

@@ -28,7 +28,7 @@ _CHUNK = 4096
 
 
 def default_backbone(in_shape: tuple[int, ...]) -> Backbone:
-    """Return the network for rows of a shape: an MLP for tables, Conv4 for images.
+    """Return the network for rows of a shape: an MLP with skip for tables, Conv4 for images.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def default_backbone(in_shape: tuple[int, ...]) -> Backbone:
         If there is none.
     """
     if len(in_shape) == 1:
-        return MLP()
+        return MLP(skip=True)
     if len(in_shape) == 3:
         return Conv4()
     raise ParameterError(
@@ -51,11 +51,18 @@ def learner_arguments(learner: type[MetaLearner], parameters: dict[str, Any]) ->
     return {name: value for name, value in parameters.items() if name in names}
 
 
-def build_learner(build: dict[str, Any], learner: type[MetaLearner]) -> MetaLearner:
-    """Build a learner from a record of what it is built with."""
-    backbone = clone(build["backbone"]).build(tuple(build["in_shape"]))
+def build_learner(
+    build: dict[str, Any], learner: type[MetaLearner], *, pretrained: bool = True
+) -> MetaLearner:
+    """Build a learner from a record of what it is built with.
+
+    Without `pretrained` the file of a pre-trained body need not be there: the weights follow.
+    """
+    backbone = clone(build["backbone"])
+    if not pretrained and "state_dict" in backbone.get_params(deep=False):
+        backbone.set_params(state_dict=None)
     return learner(
-        backbone,
+        backbone.build(tuple(build["in_shape"])),
         build["n_outputs"],
         kind=build["kind"],
         private_labels=build["private_labels"],

@@ -15,8 +15,8 @@ from metaskl.learners.transfer import Transfer
 class _TransferFamily(BaseMetaEstimator):
     strategy: str = "head"
     adaptation_steps: int = 30
-    inner_lr: float = 0.02
-    pull: float = 0.05
+    inner_lr: float = 0.01
+    pull: float = 5.0
     train_body: bool = True
 
     @classmethod
@@ -39,9 +39,9 @@ class TransferRegressor(_TransferFamily, BaseMetaRegressor):
         down one more layer at a time.
     adaptation_steps : int, default=30
         Fine-tuning steps, >= 1.
-    inner_lr : float, default=0.02
+    inner_lr : float, default=0.01
         Step size of fine-tuning, > 0.
-    pull : float, default=0.05
+    pull : float, default=5.0
         How strongly fine-tuning is held near its start, >= 0.
     train_body : bool, default=True
         Whether meta-training changes the body; False keeps a pre-trained one as it is.
@@ -82,9 +82,9 @@ class TransferClassifier(_TransferFamily, BaseMetaClassifier):
         down one more layer at a time.
     adaptation_steps : int, default=30
         Fine-tuning steps, >= 1.
-    inner_lr : float, default=0.02
+    inner_lr : float, default=0.01
         Step size of fine-tuning, > 0.
-    pull : float, default=0.05
+    pull : float, default=5.0
         How strongly fine-tuning is held near its start, >= 0.
     train_body : bool, default=True
         Whether meta-training changes the body; False keeps a pre-trained one as it is.

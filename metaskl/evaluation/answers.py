@@ -10,9 +10,10 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from metaskl.estimators.adapt import adapt_groups
+from metaskl.estimators.adapt import adapt_groups, transform
 from metaskl.evaluation.draws import Draw
 
 Array = npt.NDArray[Any]
@@ -86,6 +87,8 @@ def score_draws(
 
 def _answers(estimator: Any, X: Any, y: Array, draws: list[Draw]) -> list[_Answers]:
     """Return the answers to every draw's query."""
+    if isinstance(estimator, Pipeline):  # its fitted steps transform every row once
+        X, estimator = transform(estimator, X), estimator.steps[-1][1]
     if getattr(estimator, "ignores_support", False):  # one call serves all draws
         every = np.unique(np.concatenate([draw.query for draw in draws]))
         whole = _answer(estimator, _safe_indexing(X, every))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -15,6 +16,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.multiclass import type_of_target
 
 from metaskl.errors import ParameterError
 from metaskl.estimators.generic import MetaClassifier, MetaRegressor
@@ -26,6 +28,24 @@ from metaskl.registry import get_learner, list_learners
 _ALPHAS = np.logspace(-2, 4, 13)
 # A forest of this size ranks like one of 500 on small tables and fits five times faster.
 _TREES = 100
+
+
+def target_kind(y: Any) -> str:
+    """Say what targets are: numbers with a fractional part or many values are regression."""
+    y = np.asarray(y)
+    found = type_of_target(y)
+    if found.startswith("continuous"):
+        return "regression"
+    if y.dtype.kind in "iuf" and len(np.unique(y)) > 20:
+        return "regression"
+    return "classification"
+
+
+def with_preprocess(candidates: dict[str, Any], preprocess: Any) -> dict[str, Any]:
+    """Put a transformer, if there is one, before every candidate."""
+    if preprocess is None:
+        return candidates
+    return {name: make_pipeline(clone(preprocess), model) for name, model in candidates.items()}
 
 
 def make_learners(

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from metaskl.evaluation.answers import Array, resolve_scorer
-from metaskl.evaluation.candidates import make_baselines, make_learners
+from metaskl.evaluation.candidates import (
+    make_baselines,
+    make_learners,
+    target_kind,
+    with_preprocess,
+)
 from metaskl.evaluation.cross_validate import Fold, make_folds, score_fold, shots_curve
 from metaskl.evaluation.draws import check_n_shot
 from metaskl.evaluation.verdict import Verdict, chosen_difference
@@ -118,6 +122,7 @@ def compare(
     label_space: str = "shared",
     n_way: int = 5,
     learner_params: dict[str, Any] | None = None,
+    preprocess: Any = None,
     n_jobs: int | None = None,
     random_state: int = 0,
     verbose: int = 0,
@@ -158,6 +163,8 @@ def compare(
         As in the classifiers.
     learner_params : dict, optional
         Hyper-parameters of the estimators of registered learners, such as ``max_epochs``.
+    preprocess : transformer, optional
+        Put before every candidate, and fitted on the training tasks of each fold.
     n_jobs : int, optional
         Fits in parallel, by joblib.
     random_state : int, default=0
@@ -188,7 +195,7 @@ def compare(
     """
     X, ids, _ = resolve_groups(X, groups)
     y = np.asarray(y)
-    kind = _kind(y) if kind == "auto" else kind
+    kind = target_kind(y) if kind == "auto" else kind
     private = label_space == "task"
     folds = make_folds(
         y,
@@ -209,6 +216,7 @@ def compare(
     for name, model in _baselines(baselines, kind, private, random_state).items():
         candidates[name] = model
         families[name] = name.split(" ")[0] if name.split(" ")[0] in _FAMILIES else "baseline"
+    candidates = with_preprocess(candidates, preprocess)
     scorer = resolve_scorer(scoring, classification=kind == "classification")
     scores, failures = _run(candidates, X, y, ids, folds, scorer, n_jobs, verbose)
     lower = getattr(scorer, "_sign", 1) < 0
@@ -236,16 +244,6 @@ def compare(
 
 
 _FAMILIES = ("pooled", "per-task", "shrunk")
-
-
-def _kind(y: Array) -> str:
-    """Say what targets are: numbers with a fractional part or many values are regression."""
-    found = type_of_target(y)
-    if found.startswith("continuous"):
-        return "regression"
-    if y.dtype.kind in "iuf" and len(np.unique(y)) > 20:
-        return "regression"
-    return "classification"
 
 
 def _baselines(baselines: Any, kind: str, private: bool, seed: int) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from metaskl.errors import GroupsError, TaskError
 from metaskl.evaluation.answers import resolve_scorer, score_draws
@@ -47,8 +48,6 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
     (3,)
     """
 
-    __metadata_request__score: ClassVar = {"groups": True}
-
     def __init__(
         self, scoring: Any = None, *, n_shot: int = 5, n_repeats: int = 3, random_state: int = 0
     ) -> None:
@@ -56,6 +55,12 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         self.n_shot = n_shot
         self.n_repeats = n_repeats
         self.random_state = random_state
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Request task ids, so that scikit-learn hands them to the scorer."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="groups", alias=True)
+        return request
 
     def __call__(self, estimator: Any, X: Any, y: Any, groups: Any = None) -> float:
         """Return the mean score over tasks, each the mean of its repeats."""

@@ -167,7 +167,18 @@ def stack_of_one(adapted: Adapted) -> Adapted:
     return {name: value.unsqueeze(0) for name, value in adapted.items()}
 
 
+def mixes_rows(module: nn.Module) -> bool:
+    """Say whether a row's features depend on the other rows in the call.
+
+    That is so for batch normalisation without running statistics, in use as in training.
+    """
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    return any(isinstance(m, norms) and m.running_mean is None for m in module.modules())
+
+
 def embed_tasks(backbone: nn.Module, X: Tensor) -> Tensor:
     """Map (task, row, *feature) to (task, row, embedding) by weights that all tasks share."""
+    if len(X) > 1 and mixes_rows(backbone):  # of one task with each other, not of all tasks
+        return torch.stack([backbone(rows) for rows in X])
     features: Tensor = backbone(X.flatten(0, 1))
     return features.reshape(*X.shape[:2], *features.shape[1:])

@@ -33,9 +33,9 @@ class RidgeHead(MetaLearner):
         Targets or classes.
     kind : {"regression", "classification"}, default="regression"
         What the outputs mean.
-    noise : float, default=0.3
+    noise : float, default=0.8
         σ before meta-training, > 0, in units of the (standardised) targets.
-    prior_precision : float, default=1.0
+    prior_precision : float, default=100.0
         Diagonal of Λ₀ before meta-training, > 0.
     likelihood : bool, default=True
         Regression: train by the predictive density of the query [2]_, which makes the
@@ -45,7 +45,8 @@ class RidgeHead(MetaLearner):
 
     Notes
     -----
-    O(d³) a task for d features, in float64: the solve is a small part of a step up to d ≈ 500.
+    The solve is in float64 and of the size of the support or of the features, whichever is
+    smaller.
 
     References
     ----------
@@ -71,8 +72,8 @@ class RidgeHead(MetaLearner):
         n_outputs: int,
         *,
         kind: str = "regression",
-        noise: float = 0.3,
-        prior_precision: float = 1.0,
+        noise: float = 0.8,
+        prior_precision: float = 100.0,
         likelihood: bool = True,
         private_labels: bool = False,
         n_pool_classes: int = 0,
@@ -114,14 +115,21 @@ class RidgeHead(MetaLearner):
         features = self._features(X_support)
         if weight is not None:  # a row of weight 0 adds nothing to ΦᵀΦ and Φᵀy
             features = features * weight[..., None]
-        precision = self._precision() + features.mT @ features * torch.exp(-2 * self._log_noise())
-        factor = torch.linalg.cholesky(precision)
         prior = self._prior(y_support.shape[-1])
         residual = self._targets(y_support) - features @ prior
         if weight is not None:
             residual = residual * weight[..., None]
-        moment = features.mT @ residual * torch.exp(-2 * self._log_noise())
-        return {"weight": prior + torch.cholesky_solve(moment, factor), "factor": factor}
+        if features.shape[1] > features.shape[2]:
+            features, residual = _compressed(features, residual)
+        # Woodbury, for rows are few: with A = Φ Λ₀⁻¹ and K = Φ Aᵀ + σ² I = L Lᵀ,
+        # Λ⁻¹ Φᵀ r / σ² = Aᵀ K⁻¹ r and Λ⁻¹ = Λ₀⁻¹ − HᵀH with H = L⁻¹ A.
+        scaled = features * torch.exp(-self._log_precision())
+        eye = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+        kernel = features @ scaled.mT + torch.exp(2 * self._log_noise()) * eye
+        factor = torch.linalg.cholesky(kernel)
+        half = torch.linalg.solve_triangular(factor, scaled, upper=False)
+        change = half.mT @ torch.linalg.solve_triangular(factor, residual, upper=False)
+        return {"weight": prior + change, "half": half}
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Return the posterior means, or logits, of a stack of tasks."""
@@ -133,23 +141,24 @@ class RidgeHead(MetaLearner):
         if self.kind != "regression":
             return None
         n_outputs = adapted["weight"].shape[-1]
-        variance = self._variance(stack_of_one(adapted), X_query[None])[0]
+        variance = self._variance(stack_of_one(adapted), self._features(X_query[None]))[0]
         return variance.sqrt().to(X_query.dtype)[:, None].expand(-1, n_outputs)
 
     def initial(self) -> Adapted | None:
         """Return the prior (none where the classes are private to a task)."""
         if self.private_labels:
             return None
-        factor = self._precision().detach().sqrt()
-        return {"weight": self._prior(self.n_outputs).detach(), "factor": factor}
+        weight = self._prior(self.n_outputs).detach()
+        return {"weight": weight, "half": weight.new_zeros(1, len(weight))}
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the negative log predictive density of the query, or its mean loss."""
         if not self.likelihood:
             return super().episode_loss(episode)
         adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
-        mean = self._features(episode.X_query) @ adapted["weight"]
-        variance = self._variance(adapted, episode.X_query)
+        features = self._features(episode.X_query)
+        mean = features @ adapted["weight"]
+        variance = self._variance(adapted, features)
         error = ((mean - episode.y_query) ** 2).mean(-1)
         rows = 0.5 * (error / variance + variance.log() + _LOG_2_PI) * episode.weight_query
         return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
@@ -159,8 +168,8 @@ class RidgeHead(MetaLearner):
         features = embed_tasks(self.backbone, X)
         return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1).double()
 
-    def _precision(self) -> Tensor:
-        return torch.diag(self.log_precision.double().clamp(-14, 14).exp())
+    def _log_precision(self) -> Tensor:
+        return self.log_precision.double().clamp(-14, 14)
 
     def _log_noise(self) -> Tensor:
         # From 1e-3 up: noise-free targets would drive σ to 0 and the solve out of float64.
@@ -175,14 +184,22 @@ class RidgeHead(MetaLearner):
         y = y.double()
         return y if self.kind == "regression" else y - 1.0 / y.shape[-1]
 
-    def _variance(self, adapted: Adapted, X: Tensor) -> Tensor:
-        """Return the predictive variance (task, row): σ² + φᵀ Λ⁻¹ φ."""
-        features = self._features(X)
-        half = torch.linalg.solve_triangular(adapted["factor"], features.mT, upper=False)
-        variance: Tensor = (half**2).sum(-2) + torch.exp(2 * self._log_noise())
-        return variance
+    def _variance(self, adapted: Adapted, features: Tensor) -> Tensor:
+        """Return the predictive variance (task, row): σ² + φᵀ Λ⁻¹ φ, Λ⁻¹ = Λ₀⁻¹ − HᵀH."""
+        prior = (features**2 * torch.exp(-self._log_precision())).sum(-1)
+        known = ((features @ adapted["half"].mT) ** 2).sum(-1)
+        return (prior - known).clamp_min(0.0) + torch.exp(2 * self._log_noise())
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
         """Return the hyper-parameters worth searching."""
         return {"noise": Real(0.05, 1.0, log=True), "prior_precision": Real(0.1, 100.0, log=True)}
+
+
+def _compressed(features: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """Return as many rows as there are features, with the same ΦᵀΦ and Φᵀr."""
+    gram = features.mT @ features
+    size = gram.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor = torch.linalg.cholesky(gram + 1e-10 * size.clamp_min(1e-10) * eye)
+    return factor.mT, torch.linalg.solve_triangular(factor, features.mT @ residual, upper=False)

@@ -37,9 +37,9 @@ class Transfer(MetaLearner):
         new.
     adaptation_steps : int, default=30
         Fine-tuning steps, >= 1.
-    inner_lr : float, default=0.02
+    inner_lr : float, default=0.01
         Step size of fine-tuning, > 0.
-    pull : float, default=0.05
+    pull : float, default=5.0
         λ, how strongly fine-tuning is held near its start, >= 0.
     train_body : bool, default=True
         Whether meta-training changes the body; False leaves a pre-trained body as it is.
@@ -73,8 +73,8 @@ class Transfer(MetaLearner):
         kind: str = "regression",
         strategy: str = "head",
         adaptation_steps: int = 30,
-        inner_lr: float = 0.02,
-        pull: float = 0.05,
+        inner_lr: float = 0.01,
+        pull: float = 5.0,
         train_body: bool = True,
         private_labels: bool = False,
         n_pool_classes: int = 0,
@@ -151,8 +151,7 @@ class Transfer(MetaLearner):
         y = torch.cat([episode.y_support, episode.y_query], dim=1)
         weight = torch.cat([episode.weight_support, episode.weight_query], dim=1)
         if self.private_labels and episode.ways is not None:  # the pool's classes instead
-            pool = torch.eye(self.n_pool_classes, device=X.device)[episode.ways]
-            y = y @ pool
+            y = y @ torch.eye(self.n_pool_classes, dtype=y.dtype, device=y.device)[episode.ways]
         output = self.network(X.flatten(0, 1)).unflatten(0, X.shape[:2])
         return self.task_loss(output, y, weight).mean()
 

@@ -70,7 +70,7 @@ class EpisodeSampler(abc.ABC):
         random_state: int | None = None,
     ) -> None:
         self.tasks = tasks
-        low, high = n_shot if isinstance(n_shot, tuple) else (n_shot, n_shot)
+        low, high = (n_shot, n_shot) if isinstance(n_shot, int | np.integer) else n_shot
         if not 1 <= low <= high or n_query < 1 or meta_batch_size < 1:
             raise TaskError(
                 "n_shot, n_query and meta_batch_size must be at least 1 and a range of n_shot "
@@ -99,17 +99,24 @@ class EpisodeSampler(abc.ABC):
         """Continue the draws from a state."""
         self._generator.bit_generator.state = state
 
-    def _draw_n_shot(self) -> int:
-        """Draw this meta-batch's number of support rows."""
+    def _draw_sizes(self, sizes: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the support and query rows of units of these sizes, at least one of each.
+
+        A unit too small for both keeps up to a third of its rows for the query.
+        """
         low, high = self.n_shot
-        return low if low == high else int(self._generator.integers(low, high + 1))
+        n_shot = low if low == high else int(self._generator.integers(low, high + 1))
+        reserve = np.minimum(self.n_query, np.maximum(sizes // 3, 1))
+        n_support = np.minimum(n_shot, sizes - reserve)
+        return n_support, np.minimum(self.n_query, sizes - n_support)
 
 
 class TaskEpisodes(EpisodeSampler):
     """Episodes within a task: `n_shot` rows to adapt on, `n_query` others to predict.
 
     Support and query never share a row. A task with fewer than ``n_shot + n_query`` rows
-    gives what it has, with at least one row on each side; tasks of one row are left out.
+    gives what it has, with at least one row on each side and up to a third for the query;
+    tasks of one row are left out.
 
     Raises
     ------
@@ -139,8 +146,7 @@ class TaskEpisodes(EpisodeSampler):
         """Draw the next stack of episodes."""
         chosen = self._usable[_distinct_or_not(self._generator, len(self._usable), self)]
         sizes = self.tasks.sizes[chosen]
-        n_support = np.minimum(self._draw_n_shot(), sizes - 1)
-        n_query = np.minimum(self.n_query, sizes - n_support)
+        n_support, n_query = self._draw_sizes(sizes)
         drawn = _draw_rows(self._generator, sizes, int((n_support + n_query).max()))
         rows = self.tasks.offsets[chosen][:, None] + drawn
         return _split(self.tasks, rows, n_support, n_query)
@@ -203,8 +209,7 @@ class ClassEpisodes(EpisodeSampler):
         within = _draw_rows(rng, pool_sizes, self.n_way)
         ways = np.stack([self._pools[p][w] for p, w in zip(pools, within, strict=True)])
         sizes = self.tasks.sizes[ways].ravel()
-        n_support = np.minimum(self._draw_n_shot(), sizes - 1)
-        n_query = np.minimum(self.n_query, sizes - n_support)
+        n_support, n_query = self._draw_sizes(sizes)
         drawn = _draw_rows(rng, sizes, int((n_support + n_query).max()))
         rows = self.tasks.offsets[ways.ravel()][:, None] + drawn
         per_class = _split(self.tasks, rows, n_support, n_query)

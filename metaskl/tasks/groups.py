@@ -105,12 +105,20 @@ def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
 
 def _is_missing(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Say which ids are None or NaN."""
-    if ids.dtype.kind == "f":
+    if ids.dtype.kind in "fmM":
         missing: npt.NDArray[np.bool_] = np.isnan(ids)
         return missing
     if ids.dtype == object:
-        return np.array([value is None or value != value for value in ids], dtype=bool)
+        return np.array([_is_none_or_nan(value) for value in ids], dtype=bool)
     return np.zeros(len(ids), dtype=bool)
+
+
+def _is_none_or_nan(value: Any) -> bool:
+    """Say whether a value is None, NaN, or pandas' NA, whose comparisons have no truth."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
 
 
 def _n_rows(X: Any) -> int:

@@ -100,7 +100,7 @@ class TaskSet:
     @classmethod
     def from_frame(cls, frame: Any, target: str | Sequence[str], groups: str) -> TaskSet:
         """Take a data frame with a target column (or several) and a task column."""
-        missing = [c for c in np.atleast_1d(target) if c not in frame.columns]
+        missing = [c for c in np.atleast_1d(target).tolist() if c not in frame.columns]
         if missing:
             raise TaskError(
                 f"target must name columns of the frame, got {missing} which are not among "
@@ -194,7 +194,9 @@ def _as_tensor(values: Any) -> Tensor:
     """Return a tensor: tensors as they are, everything else as float32."""
     if isinstance(values, Tensor):
         return values
-    return torch.from_numpy(np.ascontiguousarray(np.asarray(values), dtype=np.float32))
+    array = np.ascontiguousarray(np.asarray(values), dtype=np.float32)
+    # A tensor cannot be read-only, which columns of a data frame and memory maps are.
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _parents(
@@ -216,8 +218,8 @@ def _parents(
     )
     if len(mixed):
         raise TaskError(
-            f"parents must give one parent a task, got several for {task_ids[mixed[0]]!r}. "
-            "Make the task ids unique over parents first."
+            "parents must give one parent a task, got several for "
+            f"{task_ids[mixed].tolist()[0]!r}. Make the task ids unique over parents first."
         )
     parent: npt.NDArray[np.int64] = first.astype(np.int64)
     return parent

@@ -13,10 +13,12 @@ A plugin's test is a subclass with one fixture, or one call::
 import pytest
 
 pytest.register_assert_rewrite(
-    "metaskl.testing.learner_laws",
-    "metaskl.testing.estimator_laws",
-    "metaskl.testing.round_trips",
-    "metaskl.testing.comparing",
+    "metaskl.testing.learner_adapting",
+    "metaskl.testing.learner_building",
+    "metaskl.testing.learner_training",
+    "metaskl.testing.estimator_adapting",
+    "metaskl.testing.estimator_fitting",
+    "metaskl.testing.estimator_storing",
 )
 
 from metaskl.testing.audit import public_estimators, registered_learners  # noqa: E402

@@ -90,7 +90,7 @@ class Trial:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in learner.parameters():
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
         return learner.to(dtype)
 
     def task(
@@ -116,9 +116,10 @@ class Trial:
         Padding holds ordinary numbers and not zeros: only its weight says that it is padding.
         """
         chosen = range(len(SIZES)) if only is None else [only]
+        sizes = [SIZES[t] for t in chosen]
         drawn = [self.task(sum(SIZES[t]), seed=seed + t, dtype=dtype) for t in chosen]
-        support = [(X[: SIZES[t][0]], y[: SIZES[t][0]]) for t, (X, y) in zip(chosen, drawn)]
-        query = [(X[SIZES[t][0] :], y[SIZES[t][0] :]) for t, (X, y) in zip(chosen, drawn)]
+        support = [(X[:n], y[:n]) for (n, _), (X, y) in zip(sizes, drawn, strict=True)]
+        query = [(X[n:], y[n:]) for (n, _), (X, y) in zip(sizes, drawn, strict=True)]
         ways = None
         if self.private_labels:
             rng = np.random.default_rng(seed)
@@ -149,6 +150,11 @@ def trials_of(
         "regression of two targets": {"n_outputs": 2},
         "regression with a norm layer": {"backbone": _normed()},
         "classes": {"kind": "classification", "n_outputs": 3},
+        "classes with a norm layer": {
+            "kind": "classification",
+            "n_outputs": 3,
+            "backbone": _normed(),
+        },
         "private classes": {"kind": "classification", "n_outputs": 3, "private_labels": True},
         "private classes of pictures": {
             "kind": "classification",
@@ -166,12 +172,8 @@ def trials_of(
 def _padded(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     """Stack rows of unequal number, filled up with rows of weight 0."""
     longest = max(len(X) for X, _ in parts)
-    weight = torch.stack(
-        [(torch.arange(longest) < len(X)).to(X.dtype) for X, _ in parts]
-    )
-    X, y = (
-        torch.stack([_filled(part[i], longest) for part in parts]) for i in (0, 1)
-    )
+    weight = torch.stack([(torch.arange(longest) < len(X)).to(X.dtype) for X, _ in parts])
+    X, y = (torch.stack([_filled(part[i], longest) for part in parts]) for i in (0, 1))
     return X, y, weight
 
 

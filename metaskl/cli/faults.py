@@ -1,0 +1,50 @@
+"""Errors as one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from metaskl.errors import MetasklError
+
+UNEXPECTED, BAD_INPUT = 1, 2
+_DEBUG = "metaskl.debug"
+
+
+class Commands(TyperGroup):
+    """A group whose commands end in one line on stderr where Python would show a traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take ``--debug`` from any place of the command line."""
+        ctx.meta[_DEBUG] = "--debug" in args
+        rest: list[str] = super().parse_args(ctx, [arg for arg in args if arg != "--debug"])
+        return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # typer's own know what they do: usage errors, exits, aborts, a reader that left.
+            if hasattr(error, "exit_code") or isinstance(error, typer.Abort | BrokenPipeError):
+                raise
+            expected = isinstance(error, MetasklError | ValueError | OSError)
+            if ctx.meta[_DEBUG]:
+                traceback.print_exc(file=sys.stderr)
+            typer.echo(_line(error, expected=expected), err=True)
+            raise typer.Exit(BAD_INPUT if expected else UNEXPECTED) from None
+
+
+def _line(error: Exception, *, expected: bool) -> str:
+    """Return the error on one line."""
+    text = " ".join(str(error).split())
+    if expected:
+        return f"Error: {text}"
+    return (
+        f"Error: unexpected {type(error).__name__}: {text} This is a fault of metaskl or of a "
+        "plugin; add --debug to see where it happened."
+    )

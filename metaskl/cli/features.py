@@ -1,0 +1,232 @@
+"""Which columns become features, and how: the preprocessing before every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from metaskl.cli.tables import require_columns, to_labels, to_numbers, to_text
+from metaskl.errors import TableError
+from metaskl.evaluation.candidates import target_kind
+
+# Most columns that one text column becomes; rarer texts share one.
+_MOST_CATEGORIES = 20
+# A text column with more different texts than this, and than a fifth of its rows, is left out.
+_MOST_TEXTS = 20
+_MOST_TEXTS_PART = 0.2
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table taken apart.
+
+    Attributes
+    ----------
+    X : DataFrame
+        Features: floats, and texts with NaN where they are missing.
+    y : ndarray of shape (n_rows,)
+        Targets.
+    groups : ndarray of shape (n_rows,)
+        Task ids.
+    kind : {"regression", "classification"}
+        What the targets are.
+    numeric, text : list of str
+        Names of the features.
+    notes : list of str
+        What was done, for the user.
+    """
+
+    X: pd.DataFrame
+    y: Any
+    groups: Any
+    kind: str
+    numeric: list[str]
+    text: list[str]
+    notes: list[str]
+
+    def preprocess(self) -> ColumnTransformer:
+        """Return what turns the features into standardised numbers without gaps."""
+        numbers = make_pipeline(
+            SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+            StandardScaler(),
+        )
+        texts = make_pipeline(
+            SimpleImputer(strategy="most_frequent"),
+            OneHotEncoder(
+                handle_unknown="ignore", sparse_output=False, max_categories=_MOST_CATEGORIES
+            ),
+        )
+        return ColumnTransformer(
+            [("numeric", numbers, self.numeric), ("text", texts, self.text)], sparse_threshold=0
+        )
+
+
+def take_apart(
+    table: pd.DataFrame,
+    path: Path,
+    *,
+    target: str,
+    task: str,
+    drop: Sequence[str] = (),
+    kind: str = "auto",
+) -> Table:
+    """Split a table into features, targets and task ids.
+
+    Raises
+    ------
+    TableError
+        If a named column is missing, or nothing is left to learn from.
+    """
+    named = [("--target", target), ("--task", task), *[("--drop", name) for name in drop]]
+    require_columns(table, named, path)
+    if target == task:
+        raise TableError(f"--target and --task must be two columns, got {target!r} for both.")
+    notes = []
+    known = table[target].notna() & table[task].notna()
+    if not known.all():
+        notes.append(f"Left out: {(~known).sum()} rows without {target!r} or {task!r}.")
+        table = table[known].reset_index(drop=True)
+    if table.empty:
+        raise TableError(f"{str(path)!r} must have rows with {target!r} and {task!r}, got none.")
+    groups = to_labels(table[task])
+    y, kind = _targets(table[target], kind)
+    numeric, text, left_out = _choose(table.drop(columns=[target, task, *drop]), groups)
+    if not numeric and not text:
+        why = "; ".join(f"{name!r} {reason}" for name, reason in left_out.items())
+        raise TableError(
+            f"{str(path)!r} must have a column to predict {target!r} from, got none"
+            f"{f' that can be used: {why}' if why else ''}."
+        )
+    X = as_features(table, numeric, text)
+    n_tasks = len(np.unique(groups))
+    notes.insert(0, f"{len(table):,} rows of {n_tasks:,} tasks ({task!r}); {kind} of {target!r}.")
+    notes.append(_summary(X, numeric, text))
+    notes += [f"Left out: {name!r} {reason}." for name, reason in left_out.items()]
+    return Table(X, y, groups, kind, numeric, text, notes)
+
+
+def as_features(table: pd.DataFrame, numeric: list[str], text: list[str]) -> pd.DataFrame:
+    """Return the features of a table by the kinds that were found in fit.
+
+    Raises
+    ------
+    TableError
+        If a column of numbers holds something else.
+    """
+    columns: dict[str, pd.Series] = {}
+    for name in numeric:
+        numbers = to_numbers(table[name])
+        if numbers is None:
+            wrong = table[name][pd.to_numeric(table[name], errors="coerce").isna()].dropna()
+            shown = repr(str(wrong.iloc[0])) if len(wrong) else f"{table[name].dtype} values"
+            raise TableError(
+                f"column {name!r} must hold numbers, as in fit, got {shown}. Correct the cell, or "
+                "leave it empty if it is missing."
+            )
+        columns[name] = numbers
+    columns |= {name: to_text(table[name]) for name in text}
+    return pd.DataFrame(columns, index=table.index)
+
+
+def _targets(column: pd.Series, kind: str) -> tuple[Any, str]:
+    """Return the targets, and what they are."""
+    numbers = to_numbers(column)
+    labels = to_labels(column)
+    if kind == "auto":
+        kind = target_kind(labels if numbers is None or labels.dtype.kind == "i" else numbers)
+    if kind == "classification":
+        return labels, kind
+    if numbers is None:
+        raise TableError(
+            f"--target must hold numbers for regression, got text in {column.name!r}. Use --kind "
+            "classification, or another column."
+        )
+    return numbers.to_numpy(), kind
+
+
+def _choose(table: pd.DataFrame, groups: Any) -> tuple[list[str], list[str], dict[str, str]]:
+    """Tell numeric from text columns, and find those that are no use."""
+    numeric: list[str] = []
+    text: list[str] = []
+    left_out: dict[str, str] = {}
+    for name in table.columns:
+        column = table[name]
+        numbers = to_numbers(column)
+        if column.isna().all():
+            left_out[name] = "is empty"
+        elif (numbers if numbers is not None else to_text(column)).nunique(dropna=False) == 1:
+            left_out[name] = "has one value only"
+        elif numbers is not None:
+            if _counts_rows(numbers):
+                left_out[name] = "counts the rows"
+            else:
+                numeric.append(name)
+        elif _names_tasks(to_text(column), groups):
+            left_out[name] = "names the task too"
+        else:
+            n_texts = to_text(column).nunique()
+            if n_texts > max(_MOST_TEXTS, _MOST_TEXTS_PART * len(column)):
+                left_out[name] = f"has {n_texts:,} different texts, too many to be categories"
+            else:
+                text.append(name)
+    return numeric, text, left_out
+
+
+def _counts_rows(numbers: pd.Series) -> bool:
+    start = numbers.iloc[0]
+    return start in (0, 1) and np.array_equal(numbers, start + np.arange(len(numbers)))
+
+
+def _names_tasks(text: pd.Series, groups: Any) -> bool:
+    """Say whether every task has a text of its own in this column."""
+    pairs = pd.DataFrame({"task": groups, "text": text}).drop_duplicates()
+    return bool(pairs["task"].is_unique and pairs["text"].is_unique)
+
+
+def _summary(X: pd.DataFrame, numeric: list[str], text: list[str]) -> str:
+    gaps = X.columns[X.isna().any()]
+    parts = []
+    if numeric:
+        with_gaps = sum(name in gaps for name in numeric)
+        filled = f", gaps in {with_gaps} filled with the median and marked" if with_gaps else ""
+        parts.append(f"{len(numeric)} numeric (standardised{filled})")
+    if text:
+        with_gaps = sum(name in gaps for name in text)
+        filled = f", gaps in {with_gaps} filled with the commonest" if with_gaps else ""
+        parts.append(f"{len(text)} text (one column for each of the commonest texts{filled})")
+    return f"Features: {'; '.join(parts)}."
+
+
+def support_targets(column: pd.Series, table: dict[str, Any]) -> Any:
+    """Return the targets of a support as those of fit were.
+
+    Raises
+    ------
+    TableError
+        If some are missing, or no numbers where numbers are needed.
+    """
+    if column.isna().any():
+        raise TableError(
+            f"column {column.name!r} must be filled in every row of the support, got "
+            f"{int(column.isna().sum())} gaps. Leave those rows out."
+        )
+    if table["kind"] == "regression":
+        return as_features(column.to_frame(), [str(column.name)], [])[column.name].to_numpy()
+    labels = to_labels(column)
+    if not table["numbered_classes"]:
+        return to_text(column).to_numpy().astype(str)
+    if labels.dtype.kind != "i":
+        raise TableError(
+            f"column {column.name!r} must hold whole numbers, as in fit, got text. Use the classes "
+            "of the table that was fitted."
+        )
+    return labels

@@ -1,0 +1,181 @@
+"""``metaskl fit``, ``adapt`` and ``predict``: a model of many tasks, then of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metaskl.cli import options
+from metaskl.cli.output import Notes, print_json
+from metaskl.errors import ModelFileError, ParameterError
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
+
+
+def fit(
+    table: Annotated[Path, typer.Argument(help="csv, csv.gz or parquet file.", show_default=False)],
+    target: options.Target,
+    task: options.Task,
+    output: Output,
+    learner: Annotated[str, typer.Option(help="Name of a learner.")] = "ridge_head",
+    n_shot: Annotated[
+        str, typer.Option(help="Labelled rows of a new task: a number, or the least,most.")
+    ] = "5",
+    drop: options.Drop = None,
+    sep: options.Sep = ",",
+    kind: options.Kind = "auto",
+    label_space: options.LabelSpace = "shared",
+    n_way: options.NWay = 5,
+    max_epochs: options.Epochs = None,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Meta-train a learner over the tasks of a table, and save it."""
+    from sklearn.pipeline import make_pipeline
+
+    import metaskl
+    from metaskl.cli.features import take_apart
+    from metaskl.cli.tables import read_table
+    from metaskl.evaluation.candidates import make_learners
+    from metaskl.evaluation.cross_validate import fit_on_tasks
+
+    notes = Notes(quiet=quiet)
+    _check_folder(output)
+    shots = options.shot_counts(n_shot)
+    data = take_apart(
+        read_table(table, sep), table, target=target, task=task, drop=drop or (), kind=kind
+    )
+    notes.say(*data.notes)
+    parameters: dict[str, Any] = {"n_shot": shots[0] if len(shots) == 1 else shots}
+    if max_epochs is not None:
+        parameters["max_epochs"] = max_epochs
+    if label_space != "shared":
+        parameters |= {"label_space": label_space, "n_way": n_way}
+    parameters |= {"random_state": seed, "verbose": 0 if quiet else 1}
+    estimator = make_learners([learner], kind=data.kind, **parameters)[learner]
+    model = fit_on_tasks(make_pipeline(data.preprocess(), estimator), data.X, data.y, data.groups)
+    # An attribute of the Pipeline, so that metaskl.load gives Python users nothing but that.
+    model.table_ = {
+        "target": target,
+        "task": task,
+        "kind": data.kind,
+        "numeric": data.numeric,
+        "text": data.text,
+        "numbered_classes": data.y.dtype.kind == "i",
+        "n_support": 0,
+    }
+    metaskl.save(model, output)
+    notes.say(f"Model: {output}")
+
+
+def adapt(
+    model: options.Model,
+    support: Annotated[
+        Path, typer.Argument(help="Labelled rows of a new task.", show_default=False)
+    ],
+    output: Output,
+    sep: options.Sep = ",",
+    quiet: options.Quiet = False,
+) -> None:
+    """Adapt a model to the labelled rows of a new task, and save the adapted one."""
+    import metaskl
+
+    notes = Notes(quiet=quiet)
+    _check_folder(output)
+    fitted = _load(model)
+    X, y = _read(fitted.table_, support, sep, labelled=True)
+    adapted = metaskl.adapt(fitted, X, y)
+    adapted.table_ = {**fitted.table_, "n_support": len(X)}
+    metaskl.save(adapted, output)
+    notes.say(f"Adapted to {len(X)} rows: {output}")
+
+
+def predict(
+    model: options.Model,
+    query: Annotated[Path, typer.Argument(help="Rows to predict.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write instead of stdout.")
+    ] = None,
+    std: Annotated[bool, typer.Option("--std", help="Standard deviations too.")] = False,
+    sep: options.Sep = ",",
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Predict rows, in their order, by an adapted model."""
+    notes = Notes(quiet=quiet)
+    if output is not None:
+        _check_folder(output)
+    fitted = _load(model)
+    X, _ = _read(fitted.table_, query, sep, labelled=False)
+    if not fitted.table_["n_support"]:
+        notes.say("The model is not adapted: it predicts what the tasks have in common.")
+    predictions = _predict(fitted, X, std=std)
+    if as_json and output is None:
+        print_json({**_facts(fitted.table_), "rows": predictions.to_dict("records")})
+        return
+    text = predictions.to_csv(index=False, lineterminator="\n")
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    notes.say(f"{len(X)} predictions: {output}")
+
+
+def _predict(fitted: Any, X: Any, *, std: bool) -> Any:
+    """Return predictions as a data frame."""
+    import pandas as pd
+
+    if fitted.table_["kind"] == "regression":
+        if not std:
+            return pd.DataFrame({"prediction": fitted.predict(X)})
+        mean, deviation = fitted.predict(X, return_std=True)
+        return pd.DataFrame({"prediction": mean, "std": deviation})
+    if std:
+        raise ParameterError(
+            "--std must be left out for a classifier, whose probabilities say how sure it is."
+        )
+    probability = fitted.predict_proba(X)
+    columns = {"prediction": fitted.classes_[probability.argmax(axis=1)]}
+    columns |= {f"probability_{c}": probability[:, i] for i, c in enumerate(fitted.classes_)}
+    return pd.DataFrame(columns)
+
+
+def _facts(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: table[name] for name in ("target", "kind", "n_support")}
+
+
+def _load(path: Path) -> Any:
+    """Load a model that `fit` or `adapt` saved."""
+    import metaskl
+
+    model = metaskl.load(path)
+    if not hasattr(model, "table_"):
+        raise ModelFileError(
+            f"model file {str(path)!r} was not written by metaskl fit: it does not say what its "
+            "columns are. Use it from Python, with metaskl.load."
+        )
+    return model
+
+
+def _read(table: dict[str, Any], path: Path, sep: str, *, labelled: bool) -> tuple[Any, Any]:
+    """Return the features of a file, and the targets of a support."""
+    from metaskl.cli.features import as_features, support_targets
+    from metaskl.cli.tables import read_table, require_columns
+
+    rows = read_table(path, sep)
+    named = [("the target", table["target"])] if labelled else []
+    named += [("a feature of the model", name) for name in (*table["numeric"], *table["text"])]
+    require_columns(rows, named, path)
+    y = support_targets(rows[table["target"]], table) if labelled else None
+    return as_features(rows, table["numeric"], table["text"]), y
+
+
+def _check_folder(output: Path) -> None:
+    """Raise now what would be raised after minutes of work."""
+    if not output.parent.is_dir() or output.is_dir():
+        raise ParameterError(
+            f"--output must be a file in a folder that exists, got {str(output)!r}. Make the "
+            "folder, or give another name."
+        )

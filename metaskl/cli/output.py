@@ -1,0 +1,57 @@
+"""What commands print: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+
+class Notes:
+    """What was done with the data, said on stderr unless it is to be quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def say(self, *lines: str) -> None:
+        """Print lines."""
+        if not self.quiet:
+            for line in lines:
+                typer.echo(line, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; what is not a finite number becomes null."""
+    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; where nobody looks (a file, a pipe) it is not cut to a screen's width."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(Text(name), no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    console = Console(highlight=False)
+    if not sys.stdout.isatty():
+        console = Console(highlight=False, width=240)
+    typer.echo(title)
+    console.print(table)

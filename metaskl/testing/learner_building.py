@@ -1,0 +1,106 @@
+"""The laws of building, storing and configuring a learner."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import pickle
+
+import pytest
+import torch
+
+from metaskl.errors import ParameterError
+from metaskl.learners import Adapted, MetaLearner
+from metaskl.testing.learner_adapting import adapt_and_predict
+from metaskl.testing.spaces import samples
+from metaskl.testing.trials import Trial
+
+
+class BuildingLaws:
+    """A learner is what its arguments and its seed say, and can be stored."""
+
+    def test_the_same_seed_gives_the_same_result(self, trials: list[Trial]) -> None:
+        """Bit by bit; and neither adapting nor predicting draws random numbers in use."""
+        for trial in trials:
+            state = torch.get_rng_state()
+            with torch.no_grad():
+                first, second = (adapt_and_predict(trial.learner().eval(), trial) for _ in "ab")
+            assert torch.equal(first, second), f"{trial.name}: the same seed gave another result"
+            assert torch.equal(state, torch.get_rng_state()), f"{trial.name}: draws random numbers"
+
+    def test_pickle_and_deepcopy_round_trips(self, trials: list[Trial]) -> None:
+        """The learner and what it adapted predict the same afterwards, bit by bit."""
+        for trial in trials:
+            learner = trial.learner().eval()
+            with torch.no_grad():
+                adapted = learner.adapt(*trial.task(5))
+                query = trial.task(4, seed=1)[0]
+                expected = learner.predict(adapted, query)
+                for other, state in _round_trips(learner, adapted):
+                    assert torch.equal(other.predict(state, query), expected), trial.name
+                    again = other.predict(other.adapt(*trial.task(5)), query)
+                    assert torch.equal(again, expected), f"{trial.name}: adapts otherwise"
+
+    def test_every_way_of_building_works(self, trials: list[Trial]) -> None:
+        """Outputs of the right shape and type, also for the smallest supports."""
+        for trial in trials:
+            for dtype in (torch.float32, torch.float64):
+                learner = trial.learner(dtype=dtype).eval()
+                X, y = trial.task(7, dtype=dtype)
+                for n_support in (1, 2, 7):
+                    with torch.no_grad():
+                        adapted = learner.adapt(X[:n_support], y[:n_support])
+                        output, std = learner.predict(adapted, X), learner.predict_std(adapted, X)
+                    what = f"{trial.name}, {n_support} support rows"
+                    assert output.shape == (7, trial.n_outputs), what
+                    assert output.dtype == dtype, what
+                    assert torch.isfinite(output).all(), what
+                    assert std is None or (std.shape == output.shape and (std > 0).all()), what
+        refused = {"regression", "classification"} - set(trials[0].learner_class.kinds)
+        for kind in refused:
+            with pytest.raises(ParameterError, match="kind must be one of"):
+                Trial("", trials[0].learner_class, kind=kind).learner()
+
+    def test_other_numbers_of_private_classes(self, trials: list[Trial]) -> None:
+        """A learner whose `fixed_ways` is False takes any number of classes when adapting."""
+        for trial in (t for t in trials if t.private_labels and not t.learner_class.fixed_ways):
+            learner = trial.learner().eval()
+            X = trial.task(10)[0]
+            for n_way in (2, 5):
+                y = torch.eye(n_way, dtype=X.dtype)[torch.arange(10) % n_way]
+                with torch.no_grad():
+                    output = learner.predict(learner.adapt(X, y), X)
+                assert output.shape == (10, n_way), f"{trial.name}, {n_way} classes"
+
+    def test_hyper_parameters_are_explicit_and_documented(self, trials: list[Trial]) -> None:
+        """No `**kwargs`; each name stands in the class's documentation."""
+        learner_class = trials[0].learner_class
+        parameters = inspect.signature(learner_class).parameters.values()
+        loose = [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        assert not loose, f"hyper-parameters must be explicit, got {loose}"
+        doc = learner_class.__doc__ or ""
+        silent = [p.name for p in parameters if p.name not in doc]
+        assert not silent, f"the documentation of {learner_class.__name__} lacks {silent}"
+
+    def test_samples_of_the_search_space_can_be_built(self, trials: list[Trial]) -> None:
+        """Every value, the limits of each range included, makes a learner that adapts."""
+        for trial in trials:
+            for arguments in samples(trial.learner_class.search_space()):
+                chosen = {**trial.arguments, **arguments}
+                learner = Trial(**{**vars(trial), "arguments": chosen}).learner().eval()
+                with torch.no_grad():
+                    output = adapt_and_predict(learner, trial)
+                assert output.shape[-1] == trial.n_outputs, f"{trial.name}, {arguments}"
+
+
+def _round_trips(learner: MetaLearner, adapted: Adapted) -> list[tuple[MetaLearner, Adapted]]:
+    file = io.BytesIO()
+    torch.save(adapted, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=True)
+    return [
+        pickle.loads(pickle.dumps((learner, adapted))),
+        (copy.deepcopy(learner), copy.deepcopy(adapted)),
+        (learner, loaded),
+    ]

@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.base import clone
+from torch import nn
+
+from metaskl.backbones import MLP, Conv4, FromModule
+from metaskl.errors import BackboneError, ModelFileError
+from metaskl.learners.network import Network, refuse_running_statistics
+
+
+class Normed(nn.Module):
+    def __init__(self, n_features, norm):
+        super().__init__()
+        self.first = nn.Linear(n_features, 8)
+        self.norm = norm(8)
+
+    def forward(self, X):
+        return torch.tanh(self.norm(self.first(X)))
+
+
+class TwoAxes(nn.Module):
+    def forward(self, X):
+        return X[:, :, None].expand(-1, -1, 2)
+
+
+NETWORKS = {
+    "mlp": (MLP((5, 4), activation="tanh"), (3,)),
+    "mlp without layers": (MLP(()), (3,)),
+    "mlp with skip": (MLP((5,), skip=True), (3,)),
+    "conv4, group": (Conv4(n_channels=8, n_blocks=2), (2, 8, 9)),
+    "conv4, batch statistics": (
+        Conv4(n_channels=4, norm="batch_statistics", n_blocks=1),
+        (1, 4, 4),
+    ),
+    "conv4, no norm": (Conv4(n_channels=4, norm="none", n_blocks=1), (1, 4, 4)),
+    "layer norm": (FromModule(Normed, {"n_features": 3, "norm": nn.LayerNorm}), (3,)),
+    "group norm": (
+        FromModule(Normed, {"n_features": 3, "norm": lambda n: nn.GroupNorm(2, n)}),
+        (3,),
+    ),
+}
+
+
+def seeded(spec, in_shape, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return spec.build(in_shape)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_rows_become_features(name):
+    spec, in_shape = NETWORKS[name]
+    module = seeded(spec, in_shape)
+    features = module(torch.randn(7, *in_shape))
+    assert features.shape == (7, module.n_features_out)
+    assert torch.isfinite(features).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_of_each_task_give_what_the_task_gives_by_itself(name):
+    spec, in_shape = NETWORKS[name]
+    network = Network(seeded(spec, in_shape), 2).double()
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(3, 5, *in_shape, dtype=torch.float64, generator=generator)
+    noise = {
+        n: torch.randn(3, *p.shape, dtype=torch.float64, generator=generator)
+        for n, p in network.named_parameters()
+    }
+    own = dict(network.named_parameters())
+    for part in ("", "head.", "body."):  # all parameters, and those of one part only
+        stacked = {n: own[n] + 0.1 * noise[n] for n in own if n.startswith(part)}
+        found = network.forward_tasks(stacked, X)
+        for t in range(3):
+            alone = {n: p[t] for n, p in stacked.items()}
+            expected = torch.func.functional_call(network, alone, (X[t],))
+            torch.testing.assert_close(found[t], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_specs_are_cloned_and_compared_by_their_parameters(name):
+    spec, in_shape = NETWORKS[name]
+    twin = clone(spec)
+    assert repr(twin.get_params()) == repr(spec.get_params())
+    state = seeded(spec, in_shape).state_dict()
+    for key, value in seeded(twin, in_shape).state_dict().items():
+        assert torch.equal(value, state[key])
+
+
+def test_an_mlp_is_the_formula():
+    spec = MLP((2,), activation="relu", skip=True)
+    module = spec.build((1,))
+    with torch.no_grad():
+        module.layers[0].weight.copy_(torch.tensor([[1.0], [-2.0]]))
+        module.layers[0].bias.copy_(torch.tensor([0.5, 1.0]))
+    # relu(3 + 0.5), relu(-6 + 1), and the row itself.
+    assert module(torch.tensor([[3.0]])).tolist() == [[3.5, 0.0, 3.0]]
+
+
+def test_norm_layers_keep_rows_apart_but_for_batch_statistics():
+    X = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for norm, apart in {"group": True, "none": True, "batch_statistics": False}.items():
+        module = seeded(Conv4(n_channels=8, norm=norm, n_blocks=2), (1, 8, 8)).eval()
+        together, alone = module(X), torch.cat([module(row[None]) for row in X])
+        assert torch.allclose(together, alone, atol=1e-5) == apart, norm
+
+
+def test_running_statistics_are_kept_and_refused_where_weights_are_adapted():
+    module = seeded(Conv4(n_channels=8, norm="batch", n_blocks=1), (1, 4, 4))
+    before = module.state_dict()["blocks.0.1.running_mean"].clone()
+    module.train()(torch.randn(6, 1, 4, 4))
+    assert not torch.equal(module.state_dict()["blocks.0.1.running_mean"], before)
+    with pytest.raises(BackboneError, match=r"got BatchNorm2d at 'blocks\.0\.1'.*norm='group'"):
+        refuse_running_statistics(module, "MAML")
+    for norm in ("group", "batch_statistics", "none"):
+        refuse_running_statistics(Conv4(norm=norm).build((1, 28, 28)), "MAML")
+
+
+@pytest.mark.parametrize(
+    ("spec", "in_shape", "message"),
+    [
+        (MLP(), (1, 8, 8), r"backbone MLP takes rows of features.*got rows of shape \(1, 8, 8\)"),
+        (Conv4(), (5,), r"backbone Conv4 takes images \(n, C, H, W\)"),
+        (MLP(activation="sine"), (2,), "activation must be one of .*got 'sine'"),
+        (MLP((4, 0)), (2,), r"positive numbers of units, got \(4, 0\)"),
+        (Conv4(norm="layer"), (1, 28, 28), "norm must be one of .*got 'layer'"),
+        (Conv4(n_channels=12), (1, 28, 28), "multiple of 8 for norm='group', got 12"),
+        (Conv4(), (1, 15, 28), r"needs at least 16 pixels a side, got \(15, 28\)"),
+        (FromModule(nn.Linear(3, 2)), (4,), r"does not take rows of shape \(4,\)"),
+        (FromModule("resnet"), (4,), "a torch.nn.Module or a class of one, got 'resnet'"),
+        (FromModule(np.zeros), (4,), "a torch.nn.Module or a class of one"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(spec, in_shape, message):
+    with pytest.raises(BackboneError, match=message):
+        spec.build(in_shape)
+
+
+class TestFromModule:
+    def test_a_module_is_copied_with_its_weights(self):
+        module = nn.Linear(3, 5)
+        built = FromModule(module).build((3,))
+        assert torch.equal(built.module.weight, module.weight)
+        assert built.module is not module
+        with torch.no_grad():
+            built.module.weight.zero_()
+        assert module.weight.abs().sum() > 0
+
+    def test_a_class_is_built_with_its_arguments(self):
+        built = FromModule(nn.Linear, {"in_features": 3, "out_features": 6}).build((3,))
+        assert built.n_features_out == 6
+
+    def test_more_than_one_output_axis_is_flattened(self):
+        built = FromModule(TwoAxes()).build((3,))
+        assert built.n_features_out == 6
+        assert built(torch.tensor([[1.0, 2.0, 3.0]])).tolist() == [[1, 1, 2, 2, 3, 3]]
+
+    def test_trying_it_leaves_mode_and_statistics(self):
+        module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout())
+        built = FromModule(module).build((3,))
+        assert built.module.training
+        assert built.module[1].num_batches_tracked == 0
+
+    @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+    def test_weights_come_from_a_file(self, tmp_path, suffix):
+        trained = nn.Linear(3, 5)
+        file = tmp_path / f"weights{suffix}"
+        (save_file if suffix == ".safetensors" else torch.save)(trained.state_dict(), file)
+        arguments = {"in_features": 3, "out_features": 5}
+        built = FromModule(nn.Linear, arguments, state_dict=file).build((3,))
+        assert torch.equal(built.module.weight, trained.weight)
+
+    @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+    def test_weights_of_another_network_are_refused_by_name(self, tmp_path, suffix):
+        file = tmp_path / f"weights{suffix}"
+        state = {"weight": torch.zeros(4, 3), "scale": torch.zeros(1)}
+        (save_file if suffix == ".safetensors" else torch.save)(state, file)
+        spec = FromModule(nn.Linear(3, 5), state_dict=str(file))
+        message = r"missing \['bias'\], surplus \['scale'\], of another shape \['weight'\]"
+        with pytest.raises(ModelFileError, match=message):
+            spec.build((3,))
+
+    def test_a_file_that_holds_more_than_tensors_is_refused(self, tmp_path):
+        torch.save(nn.Linear(3, 5), tmp_path / "module.pt")
+        (tmp_path / "junk.safetensors").write_bytes(b"junk")
+        for name in ("module.pt", "junk.safetensors", "nothing.pt"):
+            with pytest.raises(ModelFileError, match="cannot be read as tensors"):
+                FromModule(nn.Linear(3, 5), state_dict=tmp_path / name).build((3,))

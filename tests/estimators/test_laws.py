@@ -1,0 +1,71 @@
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import metaskl
+from metaskl.testing import EstimatorLaws, public_estimators
+
+QUICK = {"max_epochs": 1, "steps_per_epoch": 5}
+# MAML must adapt well enough after so little meta-training for scikit-learn's checks.
+MAML = {**QUICK, "adaptation_steps": 20, "inner_lr": 0.1}
+MAML_CLASSES = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.3}
+PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
+
+ESTIMATORS = {
+    "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
+    "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
+    "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),
+    "MetaRegressor": metaskl.MetaRegressor(**QUICK),
+    "MetaClassifier": metaskl.MetaClassifier(**QUICK),
+    "MetaClassifier of private classes": metaskl.MetaClassifier(learner="protonet", **PRIVATE),
+    "PerTask": metaskl.PerTask(Ridge()),
+    "PerTask of a meta-learner": metaskl.PerTask(
+        metaskl.RidgeHeadRegressor(random_state=0, **QUICK)
+    ),
+    "ProtoNetClassifier": metaskl.ProtoNetClassifier(**QUICK),
+    "ProtoNetClassifier of private classes": metaskl.ProtoNetClassifier(**PRIVATE),
+    "RidgeHeadClassifier": metaskl.RidgeHeadClassifier(**QUICK),
+    "RidgeHeadClassifier of private classes": metaskl.RidgeHeadClassifier(**PRIVATE),
+    "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),
+    "ShrunkClassifier": metaskl.ShrunkClassifier(),
+    "ShrunkRegressor": metaskl.ShrunkRegressor(),
+    "TransferClassifier": metaskl.TransferClassifier(**QUICK),
+    "TransferClassifier of private classes": metaskl.TransferClassifier(**PRIVATE),
+    "TransferRegressor": metaskl.TransferRegressor(**QUICK),
+}
+# Ordinary estimators of one task: their fit is the adaptation, so there are no task ids.
+OF_ONE_TASK = [
+    metaskl.AdaptedRegressor(metaskl.RidgeHeadRegressor(random_state=0, **QUICK)),
+    metaskl.AdaptedClassifier(metaskl.ProtoNetClassifier(random_state=0, **QUICK)),
+]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+class TestEstimators(EstimatorLaws):
+    @pytest.fixture
+    def estimator(self, name):
+        return ESTIMATORS[name]
+
+
+class TestPooled(EstimatorLaws):
+    @pytest.fixture
+    def estimator(self):
+        return metaskl.Pooled(LogisticRegression())
+
+    def test_other_feature_names_are_refused(self, estimator, table):
+        # It adapts to nothing and so looks at no support: the names matter when predicting.
+        frame = pd.DataFrame(table.X, columns=["x0", "x1", "x2"])
+        fitted = estimator.fit(frame, table.y)
+        with pytest.raises(ValueError, match="feature names should match"):
+            fitted.predict(frame.rename(columns={"x0": "other"}))
+
+
+@parametrize_with_checks(OF_ONE_TASK)
+def test_estimators_of_one_task(estimator, check):
+    check(estimator)
+
+
+def test_every_public_estimator_is_covered():
+    covered = {type(estimator).__name__ for estimator in [*ESTIMATORS.values(), *OF_ONE_TASK]}
+    assert set(public_estimators()) == covered | {"Pooled"}

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metaskl.errors import TaskError
+from metaskl.evaluation.draws import check_n_shot, draw_classes, draw_rows
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 3))
+def test_support_and_query_never_share_a_row(sizes, seed):
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    for draw in draw_rows(groups, (1, 3, 10), n_repeats=2, random_state=seed):
+        assert not set(draw.support) & set(draw.query)
+        assert (groups[np.concatenate([draw.support, draw.query])] == draw.task).all()
+        assert len(draw.support) == draw.n_shot
+        assert len(draw.query) >= np.ceil(sizes[draw.task] / 4)
+
+
+def test_smaller_supports_are_part_of_larger_ones_and_the_query_is_the_same():
+    draws = draw_rows(np.zeros(30, int), (2, 5, 20), n_repeats=1, random_state=0)
+    small, middle, large = draws
+    assert set(small.support) < set(middle.support) < set(large.support)
+    assert small.query.tolist() == middle.query.tolist() == large.query.tolist()
+    assert len(large.query) == 10
+
+
+def test_a_task_too_small_for_a_shot_count_is_left_out_there():
+    groups = np.repeat(["big", "small", "single"], [40, 8, 1])
+    found = [(d.task, d.n_shot) for d in draw_rows(groups, (5, 10), n_repeats=1, random_state=0)]
+    assert found == [("big", 5), ("big", 10), ("small", 5)]
+
+
+def test_a_tasks_draw_does_not_depend_on_the_other_tasks():
+    alone = draw_rows(np.repeat(["a"], 20), (5,), n_repeats=2, random_state=3)
+    beside = draw_rows(np.repeat(["a", "b"], [20, 9]), (5,), n_repeats=2, random_state=3)
+    for one, other in zip(alone, [d for d in beside if d.task == "a"], strict=True):
+        assert one.support.tolist() == other.support.tolist()
+
+
+def test_fractions_count_the_tasks_own_rows():
+    draws = draw_rows(np.repeat([0, 1], [40, 8]), (0.5,), n_repeats=1, random_state=0)
+    assert [len(draw.support) for draw in draws] == [20, 4]
+
+
+def test_class_draws_hold_the_same_number_of_each_class():
+    y = np.tile(np.repeat(np.arange(6), 5), 2)
+    groups = np.repeat(["x", "y"], 30)
+    for draw in draw_classes(y, groups, (1, 3), n_way=4, n_repeats=2, random_state=0):
+        classes, counts = np.unique(y[draw.support], return_counts=True)
+        assert len(classes) == 4
+        assert (counts == draw.n_shot).all()
+        assert set(y[draw.query]) == set(classes)
+        assert not set(draw.support) & set(draw.query)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, (5, 0), "5", ()])
+def test_shot_counts_must_be_positive_numbers(wrong):
+    with pytest.raises(TaskError, match=r"n_shot must hold"):
+        check_n_shot(wrong, fractions=True)
+
+
+def test_fractions_are_for_held_out_rows_only():
+    assert check_n_shot(0.5, fractions=True) == (0.5,)
+    with pytest.raises(TaskError, match="at least 1, got 0.5"):
+        check_n_shot(0.5, fractions=False)

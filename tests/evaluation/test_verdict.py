@@ -1,0 +1,103 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from metaskl.evaluation.verdict import Difference, Verdict, chosen_difference, interval
+
+
+def difference(n_shot, mean, half):
+    return Difference(n_shot, "maml", "pooled ridge", mean, mean - half, mean + half, 30)
+
+
+def verdict(*against_all, alone=()):
+    return Verdict(tuple(against_all), tuple(alone), "accuracy", False)
+
+
+def test_interval_is_students():
+    # Mean 2, standard deviation 1, standard error 1 / sqrt(3), t(0.975; 2) = 4.302653.
+    mean, low, high = interval(np.array([1.0, 2.0, 3.0]))
+    assert mean == 2.0
+    assert high - mean == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert mean - low == pytest.approx(high - mean)
+
+
+def test_one_task_has_no_interval():
+    mean, low, high = interval(np.array([1.5]))
+    assert mean == 1.5
+    assert np.isnan([low, high]).all()
+
+
+def scores(table):
+    rows = [
+        {"candidate": c, "fold": f, "task": t, "n_shot": 5, "score": s}
+        for c, cells in table.items()
+        for (f, t), s in cells.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_candidates_are_chosen_on_the_other_folds():
+    # a1 wins fold 0 and a2 wins fold 1, each by luck: chosen on the other fold, each loses.
+    table = scores(
+        {
+            "a1": {(0, "s"): 1.0, (0, "t"): 1.0, (1, "u"): 0.0, (1, "v"): 0.0},
+            "a2": {(0, "s"): 0.0, (0, "t"): 0.0, (1, "u"): 1.0, (1, "v"): 1.0},
+            "b": {(0, "s"): 0.5, (0, "t"): 0.5, (1, "u"): 0.5, (1, "v"): 0.5},
+        }
+    )
+    found = chosen_difference(table, ["a1", "a2"], ["b"], 5)
+    assert found.mean == -0.5
+    assert found.sign == -1
+    assert found.n_tasks == 4
+
+
+def test_the_difference_is_paired_over_tasks_and_repeats_are_averaged():
+    table = scores({"a": {(0, "s"): 2.0, (1, "t"): 5.0}, "b": {(0, "s"): 1.0, (1, "t"): 3.0}})
+    twice = pd.concat([table, table.assign(score=table["score"] + 1.0)])
+    found = chosen_difference(twice, ["a"], ["b"], 5)
+    assert found.mean == 1.5
+    assert found.high - found.mean == pytest.approx(12.7062047 * 0.5, rel=1e-6)  # t(0.975; 1)
+
+
+def test_there_is_nothing_to_compare_without_both_sides():
+    table = scores({"a": {(0, "s"): 2.0}})
+    assert chosen_difference(table, ["a"], ["b"], 5) is None
+    assert "nothing to compare" in str(verdict())
+
+
+def test_it_can_say_yes():
+    text = str(verdict(difference(5, 0.1, 0.05), difference(10, 0.2, 0.1)))
+    assert text.startswith("Verdict: yes, meta-learning pays at every shot count tried.")
+    assert "5 labelled rows: maml is better than the best baseline, pooled ridge: +0.1" in text
+
+
+def test_it_can_say_no():
+    even = verdict(difference(5, 0.0, 0.1), difference(10, -0.2, 0.1))
+    assert not even.pays
+    assert str(even).startswith("Verdict: no, meta-learning does not beat the best baseline")
+    assert "cannot be told from" in str(even)
+    worse = verdict(difference(5, -0.2, 0.1))
+    assert str(worse).startswith("Verdict: no, a baseline is better at every shot count tried.")
+
+
+def test_it_can_say_that_it_depends():
+    mixed = verdict(difference(5, 0.2, 0.1), difference(10, 0.0, 0.1))
+    assert mixed.pays
+    assert str(mixed).startswith("Verdict: it depends: meta-learning pays at 5 labelled rows.")
+
+
+@pytest.mark.parametrize(
+    ("signs", "start"), [((1, 1, 0), 20), ((1, 0, 0), 10), ((0, 1, 1), None), ((-1, -1, -1), 5)]
+)
+def test_from_which_shot_count_a_per_task_model_is_as_good(signs, start):
+    alone = [difference(k, s, 0.5) for k, s in zip((5, 10, 20), signs, strict=True)]
+    found = verdict(difference(5, 1.0, 0.1), alone=alone)
+    assert found.per_task_is_as_good_from == start
+    sentence = f"From {start} labelled rows on" if start else "Up to 20 labelled rows no model"
+    assert sentence in str(found)
+
+
+def test_it_is_plain_values_too():
+    found = verdict(difference(5, 0.2, 0.1)).as_dict()
+    assert found["pays"] is True
+    assert found["against_baselines"][0]["mean"] == 0.2

@@ -1,0 +1,291 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from metaskl.backbones import MLP, Conv4, FromModule
+from metaskl.errors import BackboneError, ParameterError
+from metaskl.learners.maml import MAML
+from metaskl.tasks import Episode
+
+ALPHA = 0.1
+FIXED = {"inner_lr_mode": "fixed", "inner_clip": None}
+X_SUPPORT, Y_SUPPORT = np.array([0.0, 1.0, 3.0]), np.array([1.0, 0.0, 2.0])
+X_QUERY, Y_QUERY = np.array([2.0, -1.0]), np.array([1.0, 4.0])
+THETA = np.array([0.5, -1.0])  # slope and intercept
+
+
+def column(values):
+    return torch.tensor(values).reshape(-1, 1)
+
+
+def episode(n_tasks=1):
+    """Stack the same task, without padding."""
+    parts = []
+    for X, y in ((X_SUPPORT, Y_SUPPORT), (X_QUERY, Y_QUERY)):
+        rows = [column(values).expand(n_tasks, -1, 1) for values in (X, y)]
+        parts += [*rows, torch.ones(n_tasks, len(X), dtype=torch.float64)]
+    return Episode(*parts)
+
+
+def line(**arguments):
+    """Build MAML on a line: no hidden layer, so the head's weight and bias are all there is."""
+    arguments = {**FIXED, "adaptation_steps": 1, "inner_lr": ALPHA, **arguments}
+    learner = MAML(MLP(()).build((1,)), 1, **arguments).double()
+    with torch.no_grad():
+        learner.network.head.weight.fill_(THETA[0])
+        learner.network.head.bias.fill_(THETA[1])
+    return learner
+
+
+class Quadratic:
+    """Mean squared error of a line, its gradient and its Hessian, written out."""
+
+    def __init__(self, x, y):
+        self.Z, self.y = np.stack([x, np.ones_like(x)], axis=1), y
+        self.hessian = 2 / len(x) * self.Z.T @ self.Z
+
+    def loss(self, theta):
+        return ((self.Z @ theta - self.y) ** 2).mean()
+
+    def gradient(self, theta):
+        return 2 / len(self.y) * self.Z.T @ (self.Z @ theta - self.y)
+
+
+SUPPORT, QUERY = Quadratic(X_SUPPORT, Y_SUPPORT), Quadratic(X_QUERY, Y_QUERY)
+
+
+def meta_gradient(learner):
+    learner.episode_loss(episode(n_tasks=2)).backward()
+    head = learner.network.head
+    return np.array([head.weight.grad.item(), head.bias.grad.item()])
+
+
+def descend(n_steps, rate=ALPHA):
+    """Return the parameters before each inner step, and after the last."""
+    path = [THETA]
+    for step in range(n_steps):
+        path.append(
+            path[-1] - np.asarray(rate)[step % np.size(rate)] * SUPPORT.gradient(path[-1])
+            if np.ndim(rate)
+            else path[-1] - rate * SUPPORT.gradient(path[-1])
+        )
+    return path
+
+
+class TestOnALine:
+    def test_adapting_is_gradient_descent(self):
+        learner = line(adaptation_steps=3)
+        adapted = learner.adapt(column(X_SUPPORT), column(Y_SUPPORT))
+        found = [adapted["head.weight"].item(), adapted["head.bias"].item()]
+        expected = descend(3)[-1]
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        prediction = learner.predict(adapted, column(X_QUERY))[:, 0].detach()
+        np.testing.assert_allclose(prediction, QUERY.Z @ expected, rtol=1e-12)
+
+    @pytest.mark.parametrize("n_steps", [1, 4])
+    def test_the_meta_gradient_is_of_second_order(self, n_steps):
+        # θ′ = (I − αA)ᴷ θ + const, so ∇ = (I − αA)ᴷ ∇L_query(θ′).
+        shrink = np.linalg.matrix_power(np.eye(2) - ALPHA * SUPPORT.hessian, n_steps)
+        expected = shrink @ QUERY.gradient(descend(n_steps)[-1])
+        found = meta_gradient(line(adaptation_steps=n_steps))
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+    @pytest.mark.parametrize("n_steps", [1, 4])
+    def test_first_order_leaves_the_hessian_out(self, n_steps):
+        found = meta_gradient(line(adaptation_steps=n_steps, first_order=True))
+        np.testing.assert_allclose(found, QUERY.gradient(descend(n_steps)[-1]), rtol=1e-10)
+
+    @pytest.mark.parametrize("first_order", [False, True])
+    def test_meta_sgd_learns_a_rate_for_each_parameter(self, first_order):
+        learner = line(inner_lr_mode="per_parameter", first_order=first_order)
+        rates = np.array([0.2, 0.05])
+        with torch.no_grad():
+            learner.rates["head__weight"].fill_(rates[0])
+            learner.rates["head__bias"].fill_(rates[1])
+        adapted = THETA - rates * SUPPORT.gradient(THETA)
+        shrink = np.eye(2) if first_order else np.eye(2) - np.diag(rates) @ SUPPORT.hessian
+        found = meta_gradient(learner)
+        np.testing.assert_allclose(found, shrink.T @ QUERY.gradient(adapted), rtol=1e-10)
+        # θ′ = θ − a∘g, so ∂L/∂a = −g∘∇L_query(θ′).
+        of_rates = [learner.rates[n].grad.item() for n in ("head__weight", "head__bias")]
+        expected = -SUPPORT.gradient(THETA) * QUERY.gradient(adapted)
+        np.testing.assert_allclose(of_rates, expected, rtol=1e-10)
+
+    def test_a_rate_for_each_layer_and_step(self):
+        learner = line(inner_lr_mode="per_step", adaptation_steps=2)
+        rates = {"head__weight": [0.2, 0.1], "head__bias": [0.05, 0.3]}
+        with torch.no_grad():
+            for name, values in rates.items():
+                learner.rates[name].copy_(torch.tensor(values))
+        first, second = (np.diag([rates[n][step] for n in rates]) for step in (0, 1))
+        middle = THETA - first @ SUPPORT.gradient(THETA)
+        last = middle - second @ SUPPORT.gradient(middle)
+        back = (np.eye(2) - second @ SUPPORT.hessian).T @ QUERY.gradient(last)
+        found = meta_gradient(learner)
+        expected = (np.eye(2) - first @ SUPPORT.hessian).T @ back
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        of_rates = np.array([learner.rates[n].grad.numpy() for n in rates])
+        np.testing.assert_allclose(of_rates[:, 0], -SUPPORT.gradient(THETA) * back, rtol=1e-10)
+        expected = -SUPPORT.gradient(middle) * QUERY.gradient(last)
+        np.testing.assert_allclose(of_rates[:, 1], expected, rtol=1e-10)
+
+    def test_the_multi_step_loss_is_the_mean_over_the_steps(self):
+        learner = line(adaptation_steps=3, multi_step_loss=True)
+        path = descend(3)[1:]
+        loss = learner.episode_loss(episode())
+        expected = np.mean([QUERY.loss(theta) for theta in path])
+        assert loss.item() == pytest.approx(expected, rel=1e-10)
+        shrink = np.eye(2) - ALPHA * SUPPORT.hessian
+        expected = np.mean(
+            [np.linalg.matrix_power(shrink, k) @ QUERY.gradient(p) for k, p in enumerate(path, 1)],
+            axis=0,
+        )
+        np.testing.assert_allclose(meta_gradient(learner), expected, rtol=1e-10)
+
+    def test_long_inner_gradients_are_shortened(self):
+        gradient = SUPPORT.gradient(THETA)
+        length = np.linalg.norm(gradient)
+        for clip, factor in ((length / 4, 0.25), (2 * length, 1.0)):
+            learner = line(inner_clip=float(clip))
+            adapted = learner.adapt(column(X_SUPPORT), column(Y_SUPPORT))
+            found = [adapted["head.weight"].item(), adapted["head.bias"].item()]
+            np.testing.assert_allclose(found, THETA - ALPHA * factor * gradient, rtol=1e-12)
+
+
+class Normed(nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        self.first, self.norm, self.second = nn.Linear(2, 4), norm(4), nn.Linear(4, 3)
+
+    def forward(self, X):
+        return torch.tanh(self.second(torch.tanh(self.norm(self.first(X)))))
+
+
+BACKBONES = {
+    "mlp": (MLP((4,), activation="tanh"), (2,)),
+    "mlp with skip": (MLP((4,), activation="tanh", skip=True), (2,)),
+    "layer norm": (FromModule(Normed, {"norm": nn.LayerNorm}), (2,)),
+    "group norm": (FromModule(Normed, {"norm": lambda n: nn.GroupNorm(2, n)}), (2,)),
+    "batch statistics": (
+        FromModule(Normed, {"norm": lambda n: nn.BatchNorm1d(n, track_running_stats=False)}),
+        (2,),
+    ),
+    "convolutions": (Conv4(n_channels=8, n_blocks=1), (1, 4, 4)),
+}
+MODES = {
+    "plain": {},
+    "first order": {"first_order": True},
+    "head": {"adapt_part": "head"},
+    "body": {"adapt_part": "body"},
+    "Meta-SGD": {"inner_lr_mode": "per_parameter"},
+    "per step": {"inner_lr_mode": "per_step"},
+    "multi-step": {"multi_step_loss": True},
+    "classes": {"kind": "classification"},
+}
+
+
+def reference_loss(learner, batch, backbone_names):
+    """Return the outer loss by a plain loop over tasks, with double backward through it."""
+    losses = []
+    for t in range(len(batch.X_support)):
+        parameters = dict(learner.network.named_parameters())
+        adapted_names = [n for n in parameters if backbone_names(n)]
+        own = {n: parameters[n] for n in adapted_names}
+        steps = []
+        for step in range(learner.adaptation_steps):
+            point = own
+            if learner.first_order:
+                point = {n: p.detach().requires_grad_() for n, p in own.items()}
+            loss = one_loss(learner, point, batch.X_support[t], batch.y_support[t])
+            gradients = torch.autograd.grad(
+                loss, list(point.values()), create_graph=not learner.first_order
+            )
+            own = {
+                n: p - rate(learner, n, step) * g
+                for (n, p), g in zip(own.items(), gradients, strict=True)
+            }
+            steps.append(one_loss(learner, own, batch.X_query[t], batch.y_query[t]))
+        losses.append(torch.stack(steps).mean() if learner.multi_step_loss else steps[-1])
+    return torch.stack(losses).mean()
+
+
+def one_loss(learner, parameters, X, y):
+    output = torch.func.functional_call(learner.network, parameters, (X,))
+    if learner.kind == "regression":
+        return F.mse_loss(output, y)
+    return F.cross_entropy(output, y)
+
+
+def rate(learner, name, step):
+    if learner.inner_lr_mode == "fixed":
+        return learner.inner_lr
+    own = learner.rates[name.replace(".", "__")]
+    return own[step] if learner.inner_lr_mode == "per_step" else own
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_meta_gradient_is_that_of_a_plain_loop(backbone, mode):
+    spec, in_shape = BACKBONES[backbone]
+    arguments = {**FIXED, "adaptation_steps": 2, "inner_lr": 0.3, **MODES[mode]}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        learner = MAML(spec.build(in_shape), 2, **arguments).double()
+        X = torch.randn(3, 8, *in_shape, dtype=torch.float64)
+        y = torch.randn(3, 8, 2, dtype=torch.float64)
+    if learner.kind == "classification":
+        y = F.one_hot(y.argmax(-1), 2).double()
+    weight = torch.ones(3, 4, dtype=torch.float64)
+    batch = Episode(X[:, :4], y[:, :4], weight, X[:, 4:], y[:, 4:], weight)
+    part = {"all": "", "head": "head.", "body": "body."}[arguments.get("adapt_part", "all")]
+    found = gradients_of(learner, learner.episode_loss(batch))
+    expected = gradients_of(learner, reference_loss(learner, batch, lambda n: n.startswith(part)))
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-8, atol=1e-11, msg=lambda text: f"{name}: {text}")
+
+
+def gradients_of(learner, loss):
+    learner.zero_grad()
+    loss.backward()
+    return {n: p.grad.clone() for n, p in learner.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_anil_and_boil_change_only_their_part(part):
+    learner = MAML(MLP((4,)).build((2,)), 1, adapt_part=part)
+    adapted = learner.adapt(torch.randn(5, 2), torch.randn(5, 1))
+    assert {name.partition(".")[0] for name in adapted} == {part}
+    before = learner.initial()
+    assert all(not torch.equal(adapted[name], before[name]) for name in adapted)
+
+
+def test_parameters_without_gradient_are_not_adapted():
+    body = MLP((4,)).build((2,)).requires_grad_(False)
+    learner = MAML(body, 1)
+    assert set(learner.adapt(torch.zeros(3, 2), torch.ones(3, 1))) == {"head.weight", "head.bias"}
+
+
+def test_running_statistics_are_refused_unless_the_body_stays():
+    body = Conv4(norm="batch", n_channels=8, n_blocks=1).build((1, 4, 4))
+    with pytest.raises(BackboneError, match="must not keep running statistics where MAML"):
+        MAML(body, 1)
+    MAML(body, 1, adapt_part="head")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"adaptation_steps": 0}, "adaptation_steps must be at least 1, got 0"),
+        ({"inner_lr": 0.0}, r"inner_lr must be above 0, got 0\.0"),
+        ({"inner_lr": float("nan")}, "inner_lr must be above 0, got nan"),
+        ({"inner_lr_mode": "learned"}, "inner_lr_mode must be one of .*got 'learned'"),
+        ({"adapt_part": "neck"}, "adapt_part must be one of .*got 'neck'"),
+        ({"kind": "ranking"}, "kind must be one of .*got 'ranking'"),
+    ],
+)
+def test_other_arguments_are_refused(arguments, message):
+    with pytest.raises(ParameterError, match=message):
+        MAML(MLP(()).build((1,)), 1, **arguments)
