@@ -35,7 +35,9 @@ numpydoc_show_class_members = False
 
 
 def skip_made_members(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool:
-    """Leave out the metadata routing methods, which scikit-learn makes and documents."""
+    """Leave out what others make and document: torch's methods, metadata routing."""
+    if (getattr(obj, "__module__", None) or "").startswith("torch"):
+        return True
     return skip or re.fullmatch(r"set_\w+_request|get_metadata_routing", name) is not None
 
 

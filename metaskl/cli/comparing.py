@@ -136,4 +136,5 @@ def _write(
             data.groups,
             random_state=seed,
         )
+        adaptation.title += f" ({best})"
     write_report(comparison, out, title=title, adaptation=adaptation)

@@ -30,7 +30,7 @@ def adapt(estimator: Any, X: Any, y: Any) -> Any:
     ----------
     estimator : estimator
         Fitted; it is left as it is.
-    X : array-like or data frame of shape (n_support, *feature)
+    X : array-like or data frame of shape (n_support, ...)
         The support's features.
     y : array-like of shape (n_support,) or (n_support, n_outputs)
         The support's targets.
@@ -102,7 +102,7 @@ def adapt_groups(estimator: Any, X: Any, y: Any, groups: Any) -> dict[Any, Any]:
     ----------
     estimator : estimator
         Fitted; a Pipeline transforms all supports in one call.
-    X, y : array-like or data frame of shape (n_rows, *feature) and (n_rows,)
+    X, y : array-like or data frame of shape (n_rows, ...) and (n_rows,)
         The supports of all tasks.
     groups : array-like of shape (n_rows,)
         Task ids.

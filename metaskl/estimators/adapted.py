@@ -33,7 +33,7 @@ class _Adapted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like or data frame of shape (n_rows, *feature)
+        X : array-like or data frame of shape (n_rows, ...)
             Features of one task.
         y : array-like of shape (n_rows,)
             Its targets.
@@ -63,7 +63,7 @@ class _Adapted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like or data frame of shape (n_rows, *feature)
+        X : array-like or data frame of shape (n_rows, ...)
             Features.
 
         Returns
@@ -155,7 +155,7 @@ class AdaptedClassifier(ClassifierMixin, _Adapted):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like or data frame of shape (n_rows, *feature)
+        X : array-like or data frame of shape (n_rows, ...)
             Features.
 
         Returns

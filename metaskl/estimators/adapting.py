@@ -39,7 +39,7 @@ class Adapting:
 
         Parameters
         ----------
-        X : array-like, sparse matrix or data frame of shape (n_support, *feature)
+        X : array-like, sparse matrix or data frame of shape (n_support, ...)
             The support's features.
         y : array-like of shape (n_support,) or (n_support, n_outputs)
             The support's targets.

@@ -101,7 +101,7 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+        X : array-like, sparse matrix or data frame of shape (n_rows, ...)
             Features: a table, or images ``(n, C, H, W)``.
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
             Targets.

@@ -77,7 +77,7 @@ class MetaRegressor(_GenericFamily, BaseMetaRegressor):
 
         Parameters
         ----------
-        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+        X : array-like, sparse matrix or data frame of shape (n_rows, ...)
             Features.
         return_std : bool, default=False
             Whether to return standard deviations too.

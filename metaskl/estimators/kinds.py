@@ -27,7 +27,7 @@ class BaseMetaRegressor(RegressorMixin, BaseMetaEstimator):  # type: ignore[misc
 
         Parameters
         ----------
-        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+        X : array-like, sparse matrix or data frame of shape (n_rows, ...)
             Features.
 
         Returns
@@ -101,7 +101,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
 
         Parameters
         ----------
-        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+        X : array-like, sparse matrix or data frame of shape (n_rows, ...)
             Features.
 
         Returns
@@ -118,7 +118,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
 
         Parameters
         ----------
-        X : array-like, sparse matrix or data frame of shape (n_rows, *feature)
+        X : array-like, sparse matrix or data frame of shape (n_rows, ...)
             Features.
 
         Returns

@@ -1,6 +1,7 @@
-"""Evaluation over tasks, and the verdict: does it pay?"""
+"""Evaluation over tasks, with baselines and a verdict."""
 
-from metaskl.evaluation.compare import Comparison, compare
+from metaskl.evaluation.compare import compare
+from metaskl.evaluation.comparison import Comparison
 from metaskl.evaluation.cross_validate import cross_validate_tasks, shots_curve
 from metaskl.evaluation.episodes import episode_scores
 from metaskl.evaluation.scorer import FewShotScorer

@@ -66,7 +66,11 @@ def make_learners(
         return dict(learners)
     if isinstance(learners, str) and learners != "all":
         learners = [learners]
-    wanted = [i.name for i in list_learners() if i.status == "available"] if learners == "all" else learners
+    wanted = (
+        [i.name for i in list_learners() if i.status == "available"]
+        if learners == "all"
+        else learners
+    )
     estimator = MetaRegressor if kind == "regression" else MetaClassifier
     found: dict[str, Any] = {}
     for name in wanted:

@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from metaskl.errors import TaskError
 from metaskl.evaluation.answers import Array, resolve_scorer, score_draws
 from metaskl.evaluation.draws import Draw, check_n_shot, draw_classes, draw_rows
-from metaskl.tasks import resolve_groups
+from metaskl.tasks import require_groups
 
 
 def cross_validate_tasks(
@@ -45,7 +45,7 @@ def cross_validate_tasks(
     estimator : estimator
         A meta-learner, a baseline (`PerTask`, `Pooled`, `ShrunkRegressor`), or a Pipeline that
         ends in one. It is cloned.
-    X : array-like or data frame of shape (n_rows, *feature)
+    X : array-like or data frame of shape (n_rows, ...)
         Features.
     y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         Targets.
@@ -89,7 +89,7 @@ def cross_validate_tasks(
     >>> scores.groupby("n_shot")["score"].mean().is_monotonic_increasing
     True
     """
-    X, ids, _ = resolve_groups(X, groups)
+    X, ids = require_groups(X, groups)
     folds = make_folds(
         y,
         ids,
@@ -105,7 +105,8 @@ def cross_validate_tasks(
     parts = Parallel(n_jobs=n_jobs)(
         delayed(score_fold)(estimator, X, y, ids, fold, scorer) for fold in folds
     )
-    return pd.concat(parts, ignore_index=True)
+    scores: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return scores
 
 
 def shots_curve(scores: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def episode_scores(
     ----------
     estimator : estimator
         A fitted classifier with ``label_space="task"``, or a Pipeline that ends in one.
-    X : array-like of shape (n_rows, *feature)
+    X : array-like of shape (n_rows, ...)
         Rows of classes that were not seen in fit.
     y : array-like of shape (n_rows,)
         Their classes.

@@ -88,7 +88,7 @@ class MetaLearner(nn.Module, abc.ABC):
 
         Parameters
         ----------
-        X_support : Tensor of shape (support, *feature)
+        X_support : Tensor of shape (support, ...)
             Features.
         y_support : Tensor of shape (support, output)
             Targets, or one-hot classes.

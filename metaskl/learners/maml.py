@@ -121,6 +121,11 @@ class MAML(MetaLearner):
             for name, parameter in self.network.named_parameters()
             if name.startswith(_PARTS[adapt_part]) and parameter.requires_grad
         ]
+        if not self._adapted_names:
+            raise ParameterError(
+                f"adapt_part={adapt_part!r} leaves no parameter to adapt in this backbone. Take a "
+                "backbone with trainable layers, or adapt_part='head'."
+            )
         if any(name.startswith("body.") for name in self._adapted_names):
             refuse_running_statistics(backbone, type(self).__name__)
         self.rates = nn.ParameterDict(

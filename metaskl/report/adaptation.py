@@ -175,7 +175,7 @@ class AdaptationDisplay(Display):
         support, query = (X_support, y[draw.support]), (X_query, y[draw.query])
         (adapted,) = adapt_groups(fitted, *support, np.zeros(len(draw.support), int)).values()
         view = _view(fitted, adapted, *support, *query, feature=feature, kind=kind)
-        title = f"{draw.task}: adapted to {len(draw.support)} of its rows"
+        title = f"Task {draw.task}, adapted to {len(draw.support)} of its rows"
         return cls(view, title=title).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:

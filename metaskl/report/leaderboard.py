@@ -14,6 +14,7 @@ from metaskl.report.display import (
     Display,
     four_digits,
     legend_above,
+    require,
     robust_limits,
 )
 
@@ -149,6 +150,7 @@ class LeaderboardDisplay(Display):
                 label=None if family in shown else family,
             )
             shown.add(family)
+        ax.xaxis.set_major_locator(require("matplotlib.ticker").MaxNLocator(5))
         ax.set_yticks(range(len(self.table)), [str(name) for name in self.table.index])
         ax.set_ylim(len(self.table) - 0.5, -0.5)
         self._limits(ax)

@@ -112,7 +112,7 @@ def _tone(comparison: Comparison) -> str:
 
 def _shots(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the shot counts as texts, with the tasks that were large enough for each."""
-    tasks = comparison.scores.groupby("n_shot")["task"].nunique()
+    tasks = comparison.scores.dropna(subset="score").groupby("n_shot")["task"].nunique()
     return [{"text": _rows_text(k), "n_tasks": int(n)} for k, n in tasks.items()]
 
 

@@ -1,7 +1,7 @@
 """What to learn from: task sets, episode samplers, splits by task, synthetic families."""
 
 from metaskl.tasks.episodes import ClassEpisodes, Episode, EpisodeSampler, TaskEpisodes
-from metaskl.tasks.groups import check_groups, resolve_groups
+from metaskl.tasks.groups import check_groups, require_groups, resolve_groups
 from metaskl.tasks.splits import split_tasks
 from metaskl.tasks.synthetic import (
     BlobTasks,
@@ -27,6 +27,7 @@ __all__ = [
     "TaskSet",
     "check_groups",
     "pad_tasks",
+    "require_groups",
     "resolve_groups",
     "split_tasks",
 ]

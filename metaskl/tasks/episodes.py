@@ -15,7 +15,8 @@ from metaskl.errors import TaskError
 from metaskl.tasks.taskset import TaskSet, _gather
 
 IntArray = npt.NDArray[np.int64]
-# Above this many rows a task, distinct rows are drawn by rejection instead of by sorting keys.
+# Above this many rows a task, rows are drawn at random and only repeated ones drawn again,
+# instead of sorting a key for every row.
 _SORT_UP_TO = 4096
 
 
@@ -24,7 +25,7 @@ class Episode(NamedTuple):
 
     Attributes
     ----------
-    X_support, X_query : Tensor of shape (task, support, *feature) and (task, query, *feature)
+    X_support, X_query : Tensor of shape (task, support, ...) and (task, query, ...)
         Features, zero where padded.
     y_support, y_query : Tensor of shape (task, support, output) and (task, query, output)
         Targets, or one-hot classes (the ``n_way`` drawn ones in class episodes).
@@ -260,17 +261,15 @@ def _draw_rows(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> IntArr
         valid: IntArray = np.where(order < sizes[:, None], order, 0)
         return valid
     small = sizes <= 4 * n_draw
-    drawn = rng.integers(0, sizes[:, None], size=(len(sizes), n_draw))
+    drawn: IntArray = rng.integers(0, sizes[:, None], size=(len(sizes), n_draw))
     for task in np.flatnonzero(small):
         perm = rng.permutation(int(sizes[task]))[:n_draw]
         drawn[task, : len(perm)] = perm
-    while True:  # a few rounds: at most a quarter of the rows is drawn
-        ordered = np.sort(drawn, axis=1)
-        again = (~small) & (np.diff(ordered, axis=1) == 0).any(axis=1)
-        if not again.any():
-            return drawn
-        for task in np.flatnonzero(again):
-            drawn[task] = rng.choice(int(sizes[task]), size=n_draw, replace=False, shuffle=True)
+    ordered = np.sort(drawn, axis=1)
+    repeated = ~small & (np.diff(ordered, axis=1) == 0).any(axis=1)
+    for task in np.flatnonzero(repeated):
+        drawn[task] = rng.choice(int(sizes[task]), size=n_draw, replace=False, shuffle=True)
+    return drawn
 
 
 def _split(tasks: TaskSet, rows: IntArray, n_support: IntArray, n_query: IntArray) -> Episode:

@@ -17,7 +17,7 @@ def resolve_groups(
 
     Parameters
     ----------
-    X : array or data frame of shape (n_rows, *feature)
+    X : array or data frame of shape (n_rows, ...)
         The features, with or without a task column.
     groups : None, str or array-like of shape (n_rows,)
         Task ids (strings, categories, integers), the name of a column of `X`,
@@ -68,6 +68,35 @@ def resolve_groups(
     if groups is None:
         return X, None, column
     return X, check_groups(groups, _n_rows(X)), column
+
+
+def require_groups(X: Any, groups: Any) -> tuple[Any, npt.NDArray[Any]]:
+    """Return the features without the task column, and the task ids, which must be there.
+
+    Parameters
+    ----------
+    X, groups
+        As in :func:`resolve_groups`.
+
+    Returns
+    -------
+    X : array or data frame
+        `X` without the task column.
+    groups : ndarray of shape (n_rows,)
+        One task id a row.
+
+    Raises
+    ------
+    GroupsError
+        If `groups` is None or does not fit.
+    """
+    X, ids, _ = resolve_groups(X, groups)
+    if ids is None:
+        raise GroupsError(
+            "groups must name the task of each row, got None. Pass the task ids, or the name of "
+            "the column of the data frame that holds them."
+        )
+    return X, ids
 
 
 def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:

@@ -24,7 +24,7 @@ class TaskSet:
 
     Parameters
     ----------
-    X : Tensor of shape (n_rows, *feature)
+    X : Tensor of shape (n_rows, ...)
         Features, sorted by task.
     y : Tensor of shape (n_rows, n_outputs)
         Targets, or one-hot classes.
@@ -60,7 +60,7 @@ class TaskSet:
 
         Parameters
         ----------
-        X : array-like or Tensor of shape (n_rows, *feature)
+        X : array-like or Tensor of shape (n_rows, ...)
             Features; they become float32 unless they are a tensor.
         y : array-like or Tensor of shape (n_rows,) or (n_rows, n_outputs)
             Targets, or one-hot classes.
@@ -160,7 +160,7 @@ def pad_tasks(
 
     Parameters
     ----------
-    X, y : Tensor of shape (n_rows, *feature) and (n_rows, n_outputs)
+    X, y : Tensor of shape (n_rows, ...) and (n_rows, n_outputs)
         Rows sorted by task.
     offsets : ndarray of shape (n_tasks + 1,)
         Where each task starts.

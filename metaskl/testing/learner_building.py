@@ -79,7 +79,7 @@ class BuildingLaws:
         parameters = inspect.signature(learner_class).parameters.values()
         loose = [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         assert not loose, f"hyper-parameters must be explicit, got {loose}"
-        doc = learner_class.__doc__ or ""
+        doc = inspect.getdoc(learner_class) or ""
         silent = [p.name for p in parameters if p.name not in doc]
         assert not silent, f"the documentation of {learner_class.__name__} lacks {silent}"
 

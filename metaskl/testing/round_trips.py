@@ -20,19 +20,28 @@ from metaskl.persistence import load, save
 Array = npt.NDArray[Any]
 
 
-def _pickled(estimator: Any, path: Path) -> Path:
+def _pickled(estimator: Any, path: Path) -> None:
     path.write_bytes(pickle.dumps(estimator))
-    return path
 
 
-def _unpickled(path: Path) -> Any:
+def _unpickled(path: Path, trusted: list[str]) -> Any:
+    del trusted
     return pickle.loads(path.read_bytes())
 
 
-WAYS: dict[str, tuple[Callable[[Any, Path], Any], Callable[[Path], Any]]] = {
+def _joblib_loaded(path: Path, trusted: list[str]) -> Any:
+    del trusted
+    return joblib.load(path)
+
+
+def _loaded(path: Path, trusted: list[str]) -> Any:
+    return load(path, trusted=trusted)
+
+
+WAYS: dict[str, tuple[Callable[[Any, Path], Any], Callable[[Path, list[str]], Any]]] = {
     "pickle": (_pickled, _unpickled),
-    "joblib": (joblib.dump, joblib.load),
-    "metaskl.save": (save, load),
+    "joblib": (joblib.dump, _joblib_loaded),
+    "metaskl.save": (save, _loaded),
 }
 
 
@@ -41,7 +50,7 @@ def round_trip(estimator: Any, way: str, folder: Path) -> Any:
     store, restore = WAYS[way]
     path = folder / way
     store(estimator, path)
-    return restore(path)
+    return restore(path, _types_of(estimator))
 
 
 def copies(estimator: Any) -> dict[str, Any]:
@@ -59,8 +68,18 @@ def predict_elsewhere(estimator: Any, X: Array, folder: Path) -> dict[str, Array
     """Store an estimator in every way and predict with it in a process that never saw it."""
     for way, (store, _) in WAYS.items():
         store(estimator, folder / way)
-    return _another_process().submit(_load_and_predict, folder, X).result()
+    work = _another_process().submit(_load_and_predict, folder, X, _types_of(estimator))
+    return work.result()
 
 
-def _load_and_predict(folder: Path, X: Array) -> dict[str, Array]:
-    return {way: np.asarray(restore(folder / way).predict(X)) for way, (_, restore) in WAYS.items()}
+def _load_and_predict(folder: Path, X: Array, trusted: list[str]) -> dict[str, Array]:
+    return {
+        way: np.asarray(restore(folder / way, trusted).predict(X))
+        for way, (_, restore) in WAYS.items()
+    }
+
+
+def _types_of(estimator: Any) -> list[str]:
+    """Name the estimator's own types: a plugin's are not metaskl's, and must be trusted by name."""
+    parts = [estimator, *estimator.get_params().values()]
+    return sorted({f"{type(part).__module__}.{type(part).__qualname__}" for part in parts})

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,7 +29,7 @@ LINES = LinearTasks().sample(12, 30, random_state=0)
 class Witness(RegressorMixin, BaseEstimator):
     """Predicts 1 where it saw a row's task in fit, and checks what adapt is given."""
 
-    __metadata_request__fit = {"groups": True}
+    __metadata_request__fit: ClassVar = {"groups": True}
 
     def fit(self, X, y, groups=None):
         self.seen_ = set(groups.tolist())
@@ -151,7 +153,9 @@ def test_the_scorer_serves_scikit_learns_tools():
 
 def test_the_scorer_refuses_to_work_without_groups():
     fitted = PerTask(Ridge()).fit(LINES.X, LINES.y, groups=LINES.groups)
-    with pytest.raises(GroupsError, match="must be given groups, got None. Turn metadata routing"):
+    with pytest.raises(
+        GroupsError, match=r"must be given groups, got None\. Turn metadata routing"
+    ):
         FewShotScorer()(fitted, LINES.X, LINES.y)
     with pytest.raises(TaskError, match="n_shot=29 leaves no query"):
         FewShotScorer(n_shot=29)(fitted, LINES.X, LINES.y, groups=LINES.groups)

@@ -62,5 +62,5 @@ def test_shot_counts_must_be_positive_numbers(wrong):
 
 def test_fractions_are_for_held_out_rows_only():
     assert check_n_shot(0.5, fractions=True) == (0.5,)
-    with pytest.raises(TaskError, match="at least 1, got 0.5"):
+    with pytest.raises(TaskError, match=r"at least 1, got 0\.5"):
         check_n_shot(0.5, fractions=False)

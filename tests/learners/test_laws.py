@@ -2,16 +2,43 @@ import pytest
 
 from metaskl.testing import LearnerLaws, registered_learners
 
-# What each learner is built with, so that a law is quick.
-ARGUMENTS = {"maml": {"adaptation_steps": 2}, "transfer": {"adaptation_steps": 4}}
+# What each learner is built with, so that a law is quick, and its variants.
+VARIANTS = {
+    "maml": {
+        "": {"adaptation_steps": 2},
+        "first order": {"adaptation_steps": 2, "first_order": True},
+        "head only": {"adaptation_steps": 2, "adapt_part": "head"},
+        "body only": {"adaptation_steps": 2, "adapt_part": "body"},
+        "fixed rate": {"adaptation_steps": 2, "inner_lr_mode": "fixed", "inner_clip": None},
+        "rate a parameter": {"adaptation_steps": 2, "inner_lr_mode": "per_parameter"},
+        "multi-step loss": {"adaptation_steps": 2, "multi_step_loss": True},
+    },
+    "ridge_head": {"": {}, "squared error": {"likelihood": False}},
+    "transfer": {
+        "": {"adaptation_steps": 4},
+        "new head": {"adaptation_steps": 4, "strategy": "freeze"},
+        "whole network": {"adaptation_steps": 4, "strategy": "all"},
+        "gradual": {"adaptation_steps": 4, "strategy": "gradual"},
+        "body left": {"adaptation_steps": 4, "train_body": False},
+    },
+}
+CASES = [
+    (name, variant) for name in registered_learners() for variant in VARIANTS.get(name, {"": {}})
+]
 
 
-@pytest.mark.parametrize("name", registered_learners())
+@pytest.mark.parametrize(
+    ("name", "variant"), CASES, ids=[f"{name} {variant}".strip() for name, variant in CASES]
+)
 class TestRegisteredLearners(LearnerLaws):
     @pytest.fixture
     def learner_class(self, name):
         return registered_learners()[name]
 
     @pytest.fixture
-    def learner_arguments(self, name):
-        return ARGUMENTS.get(name, {})
+    def learner_arguments(self, name, variant):
+        return VARIANTS.get(name, {"": {}})[variant]
+
+    def test_samples_of_the_search_space_can_be_built(self, trials, variant):
+        if not variant:  # the space is the class's, whatever the variant
+            super().test_samples_of_the_search_space_can_be_built(trials)

@@ -62,15 +62,11 @@ def meta_gradient(learner):
     return np.array([head.weight.grad.item(), head.bias.grad.item()])
 
 
-def descend(n_steps, rate=ALPHA):
+def descend(n_steps):
     """Return the parameters before each inner step, and after the last."""
     path = [THETA]
-    for step in range(n_steps):
-        path.append(
-            path[-1] - np.asarray(rate)[step % np.size(rate)] * SUPPORT.gradient(path[-1])
-            if np.ndim(rate)
-            else path[-1] - rate * SUPPORT.gradient(path[-1])
-        )
+    for _ in range(n_steps):
+        path.append(path[-1] - ALPHA * SUPPORT.gradient(path[-1]))
     return path
 
 
@@ -118,7 +114,7 @@ class TestOnALine:
         rates = {"head__weight": [0.2, 0.1], "head__bias": [0.05, 0.3]}
         with torch.no_grad():
             for name, values in rates.items():
-                learner.rates[name].copy_(torch.tensor(values))
+                learner.rates[name].copy_(torch.tensor(values, dtype=torch.float64))
         first, second = (np.diag([rates[n][step] for n in rates]) for step in (0, 1))
         middle = THETA - first @ SUPPORT.gradient(THETA)
         last = middle - second @ SUPPORT.gradient(middle)
@@ -244,7 +240,7 @@ def test_the_meta_gradient_is_that_of_a_plain_loop(backbone, mode):
     expected = gradients_of(learner, reference_loss(learner, batch, lambda n: n.startswith(part)))
     assert set(found) == set(expected)
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-8, atol=1e-11, msg=lambda text: f"{name}: {text}")
+        torch.testing.assert_close(found[name], value, rtol=1e-7, atol=1e-8)
 
 
 def gradients_of(learner, loss):
@@ -283,6 +279,7 @@ def test_running_statistics_are_refused_unless_the_body_stays():
         ({"inner_lr": float("nan")}, "inner_lr must be above 0, got nan"),
         ({"inner_lr_mode": "learned"}, "inner_lr_mode must be one of .*got 'learned'"),
         ({"adapt_part": "neck"}, "adapt_part must be one of .*got 'neck'"),
+        ({"adapt_part": "body"}, "adapt_part='body' leaves no parameter to adapt"),
         ({"kind": "ranking"}, "kind must be one of .*got 'ranking'"),
     ],
 )

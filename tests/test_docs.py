@@ -1,0 +1,42 @@
+"""The documentation is checked against the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import metaskl
+from metaskl.registry import list_learners
+
+DOCS = Path(__file__).parent.parent / "docs"
+PUBLIC = [name for name in metaskl.__all__ if not name.startswith("_")]
+GUIDES = sorted((DOCS / "guide").glob("*.md"))
+
+
+def python_blocks(text):
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_the_code_of_a_guide_runs_from_top_to_bottom(guide):
+    namespace = {}
+    for block in python_blocks(guide.read_text()):
+        exec(compile(block, f"{guide.name}: {block[:40]!r}", "exec"), namespace)
+
+
+def test_every_guide_is_linked():
+    index = (DOCS / "index.md").read_text()
+    assert [guide.stem for guide in GUIDES if f"guide/{guide.stem}" not in index] == []
+
+
+def test_every_public_name_is_in_the_reference():
+    reference = (DOCS / "reference.md").read_text()
+    missing = [name for name in PUBLIC if not re.search(rf"\b{name}\b", reference)]
+    assert missing == []
+
+
+def test_every_learner_is_in_the_guide():
+    text = (DOCS / "guide" / "learners.md").read_text().lower()
+    words = {"ridge_head": "ridge head", "protonet": "prototypes"}
+    names = [info.name for info in list_learners() if info.builtin]
+    assert [name for name in names if words.get(name, name) not in text] == []
