@@ -19,9 +19,7 @@ def compare(
     n_shot: Annotated[str, typer.Option(help="Labelled rows of a new task.")] = "5,10,20",
     learners: Annotated[str, typer.Option(help="Names of learners, all or none.")] = "all",
     baselines: Annotated[str, typer.Option(help="Names of baselines, all or none.")] = "all",
-    holdout: Annotated[
-        str, typer.Option(help="tasks: whole tasks are new; rows: all tasks are seen.")
-    ] = "tasks",
+    holdout: options.Holdout = options.Holdouts.tasks,
     scoring: Annotated[
         str | None, typer.Option(help="A scikit-learn scorer, such as roc_auc.")
     ] = None,
@@ -29,8 +27,8 @@ def compare(
     repeats: Annotated[int, typer.Option(help="Draws of labelled rows for each task.")] = 3,
     drop: options.Drop = None,
     sep: options.Sep = ",",
-    kind: options.Kind = "auto",
-    label_space: options.LabelSpace = "shared",
+    kind: options.Kind = options.Kinds.auto,
+    label_space: options.LabelSpace = options.LabelSpaces.shared,
     n_way: options.NWay = 5,
     max_epochs: options.Epochs = None,
     jobs: Annotated[int, typer.Option(help="Fits in parallel; -1 uses all cores.")] = -1,
@@ -49,7 +47,7 @@ def compare(
         _check_report(out)
     shots = options.shot_counts(n_shot)
     data = take_apart(
-        read_table(table, sep), table, target=target, task=task, drop=drop or (), kind=kind
+        read_table(table, sep), table, target=target, task=task, drop=drop or (), kind=kind.value
     )
     notes.say(*data.notes)
     parameters: dict[str, Any] = {} if max_epochs is None else {"max_epochs": max_epochs}
@@ -62,10 +60,10 @@ def compare(
         n_shot=shots,
         n_repeats=repeats,
         cv=cv,
-        holdout=holdout,
+        holdout=holdout.value,
         scoring=scoring,
         kind=data.kind,
-        label_space=label_space,
+        label_space=label_space.value,
         n_way=n_way,
         learner_params=parameters,
         preprocess=data.preprocess(),
@@ -99,18 +97,20 @@ def _check_report(out: Path) -> None:
 
 def _print(comparison: Any) -> None:
     """Print leaderboard and verdict."""
+    from metaskl.report.display import four_digits
+
     board = comparison.leaderboard()
     shots = sorted(set(comparison.scores["n_shot"].tolist()))
     heads = [f"{k:.0%} of rows" if isinstance(k, float) else f"{k} rows" for k in shots]
-    rows = [
-        [str(name), str(row[("", "family")]), f"{row[('', 'rank')]:.2f}"]
-        + [f"{row[(k, 'mean')]:.4g} [{row[(k, 'low')]:.4g}, {row[(k, 'high')]:.4g}]" for k in shots]
-        for name, row in board.iterrows()
-    ]
+    rows = []
+    for name, row in board.iterrows():
+        numbers = [[four_digits(row[(k, of)]) for of in ("mean", "low", "high")] for k in shots]
+        cells = [f"{mean} [{low}, {high}]" for mean, low, high in numbers]
+        rows.append([str(name), str(row[("", "family")]), f"{row[('', 'rank')]:.2f}", *cells])
     better = "lower" if comparison.lower_is_better else "higher"
     title = f"{comparison.metric} ({better} is better), mean [95 % interval over tasks]"
     print_table(title, ["candidate", "family", "rank", *heads], rows)
-    typer.echo(str(comparison.verdict))
+    typer.echo(f"\n{comparison.verdict}")
     for name, reason in comparison.failures.items():
         typer.echo(f"{name} failed: {' '.join(reason.split())}", err=True)
 

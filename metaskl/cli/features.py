@@ -23,6 +23,8 @@ _MOST_CATEGORIES = 20
 # A text column with more different texts than this, and than a fifth of its rows, is left out.
 _MOST_TEXTS = 20
 _MOST_TEXTS_PART = 0.2
+# A rank correlation with the target beyond this says that the feature is the target itself.
+_SUSPICIOUS = 0.999
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def take_apart(
     n_tasks = len(np.unique(groups))
     notes.insert(0, f"{len(table):,} rows of {n_tasks:,} tasks ({task!r}); {kind} of {target!r}.")
     notes.append(_summary(X, numeric, text))
+    if kind == "regression":
+        notes += [_warning(name, target) for name in numeric if _follows(X[name], y)]
     notes += [f"Left out: {name!r} {reason}." for name, reason in left_out.items()]
     return Table(X, y, groups, kind, numeric, text, notes)
 
@@ -190,6 +194,19 @@ def _names_tasks(text: pd.Series, groups: Any) -> bool:
     """Say whether every task has a text of its own in this column."""
     pairs = pd.DataFrame({"task": groups, "text": text}).drop_duplicates()
     return bool(pairs["task"].is_unique and pairs["text"].is_unique)
+
+
+def _follows(feature: pd.Series, y: Any) -> bool:
+    """Say whether a feature puts the rows in the target's order, or the reverse."""
+    correlation = feature.rank().corr(pd.Series(y, index=feature.index).rank())
+    return bool(abs(correlation) > _SUSPICIOUS)
+
+
+def _warning(name: str, target: str) -> str:
+    return (
+        f"Warning: {name!r} follows {target!r} almost exactly. Is it known for a new row? If not, "
+        f"add --drop {name}."
+    )
 
 
 def _summary(X: pd.DataFrame, numeric: list[str], text: list[str]) -> str:

@@ -25,8 +25,8 @@ def fit(
     ] = "5",
     drop: options.Drop = None,
     sep: options.Sep = ",",
-    kind: options.Kind = "auto",
-    label_space: options.LabelSpace = "shared",
+    kind: options.Kind = options.Kinds.auto,
+    label_space: options.LabelSpace = options.LabelSpaces.shared,
     n_way: options.NWay = 5,
     max_epochs: options.Epochs = None,
     seed: options.Seed = 0,
@@ -45,14 +45,14 @@ def fit(
     _check_folder(output)
     shots = options.shot_counts(n_shot)
     data = take_apart(
-        read_table(table, sep), table, target=target, task=task, drop=drop or (), kind=kind
+        read_table(table, sep), table, target=target, task=task, drop=drop or (), kind=kind.value
     )
     notes.say(*data.notes)
     parameters: dict[str, Any] = {"n_shot": shots[0] if len(shots) == 1 else shots}
     if max_epochs is not None:
         parameters["max_epochs"] = max_epochs
     if label_space != "shared":
-        parameters |= {"label_space": label_space, "n_way": n_way}
+        parameters |= {"label_space": label_space.value, "n_way": n_way}
     parameters |= {"random_state": seed, "verbose": 0 if quiet else 1}
     estimator = make_learners([learner], kind=data.kind, **parameters)[learner]
     model = fit_on_tasks(make_pipeline(data.preprocess(), estimator), data.X, data.y, data.groups)

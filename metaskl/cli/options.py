@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,15 +10,41 @@ import typer
 
 from metaskl.errors import ParameterError
 
+
+class Kinds(StrEnum):
+    """What a target can be."""
+
+    auto = "auto"
+    regression = "regression"
+    classification = "classification"
+
+
+class LabelSpaces(StrEnum):
+    """Whose classes they are."""
+
+    shared = "shared"
+    task = "task"
+
+
+class Holdouts(StrEnum):
+    """What is held out."""
+
+    tasks = "tasks"
+    rows = "rows"
+
+
 Target = Annotated[str, typer.Option(help="Column to predict.")]
 Task = Annotated[str, typer.Option(help="Column that names the task of each row.")]
 Drop = Annotated[
     list[str] | None, typer.Option(help="Column that is no feature; may be given several times.")
 ]
 Sep = Annotated[str, typer.Option(help="What separates the columns of a csv; 'tab' for tabs.")]
-Kind = Annotated[str, typer.Option(help="auto, regression or classification.")]
+Kind = Annotated[Kinds, typer.Option(help="What the target is.")]
 LabelSpace = Annotated[
-    str, typer.Option(help="shared: the same classes in every task; task: each has its own.")
+    LabelSpaces, typer.Option(help="Whether tasks share their classes, or each has its own.")
+]
+Holdout = Annotated[
+    Holdouts, typer.Option(help="Whether whole tasks are new, or rows of tasks that are seen.")
 ]
 NWay = Annotated[int, typer.Option(help="Classes of an episode, with --label-space task.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of meta-training.", min=1)]

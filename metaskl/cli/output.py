@@ -53,5 +53,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console(highlight=False)
     if not sys.stdout.isatty():
         console = Console(highlight=False, width=240)
-    typer.echo(title)
-    console.print(table)
+    with console.capture() as drawn:
+        console.print(table)
+    lines = [line.rstrip() for line in drawn.get().splitlines()]
+    typer.echo("\n".join([title, *filter(None, lines)]))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from torch import Tensor
 
@@ -18,9 +18,9 @@ from metaskl.estimators.adapting import Adapting
 from metaskl.estimators.inputs import Array, check_rows, fit_scaling, resolve_device, scale
 from metaskl.estimators.state import (
     build_learner,
-    default_backbone,
     from_arrays,
     learner_arguments,
+    spec_of,
     to_arrays,
 )
 from metaskl.estimators.training import make_plan, split_validation
@@ -121,7 +121,13 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         DivergenceError
             If the loss becomes infinite or not a number.
         """
-        return self._train(X, y, groups, reset=True)
+        before = dict(self.__dict__)
+        try:
+            return self._train(X, y, groups, reset=True)
+        except BaseException:  # bad input, divergence, Ctrl-C: an earlier fit is not lost
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def partial_fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Meta-train further, on these rows, from where training stands.
@@ -176,9 +182,8 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
 
     def _build_record(self, tasks: TaskSet, n_outputs: int) -> dict[str, Any]:
         """Return all that the learner is built with, so that a loaded model can build it."""
-        backbone = self.backbone if self.backbone is not None else default_backbone(self.in_shape_)
         return {
-            "backbone": clone(backbone),
+            "backbone": spec_of(self.backbone, self.in_shape_),
             "in_shape": self.in_shape_,
             "n_outputs": int(self._n_outputs(n_outputs)),
             "kind": self.kind,

@@ -101,7 +101,7 @@ def with_shared_parameters(cls: T) -> T:
 
 def documented_parameters(cls: Any) -> set[str]:
     """Return the names that a numpydoc class docstring has an entry for."""
-    lines = inspect.cleandoc(cls.__doc__ or "").splitlines()
+    lines = (inspect.getdoc(cls) or "").splitlines()
     names: set[str] = set()
     for line in lines:
         if line and not line.startswith(" ") and " : " in line:

@@ -23,6 +23,7 @@ from metaskl.estimators.random_effects import spread, times_root
 _STARTS = np.log([0.05, 0.2, 0.6, 2.0])
 _LOWEST, _HIGHEST = np.log(1e-4), np.log(1e2)
 _MAX_STEPS = 100
+_MOST_TASKS, _MOST_ROWS = 300, 200
 # A tenth of a standard deviation is more than the number of tasks can tell.
 _MOST_EM_STEPS, _TOLERANCE = 30, 1e-2
 
@@ -47,6 +48,10 @@ class LogitTask:
     offset: Array
     target: Array
     basis: Array | None = None
+
+    def every(self, step: int) -> LogitTask:
+        """Return the task with one row of so many."""
+        return LogitTask(self.design[::step], self.offset[::step], self.target[::step])
 
     def rotated(self) -> LogitTask:
         """Return the same task with no more slopes than rows, for independent effects.
@@ -167,6 +172,20 @@ def _newton_step(design: Array, probability: Array, gradient: Array) -> tuple[Ar
 def _log_det(factor: Array) -> float:
     """Return the log determinant of a matrix from its Cholesky factor."""
     return 2.0 * float(np.log(np.diag(factor)).sum())
+
+
+def thinned(tasks: Sequence[LogitTask]) -> list[LogitTask]:
+    """Return tasks enough to learn a covariance from, in a time that does not grow with them.
+
+    A step costs the cube of min(rows, effects) for each task.
+    """
+    chosen = tasks[:: -(-len(tasks) // _MOST_TASKS)]
+    return [
+        task.every(-(-len(task.design) // _MOST_ROWS))
+        if task.design.shape[1] > _MOST_ROWS
+        else task
+        for task in chosen
+    ]
 
 
 def fit_scales(tasks: Sequence[LogitTask], *, slope_size: float) -> Array:

@@ -205,9 +205,12 @@ def _minimise(criterion: Callable[[Array], float], n_free: int) -> Array:
     found = minimize(
         criterion,
         start,
+        # Central differences, and to the end: a stop on the way would make the result depend on
+        # the last digit of the data.
+        jac="3-point",
         method="L-BFGS-B",
         bounds=[(_LOWEST, _HIGHEST)] * n_free,
-        options={"ftol": 1e-10, "gtol": 1e-5},
+        options={"ftol": 1e-14, "gtol": 1e-5},
     )
     return np.asarray(found.x, dtype=np.float64)
 

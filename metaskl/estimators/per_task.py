@@ -28,10 +28,10 @@ from metaskl.tasks.groups import resolve_groups
 class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
     """Keep one model for each task, and one for tasks never seen.
 
-    An ordinary estimator is cloned and fitted to the rows of each task alone, and once more to
-    all rows for tasks that were not there. A meta-learner (anything with ``adapt``, also as
-    the last step of a Pipeline) is meta-trained once and adapted to each task. With many rows a
-    task an ordinary estimator per task is hard to beat; with few it knows too little.
+    An ordinary estimator is cloned and fitted to each task alone, and once to all rows, for
+    tasks that were not there. A meta-learner (anything with ``adapt``, also at the end of a
+    Pipeline) is meta-trained once and adapted to each task. With many rows a task an ordinary
+    estimator is hard to beat; with few it knows too little.
 
     Parameters
     ----------
@@ -251,9 +251,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             for task, rows in _rows_of_tasks(ids)
         ]
         together = np.concatenate([part for _, part in parts])
-        joined = np.empty_like(together)
-        joined[np.concatenate([rows for rows, _ in parts])] = together
-        return joined
+        return together[np.argsort(np.concatenate([rows for rows, _ in parts]))]
 
     def _fitted(self) -> Any:
         return self.shared_
@@ -297,6 +295,6 @@ def _check_kind(ids: npt.NDArray[Any], seen: Any) -> None:
     """Refuse numbers where fit saw texts, or texts for numbers: no task would be found."""
     if (ids.dtype.kind in "US") != isinstance(seen, str | bytes):
         raise GroupsError(
-            f"groups must hold task ids like those of fit, such as {seen!r}, got {ids[0]!r}. "
+            f"groups must hold task ids like those of fit, such as {seen!r}, got {ids.tolist()[0]!r}. "
             "Convert them to the same type: every task would look unseen."
         )

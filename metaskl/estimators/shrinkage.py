@@ -29,6 +29,11 @@ Rows = npt.NDArray[np.intp]
 class ShrinkageEstimator(TaskWrapper):
     """Base of ``ShrunkRegressor`` and ``ShrunkClassifier``."""
 
+    estimator_: Any
+    # The effects of each task of fit, and the model they stand on where that is another.
+    _seen: dict[Any, dict[str, Any]]
+    _models: dict[Any, Any]
+
     random_effects: str
     covariance: str
     standardize: bool
@@ -76,7 +81,7 @@ class ShrinkageEstimator(TaskWrapper):
         """Return the numeric features as an array."""
         if self._slope_columns is not None and hasattr(X, "columns"):
             X = X[self._slope_columns]
-        return np.asarray(X, dtype=np.float64)
+        return np.asarray(X, dtype=np.float64, order="C")
 
     def _slopes(self, X: Any) -> Array:
         """Return the features that have a random slope."""
@@ -94,18 +99,23 @@ class ShrinkageEstimator(TaskWrapper):
         splitter = self.cv
         if isinstance(splitter, Integral):
             splitter = GroupKFold(min(int(splitter), len(np.unique(ids))))
-        for train, test in splitter.split(np.empty((len(ids), 1)), y, ids):
-            if not set(ids[train].tolist()).isdisjoint(ids[test].tolist()):
-                raise ParameterError(
-                    f"cv must keep the rows of a task together, got {self.cv!r}, which splits "
-                    "tasks. Pass a whole number, or a splitter such as GroupKFold."
-                )
+        folds = list(splitter.split(np.empty((len(ids), 1)), y, ids))
+        times = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(ids))
+        split = any(np.isin(ids[test], ids[train]).any() for train, test in folds)
+        if split or (times != 1).any():
+            raise ParameterError(
+                f"cv must hold out each task once, with all its rows, got {self.cv!r}. Pass a "
+                "whole number, or a splitter such as GroupKFold."
+            )
+        for train, test in folds:
             part = _safe_indexing(X, train), _safe_indexing(y, train)
             model = clone(self._check_estimator())
             if is_classifier(model) and len(np.unique(part[1])) < 2:
                 # Logistic regression refuses to learn from the one class that is left.
                 model = DummyClassifier()
-            yield model.fit(*part), test
+            model.fit(*part)
+            self._models.update(dict.fromkeys(ids[test].tolist(), model))
+            yield model, test
 
     def _with_effects(self, **state: Any) -> Self:
         """Return a copy with a task's effects in place of none."""
@@ -116,9 +126,9 @@ class ShrinkageEstimator(TaskWrapper):
     def adapted_tasks(self) -> dict[Any, Self]:
         """Return an adapted copy for each task of fit.
 
-        Its effects come from rows of the task that the shared model had not seen. ``adapt`` on
-        the same rows would find too little left over, since a flexible model has learned
-        them by heart.
+        With an `estimator`, it stands on the model of the fold of `cv` that had not seen the task,
+        and so do its effects: a flexible model learns its rows by heart, and what it leaves
+        over of them says little of the task.
 
         Returns
         -------
@@ -126,14 +136,15 @@ class ShrinkageEstimator(TaskWrapper):
             Task id to adapted copy; empty if fit got fewer than 2 tasks.
         """
         check_is_fitted(self)
-        return {task: self._with_effects(**state) for task, state in self._seen.items()}
+        return {
+            task: self._with_effects(estimator_=self._models.get(task, self.estimator_), **state)
+            for task, state in self._seen.items()
+        }
 
     @property
     def task_effects_(self) -> dict[Any, Array]:
-        """Effects of each task of fit, by task id."""
+        """Effects of each task of fit, by task id, as in ``adapted_tasks``."""
         return {task: state["effects_"] for task, state in self._seen.items()}
-
-    _seen: dict[Any, dict[str, Any]]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -20,6 +20,7 @@ from metaskl.estimators.logit_effects import (
     fit_correlated_logits,
     fit_scales,
     posterior_mode,
+    thinned,
 )
 from metaskl.estimators.random_effects import covariance_weight, size_of, spread
 from metaskl.estimators.shrinkage import (
@@ -94,8 +95,8 @@ class ShrunkClassifier(ShrinkageEstimator):
     Notes
     -----
     Without groups, or with one task, nothing is known of how tasks differ: b stays 0 and the
-    estimator is the shared model. All tasks have the same classes. Where a task has more than
-    200 rows and features, every second or third row and so on is used for D (not for b).
+    estimator is the shared model. All tasks have the same classes. D is learned from at most
+    300 tasks, evenly spaced, and with more than 200 features from at most 200 rows of each.
 
     References
     ----------
@@ -116,7 +117,7 @@ class ShrunkClassifier(ShrinkageEstimator):
     array([0.5])
     >>> new = model.adapt([[0.0], [0.5], [-0.5]], [True, True, True])
     >>> new.predict_proba([[0.0]])[:, 1].round(1)
-    array([0.8])
+    array([0.7])
     """
 
     def __init__(
@@ -161,13 +162,13 @@ class ShrunkClassifier(ShrinkageEstimator):
         tasks = rows_of_tasks(ids) if len(self.classes_) > 1 else {}
         n_logits = 1 if len(self.classes_) == 2 else len(self.classes_)
         self.effects_ = np.zeros((n_logits, design.shape[1]))
-        self._root, self._seen = np.full(design.shape[1], np.nan), {}
+        self._root, self._seen, self._models = np.full(design.shape[1], np.nan), {}, {}
         if tasks:
             offset = np.empty((len(target), n_logits))
             for model, test in self._out_of_fold(X, target, ids):
                 offset[test] = self._logits(model, _safe_indexing(X, test))
             hot = self._one_hot(target)
-            parts = [_thin(design[r], offset[r], hot[r]) for r in tasks.values()]
+            parts = [LogitTask(design[r], offset[r], hot[r]) for r in tasks.values()]
             self._root = self._fit_root(parts, design)
             self._seen = {t: self._mode(design[r], offset[r], hot[r]) for t, r in tasks.items()}
         self.tau_ = size_of(self._root)
@@ -236,7 +237,7 @@ class ShrunkClassifier(ShrinkageEstimator):
         """
         X = self._features(X)
         if not self._is_adapted():
-            return np.asarray(self.estimator_.predict_proba(X))
+            return self._probability(self.estimator_, X)
         logits = self._logits(self.estimator_, X) + self._design(X) @ self.effects_.T
         if logits.shape[1] == 1:
             return np.hstack([expit(-logits), expit(logits)])
@@ -249,6 +250,7 @@ class ShrunkClassifier(ShrinkageEstimator):
 
     def _fit_root(self, tasks: list[LogitTask], design: Array) -> Array:
         """Learn how tasks differ: the root of the covariance of their effects."""
+        tasks = thinned(tasks)
         size = float(np.mean((design[:, 1:] ** 2).sum(axis=1)))
         scales = fit_scales([task.rotated() for task in tasks], slope_size=size)
         root = spread(scales, design.shape[1])
@@ -264,13 +266,16 @@ class ShrunkClassifier(ShrinkageEstimator):
         root = spread(self._root[[0, -1]], task.design.shape[1])
         return {"effects_": task.turn_back(posterior_mode(task, root).effects)}
 
-    def _logits(self, model: Any, X: Any) -> Array:
-        """Return the logits of a shared model, for all classes of fit in their order."""
+    def _probability(self, model: Any, X: Any) -> Array:
+        """Return a shared model's probabilities of all classes of fit, in their order."""
         probability = np.zeros((count_rows(X), len(self.classes_)))
         # A model of a fold may not have seen every class.
-        columns = np.searchsorted(self.classes_, model.classes_)
-        probability[:, columns] = model.predict_proba(X)
-        logs = np.log(np.clip(probability, _CLIP, 1.0 - _CLIP))
+        probability[:, np.searchsorted(self.classes_, model.classes_)] = model.predict_proba(X)
+        return probability
+
+    def _logits(self, model: Any, X: Any) -> Array:
+        """Return the logits of a shared model."""
+        logs = np.log(np.clip(self._probability(model, X), _CLIP, 1.0 - _CLIP))
         return logs[:, 1:] - logs[:, :1] if logs.shape[1] == 2 else logs
 
     def _one_hot(self, target: npt.NDArray[Any]) -> Array:
@@ -291,9 +296,3 @@ class ShrunkClassifier(ShrinkageEstimator):
                 "without it in CalibratedClassifierCV, and use ShrunkRegressor for numbers."
             )
         return estimator
-
-
-def _thin(design: Array, offset: Array, hot: Array) -> LogitTask:
-    """Return a task for learning D, whose cost is the cube of min(rows, features)."""
-    step = -(-len(design) // 200) if design.shape[1] > 200 else 1
-    return LogitTask(design[::step], offset[::step], hot[::step])

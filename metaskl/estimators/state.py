@@ -45,6 +45,25 @@ def default_backbone(in_shape: tuple[int, ...]) -> Backbone:
     )
 
 
+def spec_of(backbone: Any, in_shape: tuple[int, ...]) -> Backbone:
+    """Return a copy of a network's spec, or the default one where there is none.
+
+    Raises
+    ------
+    ParameterError
+        If what was given is no spec.
+    """
+    if backbone is None:
+        return default_backbone(in_shape)
+    if not isinstance(backbone, Backbone):
+        raise ParameterError(
+            f"backbone must be a spec such as MLP((40, 40)), got {backbone!r}. Wrap a torch module "
+            "of your own, or its class, in metaskl.backbones.FromModule."
+        )
+    copied: Backbone = clone(backbone)
+    return copied
+
+
 def learner_arguments(learner: type[MetaLearner], parameters: dict[str, Any]) -> dict[str, Any]:
     """Pick the learner's own hyper-parameters out of an estimator's."""
     names = set(inspect.signature(learner).parameters) - {"backbone"}

@@ -157,18 +157,21 @@ class Verdict:
             head = "no, a baseline is better at every shot count tried"
         else:
             head = "no, meta-learning does not beat the best baseline at any shot count tried"
-        lines = [f"Verdict: {head}."]
+        n_tasks = min(d.n_tasks for d in self.against_baselines)
+        what = f"less {self.metric}" if self.lower_is_better else f"more {self.metric}"
+        lines = [
+            f"Verdict: {head}.",
+            f"  (A gain is {what}, paired over {n_tasks} tasks or more, with its 95 % interval.)",
+        ]
         lines += [self._sentence(d) for d in self.against_baselines]
         lines.append(self._per_task_sentence())
         return "\n".join(lines)
 
     def _sentence(self, d: Difference) -> str:
         verb = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[d.sign]
-        change = "less" if self.lower_is_better else "more"
         return (
-            f"  {_shots(d.n_shot)}: {d.first} {verb} the best baseline, {d.second}: "
-            f"{d.mean:+.4g} {self.metric} ({change} is better; sign: + is better) "
-            f"[{d.low:+.4g}, {d.high:+.4g}], 95 % over {d.n_tasks} tasks."
+            f"  {_shots(d.n_shot)}: {d.first} {verb} the best baseline, {d.second}: gain "
+            f"{d.mean:+.4g} [{d.low:+.4g}, {d.high:+.4g}]."
         )
 
     def _per_task_sentence(self) -> str:

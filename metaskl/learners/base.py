@@ -108,7 +108,11 @@ class MetaLearner(nn.Module, abc.ABC):
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
-        """Learn a stack of tasks: as :meth:`adapt`, with a leading task axis everywhere."""
+        """Learn a stack of tasks: as :meth:`adapt`, with a leading task axis everywhere.
+
+        A learner that takes gradients in :meth:`adapt` overrides this, as MAML does: gradients
+        of mapped gradients are silently wrong where the network holds norm layers.
+        """
         if weight is None:
             weight = X_support.new_ones(X_support.shape[:2])
         adapted: Adapted = torch.func.vmap(self.adapt)(X_support, y_support, weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -84,15 +85,11 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "sampler": json.dumps(self.sampler.state_dict()),
         }
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        content = io.BytesIO()  # torch hides a full disk's error behind one of its own
+        torch.save(state, content)
         try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
+            _replace(self.path, content.getbuffer())
         except OSError as error:
-            Path(name).unlink(missing_ok=True)
             raise CheckpointError(
                 f"checkpoint could not be written to {str(self.path)!r}: {error}. Training up to "
                 "the last whole checkpoint is kept; free the disk and fit again to resume."
@@ -133,3 +130,16 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
                 "hyper-parameter differ. Delete the file to start anew, or give another path."
             )
         return state
+
+
+def _replace(path: Path, content: memoryview) -> None:
+    """Write a file as a whole or not at all, leaving nothing else behind."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)

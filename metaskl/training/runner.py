@@ -178,20 +178,19 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
                 f"{optimizer!r}."
             )
         optimizer = _OPTIMIZERS[optimizer]
-    net: MetaNet = MetaNet(
-        learner,
-        optimizer=optimizer,
-        optimizer__weight_decay=plan.weight_decay,
-        lr=plan.outer_lr,
-        max_epochs=plan.max_epochs,
-        steps_per_epoch=plan.steps_per_epoch,
-        gradient_clip=plan.gradient_clip,
-        precision=plan.precision,
-        advice=plan.advice,
-        device=plan.device,
-        verbose=0,
-        **plan.net_params,
-    )
+    arguments = {
+        "optimizer": optimizer,
+        "optimizer__weight_decay": plan.weight_decay,
+        "lr": plan.outer_lr,
+        "max_epochs": plan.max_epochs,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "gradient_clip": plan.gradient_clip,
+        "precision": plan.precision,
+        "advice": plan.advice,
+        "device": plan.device,
+        "verbose": 0,
+    }
+    net: MetaNet = MetaNet(learner, **{**arguments, **plan.net_params})
     net.initialize()
     return net
 

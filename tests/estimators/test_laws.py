@@ -10,6 +10,8 @@ QUICK = {"max_epochs": 1, "steps_per_epoch": 5}
 # MAML must adapt well enough after so little meta-training for scikit-learn's checks.
 MAML = {**QUICK, "adaptation_steps": 20, "inner_lr": 0.1}
 MAML_CLASSES = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.3}
+# And Transfer must be free to move from what so little training taught it.
+TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
@@ -30,9 +32,9 @@ ESTIMATORS = {
     "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),
     "ShrunkClassifier": metaskl.ShrunkClassifier(),
     "ShrunkRegressor": metaskl.ShrunkRegressor(),
-    "TransferClassifier": metaskl.TransferClassifier(**QUICK),
+    "TransferClassifier": metaskl.TransferClassifier(**TRANSFER),
     "TransferClassifier of private classes": metaskl.TransferClassifier(**PRIVATE),
-    "TransferRegressor": metaskl.TransferRegressor(**QUICK),
+    "TransferRegressor": metaskl.TransferRegressor(**TRANSFER),
 }
 # Ordinary estimators of one task: their fit is the adaptation, so there are no task ids.
 OF_ONE_TASK = [

@@ -68,7 +68,7 @@ def test_there_is_nothing_to_compare_without_both_sides():
 def test_it_can_say_yes():
     text = str(verdict(difference(5, 0.1, 0.05), difference(10, 0.2, 0.1)))
     assert text.startswith("Verdict: yes, meta-learning pays at every shot count tried.")
-    assert "5 labelled rows: maml is better than the best baseline, pooled ridge: +0.1" in text
+    assert "5 labelled rows: maml is better than the best baseline, pooled ridge: gain +0.1" in text
 
 
 def test_it_can_say_no():

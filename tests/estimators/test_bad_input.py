@@ -1,0 +1,322 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+
+from metaskl import (
+    AdaptedClassifier,
+    MAMLClassifier,
+    MetaRegressor,
+    ProtoNetClassifier,
+    RidgeHeadRegressor,
+    TransferRegressor,
+    adapt,
+)
+from metaskl.backbones import MLP, Conv4
+from metaskl.errors import (
+    BackboneError,
+    GroupsError,
+    NotAdaptedError,
+    ParameterError,
+    PluginError,
+    SupportError,
+    TaskError,
+    UnknownLearnerError,
+)
+from metaskl.tasks import BlobTasks, LinearTasks
+
+LINES = LinearTasks(n_features=3).sample(8, 10, random_state=0)
+BLOBS = BlobTasks(n_way=2).sample(8, 10, random_state=0)
+POOL = BlobTasks(n_features=2).sample_classes(9, 6, random_state=0)
+POOL_X, POOL_Y = POOL.X.numpy(), np.repeat(POOL.task_ids, POOL.sizes)
+QUICK = {"max_epochs": 1, "steps_per_epoch": 1, "random_state": 0}
+FRAME = pd.DataFrame(LINES.X, columns=["age", "dose", "weight"])
+
+
+def regressor(**parameters):
+    return RidgeHeadRegressor(**QUICK, **parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return regressor().fit(LINES.X, LINES.y, groups=LINES.groups)
+
+
+@pytest.fixture(scope="module")
+def of_classes():
+    return ProtoNetClassifier(**QUICK).fit(BLOBS.X, BLOBS.y, groups=BLOBS.groups)
+
+
+class TestRows:
+    def test_text_names_the_encoder(self, fitted):
+        texts = FRAME.assign(sex="female")
+        message = "X must hold numbers, got text .*'female'.*OneHotEncoder.*task column to groups"
+        with pytest.raises(ValueError, match=message):
+            regressor().fit(texts, LINES.y, groups=LINES.groups)
+        with pytest.raises(ValueError, match="X must hold numbers, got text"):
+            fitted.adapt(LINES.X[:5].astype(str).astype(object) + "!", LINES.y[:5])
+
+    def test_missing_values_name_columns_and_the_imputer(self, fitted):
+        holes = FRAME.mask(FRAME > 1.5)
+        holes["dose"] = FRAME["dose"]
+        message = r"Input X contains NaN: .* in column\(s\) age, weight\. .*SimpleImputer"
+        with pytest.raises(ValueError, match=message):
+            regressor().fit(holes, LINES.y, groups=LINES.groups)
+        array = LINES.X.copy()
+        array[3, 1] = np.nan
+        for call in (
+            lambda: regressor().fit(array, LINES.y, groups=LINES.groups),
+            lambda: fitted.adapt(array[:5], LINES.y[:5]),
+            lambda: fitted.adapt(LINES.X[:5], LINES.y[:5]).predict(array),
+            lambda: regressor().fit(sp.csr_array(array), LINES.y, groups=LINES.groups),
+        ):
+            with pytest.raises(ValueError, match=r"in column\(s\) 1\. .*SimpleImputer"):
+                call()
+
+    def test_many_columns_with_missing_values_are_counted(self):
+        X = np.full((20, 9), np.nan)
+        with pytest.raises(ValueError, match=r"column\(s\) 0, 1, 2, 3, 4 and 4 more"):
+            regressor().fit(X, np.zeros(20), groups=np.arange(20) // 5)
+
+    def test_pandas_own_missing_values_are_found(self):
+        holes = FRAME.astype("Float64")
+        holes.iloc[3, 1] = pd.NA
+        with pytest.raises(ValueError, match=r"Input X contains NaN: .*column\(s\) dose\. "):
+            regressor().fit(holes, LINES.y, groups=LINES.groups)
+
+    def test_infinite_values_are_refused(self):
+        X = LINES.X.copy()
+        X[0, 0] = np.inf
+        with pytest.raises(ValueError, match="Input X contains infinity"):
+            regressor().fit(X, LINES.y, groups=LINES.groups)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_targets_are_finite(self, fitted, value):
+        y = LINES.y.copy()
+        y[0] = value
+        with pytest.raises(ValueError, match="Input y contains"):
+            regressor().fit(LINES.X, y, groups=LINES.groups)
+        with pytest.raises(ValueError, match="Input y contains"):
+            fitted.adapt(LINES.X[:5], y[:5])
+
+    def test_targets_are_numbers(self):
+        with pytest.raises(ValueError, match="could not convert string to float"):
+            regressor().fit(LINES.X, np.repeat(["a", "b"], 40), groups=LINES.groups)
+
+    def test_rows_and_targets_have_one_length(self, fitted):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            fitted.adapt(LINES.X[:5], LINES.y[:4])
+
+    def test_a_support_has_rows(self, fitted):
+        with pytest.raises(ValueError, match="0 sample"):
+            fitted.adapt(LINES.X[:0], LINES.y[:0])
+
+    def test_the_number_of_features_is_that_of_fit(self, fitted):
+        with pytest.raises(
+            ValueError, match="X has 2 features, but RidgeHeadRegressor is expecting 3"
+        ):
+            fitted.adapt(LINES.X[:5, :2], LINES.y[:5])
+        with pytest.raises(ValueError, match="X has 4 features"):
+            fitted.predict(np.zeros((2, 4)))
+
+    def test_the_number_of_targets_is_that_of_fit(self, fitted):
+        with pytest.raises(SupportError, match=r"y must have 1 target\(s\) a row as in fit, got 2"):
+            fitted.adapt(LINES.X[:5], np.zeros((5, 2)))
+
+    def test_images_have_the_shape_of_fit(self):
+        rng = np.random.default_rng(0)
+        X, y = rng.standard_normal((24, 1, 8, 8)), rng.standard_normal(24)
+        spec = Conv4(n_channels=8, n_blocks=2)
+        meta = regressor(backbone=spec).fit(X, y, groups=np.arange(24) // 6)
+        with pytest.raises(
+            SupportError, match=r"rows of shape \(1, 8, 8\) as in fit, got \(1, 8, 9\)"
+        ):
+            meta.predict(np.zeros((2, 1, 8, 9)))
+        with pytest.raises(ValueError, match="X has 3 features"):
+            meta.adapt(np.zeros((2, 3, 8, 8)), [0.0, 1.0])
+        with pytest.raises(SupportError, match=r"as in fit, got \(1,\)"):
+            meta.adapt(np.zeros((2, 1)), [0.0, 1.0])
+
+
+class TestTasks:
+    @pytest.mark.parametrize(
+        ("groups", "message"),
+        [
+            (LINES.groups[:-1], "one entry for each of the 80 rows of X, got 79"),
+            (np.zeros((80, 2)), "one task id a row"),
+            (np.where(LINES.groups == 3, np.nan, LINES.groups), "must not hold missing values"),
+            ("school", "names a column, but X is a ndarray"),
+        ],
+    )
+    def test_groups_that_do_not_fit_are_refused(self, groups, message):
+        for meta in (regressor(), ProtoNetClassifier(**QUICK)):
+            with pytest.raises(GroupsError, match=message):
+                meta.fit(LINES.X, LINES.y > 0, groups=groups)
+
+    def test_a_column_must_be_there(self):
+        with pytest.raises(GroupsError, match=r"'school' must be a column of X, got the columns"):
+            regressor().fit(FRAME, LINES.y, groups="school")
+
+    def test_a_single_task_is_said(self):
+        message = "groups must name at least 2 tasks, got only 'here'. Leave groups out"
+        with pytest.raises(TaskError, match=message):
+            regressor().fit(LINES.X, LINES.y, groups=["here"] * 80)
+
+    def test_tasks_of_one_row_each_are_said(self):
+        with pytest.raises(TaskError, match=r"got 80 task\(s\) of one row each. Check that groups"):
+            regressor().fit(LINES.X, LINES.y, groups=np.arange(80))
+
+    def test_one_row_is_no_task(self):
+        with pytest.raises(TaskError, match=r"X must have at least 2 rows.*n_samples=1"):
+            regressor().fit(LINES.X[:1], LINES.y[:1])
+
+    def test_validation_needs_tasks_to_hold_out(self):
+        with pytest.raises(TaskError, match=r"validation_fraction=0.5 needs at least 2 tasks"):
+            regressor(validation_fraction=0.5).fit(LINES.X, LINES.y)
+
+    def test_many_tasks_need_their_ids(self, fitted):
+        with pytest.raises(GroupsError, match="must name the task of each row, got None"):
+            fitted.adapt_groups(LINES.X, LINES.y, None)
+
+    @pytest.mark.parametrize(
+        "bad", [{"n_shot": 0}, {"n_query": 0}, {"meta_batch_size": 0}, {"n_shot": (5, 2)}]
+    )
+    def test_sizes_of_episodes_are_positive(self, bad):
+        with pytest.raises(TaskError, match="must be at least 1 and a range of n_shot must ascend"):
+            regressor(**bad).fit(LINES.X, LINES.y, groups=LINES.groups)
+
+
+class TestClasses:
+    def test_a_fit_needs_two_classes(self):
+        with pytest.raises(SupportError, match=r"at least 2 classes, got one class only \(0\)"):
+            ProtoNetClassifier(**QUICK).fit(BLOBS.X, BLOBS.y * 0, groups=BLOBS.groups)
+
+    def test_a_support_needs_two_classes_unless_allowed(self, of_classes):
+        X, y = BLOBS.X[:3], np.zeros(3, int)
+        message = r"in the support, got one class only \(0\).*allow_single_class=True"
+        with pytest.raises(SupportError, match=message):
+            of_classes.adapt(X, y)
+        allowed = ProtoNetClassifier(**QUICK, allow_single_class=True)
+        allowed.fit(BLOBS.X, BLOBS.y, groups=BLOBS.groups)
+        assert allowed.adapt(X, y).predict_proba(X).shape == (3, 2)
+
+    def test_many_supports_may_hold_one_class(self, of_classes):
+        tasks = of_classes.adapt_groups(BLOBS.X[:4], [0, 0, 0, 1], ["a", "a", "b", "b"])
+        assert set(tasks) == {"a", "b"}
+
+    def test_classes_never_seen_are_named(self, of_classes):
+        message = r"classes seen in fit, \[0, 1\], got also \[7\].*label_space='task'"
+        with pytest.raises(SupportError, match=message):
+            of_classes.adapt(BLOBS.X[:3], [0, 1, 7])
+        with pytest.raises(SupportError, match=message):
+            of_classes.partial_fit(BLOBS.X, np.where(BLOBS.y == 1, 7, 0), groups=BLOBS.groups)
+
+    def test_private_classes_need_two_in_a_support(self):
+        meta = ProtoNetClassifier(label_space="task", n_way=3, **QUICK).fit(POOL_X, POOL_Y)
+        with pytest.raises(SupportError, match=r"got one class only.*Add a row of another class"):
+            meta.adapt(POOL_X[:2], ["a", "a"])
+
+    def test_private_classes_are_known_after_adapting(self):
+        meta = ProtoNetClassifier(label_space="task", n_way=3, **QUICK).fit(POOL_X, POOL_Y)
+        message = "must be adapted before it predicts.*label_space='task'.*adapt\\(X_support"
+        for name in ("predict", "predict_proba"):
+            with pytest.raises(NotAdaptedError, match=message):
+                getattr(meta, name)(POOL_X)
+        with pytest.raises(NotAdaptedError, match=message):
+            meta.score(POOL_X, POOL_Y)
+
+    def test_more_ways_than_classes_are_said(self):
+        with pytest.raises(TaskError, match=r"got n_way=10 where there are 9. Lower n_way"):
+            ProtoNetClassifier(label_space="task", n_way=10, **QUICK).fit(POOL_X, POOL_Y)
+        groups = np.repeat([0, 1, 2], 18)
+        with pytest.raises(TaskError, match="within one group, got n_way=4 where there are 3"):
+            ProtoNetClassifier(label_space="task", n_way=4, **QUICK).fit(
+                POOL_X, POOL_Y, groups=groups
+            )
+
+    def test_more_classes_than_a_head_has_are_said(self):
+        meta = MAMLClassifier(label_space="task", n_way=2, **QUICK).fit(POOL_X, POOL_Y)
+        message = "at most n_way=2 classes for a MAMLClassifier, got 3. Fit with n_way=3, or use a"
+        with pytest.raises(SupportError, match=message):
+            meta.adapt(POOL_X[:3], ["a", "b", "c"])
+
+    def test_the_label_space_is_one_of_two(self):
+        with pytest.raises(ParameterError, match=r"label_space must be 'shared' .*got 'private'"):
+            ProtoNetClassifier(label_space="private", **QUICK).fit(POOL_X, POOL_Y)
+
+    def test_numbers_are_no_classes(self, of_classes):
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            ProtoNetClassifier(**QUICK).fit(BLOBS.X, BLOBS.X[:, 0], groups=BLOBS.groups)
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            of_classes.adapt(BLOBS.X[:3], [0.1, 0.2, 0.3])
+
+    def test_there_is_one_class_a_row(self):
+        with pytest.raises(ValueError, match="y should be a 1d array, got an array of shape"):
+            ProtoNetClassifier(**QUICK).fit(BLOBS.X, np.stack([BLOBS.y] * 2, 1))
+
+
+class TestParameters:
+    @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta-device", 3.5, None, ""])
+    def test_an_unknown_device_is_said(self, device):
+        message = f"device must be 'auto', 'cpu' or an accelerator .* got {device!r}"
+        with pytest.raises(ParameterError, match=message):
+            regressor(device=device).fit(LINES.X, LINES.y, groups=LINES.groups)
+
+    @pytest.mark.parametrize("backbone", ["mlp", torch.nn.Linear(3, 4), MLP])
+    def test_a_backbone_is_a_spec(self, backbone):
+        with pytest.raises(ParameterError, match=r"backbone must be a spec.*FromModule"):
+            TransferRegressor(backbone=backbone, **QUICK).fit(LINES.X, LINES.y)
+
+    def test_a_backbone_fits_the_rows(self):
+        with pytest.raises(BackboneError, match="Conv4 takes images"):
+            regressor(backbone=Conv4()).fit(LINES.X, LINES.y, groups=LINES.groups)
+        with pytest.raises(
+            ParameterError, match=r"backbone must be given for rows of shape \(2, 3\)"
+        ):
+            regressor().fit(np.zeros((9, 2, 3)), np.zeros(9))
+
+    def test_a_learner_is_named(self):
+        with pytest.raises(UnknownLearnerError, match="Did you mean 'maml'"):
+            MetaRegressor(learner="mam", **QUICK).fit(LINES.X, LINES.y)
+        with pytest.raises(
+            ParameterError, match=r"arguments of the learner 'maml', got \['depth'\]"
+        ):
+            MetaRegressor(learner="maml", learner_params={"depth": 2}, **QUICK).fit(
+                LINES.X, LINES.y
+            )
+        with pytest.raises(ParameterError, match=r"kind must be one of .* got 'regression'"):
+            MetaRegressor(learner="protonet", **QUICK).fit(LINES.X, LINES.y)
+        assert issubclass(UnknownLearnerError, ValueError)
+        assert not issubclass(PluginError, ValueError)
+
+    def test_a_parameter_of_a_learner_is_checked_in_fit(self):
+        with pytest.raises(ParameterError, match="noise and prior_precision must be above 0"):
+            regressor(noise=0).fit(LINES.X, LINES.y, groups=LINES.groups)
+
+
+class TestOrder:
+    def test_a_fit_comes_first(self):
+        for call in (
+            lambda: regressor().predict(LINES.X),
+            lambda: regressor().adapt(LINES.X, LINES.y),
+            lambda: regressor().adapt_groups(LINES.X, LINES.y, LINES.groups),
+            lambda: ProtoNetClassifier().predict_proba(LINES.X),
+            lambda: adapt(regressor(), LINES.X, LINES.y),
+        ):
+            with pytest.raises(NotFittedError, match="is not fitted yet"):
+                call()
+
+    def test_only_what_can_adapt_is_adapted(self):
+        with pytest.raises(
+            ParameterError, match=r"must be able to adapt, got a Ridge. Use a meta-"
+        ):
+            adapt(Ridge().fit(LINES.X, LINES.y), LINES.X, LINES.y)
+
+    def test_a_classifier_of_one_task_wants_a_classifier(self, fitted):
+        with pytest.raises(
+            ParameterError, match="estimator must be a classifier, got a RidgeHeadR"
+        ):
+            AdaptedClassifier(fitted).__sklearn_tags__()

@@ -1,0 +1,147 @@
+"""Seeded figures against what can be known: Bayes' errors, or no adaptation at all."""
+
+import numpy as np
+import pytest
+
+from metaskl import (
+    MAMLClassifier,
+    MAMLRegressor,
+    ProtoNetClassifier,
+    RidgeHeadClassifier,
+    RidgeHeadRegressor,
+    TransferClassifier,
+    TransferRegressor,
+)
+from metaskl.backbones import MLP
+from metaskl.tasks import BlobTasks, GaussianProcessTasks, LinearTasks, SinusoidTasks
+from metaskl.testing import registered_learners
+
+# One row a figure: what is learned by whom, and how good that must be. Names are permanent.
+FIGURES = {
+    "ridge_head: lines": "test_a_ridge_head_is_as_good_as_bayes_on_lines",
+    "ridge_head: Gaussian processes": "test_a_ridge_head_learns_a_kernel",
+    "ridge_head: private blobs": "test_private_blobs",
+    "protonet: private blobs": "test_private_blobs",
+    "maml: sinusoids": "test_sinusoids",
+    "maml: private blobs": "test_private_blobs",
+    "transfer: sinusoids": "test_sinusoids",
+    "transfer: private blobs": "test_private_blobs",
+}
+
+
+def held_out(drawn, n_train, n_support):
+    """Yield support and query of each task that was not trained on, with the query's truth."""
+    for task in range(n_train, drawn.groups.max() + 1):
+        rows = np.flatnonzero(drawn.groups == task)
+        support, query = rows[:n_support], rows[n_support:]
+        truth = drawn.truth(task, drawn.X[query])
+        yield drawn.X[support], drawn.y[support], drawn.X[query], drawn.y[query], truth
+
+
+def trained(meta, drawn, n_train):
+    old = drawn.groups < n_train
+    return meta.fit(drawn.X[old], drawn.y[old], groups=drawn.groups[old])
+
+
+def mean_error(predict, drawn, n_train, n_support):
+    errors = [
+        ((predict(X, y, X_query) - truth) ** 2).mean()
+        for X, y, X_query, _, truth in held_out(drawn, n_train, n_support)
+    ]
+    return float(np.mean(errors))
+
+
+def adapted(meta):
+    return lambda X, y, X_query: meta.adapt(X, y).predict(X_query)
+
+
+@pytest.fixture(scope="module")
+def lines():
+    drawn = LinearTasks(n_features=3, noise=0.3).sample(400, 25, random_state=0)
+    meta = RidgeHeadRegressor(backbone=MLP(()), max_epochs=3, outer_lr=0.03, random_state=0)
+    return drawn, trained(meta, drawn, 300)
+
+
+@pytest.mark.parametrize("n_support", [3, 5, 10])
+def test_a_ridge_head_is_as_good_as_bayes_on_lines(lines, n_support):
+    drawn, meta = lines
+    prior = np.append(drawn.parameters["common"][0], 0.0)
+
+    def bayes(X, y, X_query):  # knows the prior of the coefficients and the noise
+        rows, query = (np.column_stack([part, np.ones(len(part))]) for part in (X, X_query))
+        precision = np.eye(4) + rows.T @ rows / 0.3**2
+        return query @ np.linalg.solve(precision, prior + rows.T @ y / 0.3**2)
+
+    best = mean_error(bayes, drawn, 300, n_support)
+    found = mean_error(adapted(meta), drawn, 300, n_support)
+    assert 0.9 < found / best < 1.1
+    before = mean_error(lambda X, y, X_query: meta.predict(X_query), drawn, 300, n_support)
+    assert found < 0.4 * before
+
+
+def test_a_ridge_head_knows_how_uncertain_it_is(lines):
+    drawn, meta = lines
+    inside = []
+    for X, y, X_query, y_query, _ in held_out(drawn, 300, 5):
+        mean, std = meta.adapt(X, y).predict(X_query, return_std=True)
+        inside.append((np.abs(y_query - mean) < 1.96 * std).mean())
+    assert 0.92 < np.mean(inside) < 0.98  # 95 % are promised
+
+
+def test_a_ridge_head_learns_a_kernel():
+    family = GaussianProcessTasks(noise=0.05)
+    drawn = family.sample(600, 30, random_state=0)
+    meta = RidgeHeadRegressor(n_shot=10, max_epochs=4, outer_lr=3e-3, random_state=0)
+    meta = trained(meta, drawn, 500)
+    best = mean_error(family.posterior_mean, drawn, 500, 10)
+    found = mean_error(adapted(meta), drawn, 500, 10)
+    nothing = mean_error(lambda X, y, X_query: np.zeros(len(X_query)), drawn, 500, 10)
+    assert found - best < 0.25 * (nothing - best)
+
+
+@pytest.mark.parametrize(
+    ("cls", "parameters", "left"),
+    [
+        (MAMLRegressor, {"max_epochs": 3}, 0.3),
+        (
+            TransferRegressor,
+            {"max_epochs": 2, "strategy": "all", "pull": 0.0, "adaptation_steps": 50},
+            0.6,
+        ),
+    ],
+)
+def test_sinusoids(cls, parameters, left):
+    # The mean of all sine waves says little about one: adapting on ten points must help.
+    drawn = SinusoidTasks().sample(1100, 30, random_state=0)
+    meta = cls(backbone=MLP((40, 40)), n_shot=10, outer_lr=3e-3, random_state=0, **parameters)
+    meta = trained(meta, drawn, 1000)
+    before = mean_error(lambda X, y, X_query: meta.predict(X_query), drawn, 1000, 10)
+    assert mean_error(adapted(meta), drawn, 1000, 10) < left * before
+
+
+@pytest.mark.parametrize(
+    ("cls", "parameters", "lost"),
+    [
+        (ProtoNetClassifier, {}, 0.06),
+        (RidgeHeadClassifier, {}, 0.08),
+        (MAMLClassifier, {"max_epochs": 3}, 0.10),
+        (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
+    ],
+)
+def test_private_blobs(cls, parameters, lost):
+    # Bayes knows the centres; a learner sees five rows of each of three classes.
+    family = BlobTasks(n_features=2, n_way=3, spread=2.0)
+    pool = family.sample_classes(200, 30, random_state=0)
+    meta = cls(label_space="task", n_way=3, random_state=0, **{"max_epochs": 2, **parameters})
+    meta.fit(pool.X, np.repeat(pool.task_ids, pool.sizes))
+    found, best = [], []
+    for X, y, X_query, y_query, truth in held_out(family.sample(60, 60, random_state=1), 0, 15):
+        found.append(meta.adapt(X, y).score(X_query, y_query))
+        best.append((truth.argmax(axis=1) == y_query).mean())
+    assert np.mean(best) > 0.75
+    assert np.mean(best) - np.mean(found) < lost
+
+
+def test_every_learner_has_a_figure():
+    assert {name.partition(":")[0] for name in FIGURES} == set(registered_learners())
+    assert set(FIGURES.values()) <= set(globals())

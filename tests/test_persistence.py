@@ -1,0 +1,192 @@
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io
+import torch
+from safetensors.torch import save_file
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from torch import nn
+
+from metaskl import PerTask, ProtoNetClassifier, RidgeHeadRegressor, TransferRegressor, load, save
+from metaskl.backbones import MLP, FromModule
+from metaskl.errors import ModelFileError
+from metaskl.tasks import LinearTasks
+
+LINES = LinearTasks(n_features=3).sample(8, 10, random_state=0)
+QUICK = {"max_epochs": 1, "steps_per_epoch": 1, "random_state": 0}
+
+
+def fitted(cls=RidgeHeadRegressor, **parameters):
+    meta = cls(**{"backbone": MLP((4,)), **QUICK, **parameters})
+    return meta.fit(LINES.X, LINES.y, groups=LINES.groups)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    return save(fitted(), tmp_path_factory.mktemp("saved") / "model").read_bytes()
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "model"
+    path.write_text("something else")
+    assert save(fitted(), str(path)) == path
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    assert np.array_equal(load(path).predict(LINES.X), fitted().predict(LINES.X))
+    assert np.array_equal(load(str(path)).predict(LINES.X), fitted().predict(LINES.X))
+
+
+def test_what_a_file_holds_does_not_grow_with_the_rows_of_the_fit(tmp_path):
+    sizes = []
+    for n_rows in (10, 1000):
+        lines = LinearTasks(n_features=3).sample(8, n_rows, random_state=0)
+        meta = TransferRegressor(**QUICK).fit(lines.X, lines.y, groups=lines.groups)
+        sizes.append(save(meta, tmp_path / "model").stat().st_size)
+    assert sizes[1] < 1.05 * sizes[0]
+
+
+def test_hyper_parameters_and_history_come_back(tmp_path):
+    meta = fitted(n_shot=(2, 4), validation_fraction=0.3)
+    loaded = load(save(meta, tmp_path / "model"))
+    assert repr(loaded.get_params()) == repr(meta.get_params())
+    assert loaded.history_ == meta.history_
+    assert loaded.n_iter_ == meta.n_iter_
+    assert loaded.n_tasks_ == meta.n_tasks_
+
+
+def test_unfitted_and_ordinary_estimators_can_be_stored(tmp_path):
+    assert load(save(ProtoNetClassifier(n_shot=3), tmp_path / "model")).n_shot == 3
+    ridge = Ridge().fit(LINES.X, LINES.y)
+    assert np.array_equal(load(save(ridge, tmp_path / "model")).coef_, ridge.coef_)
+    per_task = PerTask(Ridge()).fit(LINES.X, LINES.y, groups=LINES.groups)
+    loaded = load(save(per_task, tmp_path / "model"))
+    expected = per_task.predict(LINES.X, groups=LINES.groups)
+    assert np.array_equal(loaded.predict(LINES.X, groups=LINES.groups), expected)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(ModelFileError, match=r"could not be written to .*a folder that exists"):
+        save(fitted(), tmp_path / "missing" / "model")
+    with pytest.raises(ModelFileError, match="could not be written"):
+        save(fitted(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_said(tmp_path):
+    for path in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(ModelFileError, match=r"is not there. Check the path"):
+            load(path)
+
+
+@pytest.mark.parametrize("foreign", [b"", b"text", b"PK\x03\x04", pickle.dumps(Ridge())])
+def test_a_foreign_file_is_refused(foreign, tmp_path):
+    (tmp_path / "model").write_bytes(foreign)
+    with pytest.raises(ModelFileError, match="is corrupt or not a metaskl model"):
+        load(tmp_path / "model")
+
+
+def test_a_foreign_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ModelFileError, match="is corrupt or not a metaskl model"):
+        load(tmp_path / "model")
+
+
+def test_a_damaged_file_is_refused_or_makes_no_difference(content, tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "model"
+    damaged = [content[:stop] for stop in range(0, len(content), len(content) // 20)]
+    for place in rng.integers(0, len(content), 150):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        damaged.append(bytes(flipped))
+    refused = 0
+    for some in damaged:
+        path.write_bytes(some)
+        try:
+            load(path).predict(LINES.X[:2])
+        except ModelFileError:
+            refused += 1
+    assert refused > 0.9 * len(damaged)
+
+
+class Mine(FunctionTransformer):
+    """A type that nobody trusts yet."""
+
+
+def test_types_of_others_are_named_and_can_be_trusted(tmp_path):
+    path = save(make_pipeline(Mine(), StandardScaler()), tmp_path / "model")
+    name = f"{Mine.__module__}.Mine"
+    with pytest.raises(ModelFileError, match=rf"not trusted: \['{name}'\].*trusted=\['{name}'\]"):
+        load(path)
+    assert type(load(path, trusted=[name])[0]) is Mine
+
+
+def test_names_that_only_begin_like_ours_are_not_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(Mine, "__module__", "metaskl_evil.module")
+    (tmp_path / "model").write_bytes(_dumped_under_another_name())
+    with pytest.raises(ModelFileError, match=r"not trusted: \['metaskl_evil\.module\.Mine'\]"):
+        load(tmp_path / "model")
+
+
+def _dumped_under_another_name():
+    return skops.io.dumps(Mine())
+
+
+def test_functions_of_others_are_refused(tmp_path):
+    import os
+
+    path = tmp_path / "model"
+    path.write_bytes(skops.io.dumps(FunctionTransformer(os.getcwd)))
+    with pytest.raises(ModelFileError, match="types that are not trusted"):
+        load(path)
+
+
+class TestOwnNetworks:
+    def test_a_class_with_arguments_is_stored_and_trusted_by_name(self, tmp_path):
+        spec = FromModule(nn.Linear, {"in_features": 3, "out_features": 4})
+        meta = fitted(backbone=spec)
+        path = save(meta, tmp_path / "model")
+        name = "torch.nn.modules.linear.Linear"
+        with pytest.raises(ModelFileError, match=f"trusted=.*{name}"):
+            load(path)
+        assert np.array_equal(load(path, trusted=[name]).predict(LINES.X), meta.predict(LINES.X))
+
+    def test_a_built_module_cannot_be_stored_but_pickled(self, tmp_path):
+        meta = fitted(backbone=FromModule(nn.Linear(3, 4)))
+        with pytest.raises(ModelFileError, match="FromModule the network's class and arguments"):
+            save(meta, tmp_path / "model")
+        again = pickle.loads(pickle.dumps(meta))
+        assert np.array_equal(again.predict(LINES.X), meta.predict(LINES.X))
+
+    def test_the_file_of_the_pre_trained_weights_need_not_be_there(self, tmp_path):
+        weights = tmp_path / "weights.safetensors"
+        save_file(nn.Linear(3, 4).state_dict(), weights)
+        spec = FromModule(nn.Linear, {"in_features": 3, "out_features": 4}, state_dict=str(weights))
+        meta = fitted(backbone=spec)
+        path = save(meta, tmp_path / "model")
+        weights.unlink()
+        loaded = load(path, trusted=["torch.nn.modules.linear.Linear"])
+        assert np.array_equal(loaded.predict(LINES.X), meta.predict(LINES.X))
+        assert loaded.backbone.state_dict == str(weights)
+
+
+class TestDevices:
+    def test_a_model_of_a_device_that_is_not_here_loads(self, tmp_path):
+        meta = fitted().set_params(device="cuda:99")
+        loaded = load(save(meta, tmp_path / "model"))
+        assert loaded.device == "cuda:99"
+        assert loaded.device_ == ("cuda" if torch.cuda.is_available() else "cpu")
+        np.testing.assert_allclose(loaded.predict(LINES.X), meta.predict(LINES.X), rtol=1e-3)
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+    def test_a_model_of_the_gpu_predicts_alike_on_the_cpu(self, tmp_path):
+        meta = fitted(device="cuda")
+        adapted = meta.adapt(LINES.X[:5], LINES.y[:5])
+        assert adapted.state_["weight"].device.type == "cuda"
+        on_cpu = load(save(adapted.set_params(device="cpu"), tmp_path / "model"))
+        assert on_cpu.device_ == "cpu"
+        np.testing.assert_allclose(on_cpu.predict(LINES.X), adapted.predict(LINES.X), rtol=1e-3)

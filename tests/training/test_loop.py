@@ -1,0 +1,317 @@
+import math
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+
+from metaskl import MAMLRegressor, RidgeHeadRegressor, TransferRegressor
+from metaskl.backbones import MLP
+from metaskl.errors import DivergenceError, ParameterError
+from metaskl.learners.ridge_head import RidgeHead
+from metaskl.tasks import LinearTasks, TaskEpisodes
+from metaskl.training import TrainingPlan, meta_train, new_net
+
+LINES = LinearTasks(n_features=2).sample(12, 14, random_state=0)
+SMALL = {"backbone": MLP((4,)), "max_epochs": 3, "steps_per_epoch": 2, "random_state": 0}
+
+
+def fit(cls=RidgeHeadRegressor, **parameters):
+    return cls(**{**SMALL, **parameters}).fit(LINES.X, LINES.y, groups=LINES.groups)
+
+
+def weights(estimator):
+    return {n: p.clone() for n, p in estimator.net_.module_.state_dict().items()}
+
+
+class Diary(Callback):
+    """Note what was called, and the weights and the rate after each epoch."""
+
+    def __init__(self):
+        self.calls, self.states, self.rates = [], [], []
+
+    def on_train_begin(self, net, **kwargs):
+        self.calls.append("train begin")
+
+    def on_batch_end(self, net, training, **kwargs):
+        self.calls.append("training batch" if training else "validation batch")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.calls.append("epoch end")
+        self.states.append({n: p.clone() for n, p in net.module_.state_dict().items()})
+        self.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    def on_train_end(self, net, **kwargs):
+        self.calls.append("train end")
+
+
+class TestCallbacks:
+    def test_they_are_called_as_skorch_calls_them(self):
+        diary = Diary()
+        meta = fit(callbacks=[("diary", diary)])
+        epoch = ["training batch"] * 2 + ["epoch end"]
+        assert diary.calls == ["train begin", *epoch * 3, "train end"]
+        assert meta.n_iter_ == 3
+        assert [row["epoch"] for row in meta.history_] == [1, 2, 3]
+        assert all(math.isfinite(row["train_loss"]) for row in meta.history_)
+
+    def test_skorchs_early_stopping_stops(self):
+        # No epoch is better than the first by so much: it stops `patience` epochs after that.
+        stopping = EarlyStopping(
+            monitor="train_loss", patience=2, threshold=1e9, threshold_mode="abs"
+        )
+        diary = Diary()
+        meta = fit(max_epochs=50, callbacks=[stopping, diary])
+        assert meta.n_iter_ == 3 < 50
+        assert diary.calls[-2:] == ["epoch end", "train end"], "the others miss the last epoch"
+
+    def test_skorchs_schedulers_work(self):
+        diary = Diary()
+        scheduler = LRScheduler(policy="StepLR", step_size=1, gamma=0.1)
+        fit(outer_lr=0.5, lr_schedule="constant", callbacks=[diary, scheduler])
+        np.testing.assert_allclose(diary.rates, [0.5, 0.05, 0.005])
+
+    def test_the_estimators_own_callbacks_stay_as_given(self):
+        diary = Diary()
+        meta = fit(callbacks=[diary])
+        assert meta.callbacks == [diary]
+
+    def test_a_fault_in_one_is_raised(self):
+        class Broken(Callback):
+            def on_epoch_end(self, net, **kwargs):
+                raise RuntimeError("my callback failed")
+
+        with pytest.raises(RuntimeError, match="my callback failed"):
+            fit(callbacks=[Broken()])
+
+
+class TestOuterStep:
+    def test_the_cosine_falls_from_the_rate_to_nearly_nothing(self):
+        diary = Diary()
+        fit(outer_lr=0.2, max_epochs=4, lr_schedule="cosine", callbacks=[diary])
+        expected = [0.2 * 0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+        np.testing.assert_allclose(diary.rates, expected)
+
+    def test_a_constant_rate_stays(self):
+        diary = Diary()
+        fit(outer_lr=0.2, lr_schedule="constant", callbacks=[diary])
+        assert diary.rates == [0.2] * 3
+
+    @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", torch.optim.Adagrad])
+    def test_optimizers_by_name_and_class(self, optimizer):
+        meta = fit(optimizer=optimizer, weight_decay=0.01)
+        expected = optimizer if isinstance(optimizer, type) else None
+        found = type(meta.net_.optimizer_)
+        assert found is expected or found.__name__.lower() == optimizer
+        assert meta.net_.optimizer_.param_groups[0]["weight_decay"] == 0.01
+
+    def test_one_step_of_gradient_descent_is_that_of_the_gradient(self):
+        tasks = LINES.task_set()
+        plan = TrainingPlan(
+            outer_lr=0.01, optimizer="sgd", max_epochs=1, steps_per_epoch=1, gradient_clip=None
+        )
+        learner, twin = (RidgeHead(MLP(()).build((2,)), 1) for _ in "ab")
+        meta_train(learner, TaskEpisodes(tasks, random_state=0), plan)
+        twin.episode_loss(TaskEpisodes(tasks, random_state=0).sample()).backward()
+        for moved, start in zip(learner.parameters(), twin.parameters(), strict=True):
+            if start.requires_grad:
+                torch.testing.assert_close(moved.detach(), (start - 0.01 * start.grad).detach())
+
+    def test_a_long_outer_gradient_is_cut(self):
+        tasks = LINES.task_set()
+        plan = TrainingPlan(
+            outer_lr=1.0, optimizer="sgd", max_epochs=1, steps_per_epoch=1, gradient_clip=1e-3
+        )
+        learner, start = (RidgeHead(MLP(()).build((2,)), 1) for _ in "ab")
+        meta_train(learner, TaskEpisodes(tasks, random_state=0), plan)
+        moved = [
+            (a - b).flatten() for a, b in zip(learner.parameters(), start.parameters(), strict=True)
+        ]
+        assert float(torch.cat(moved).detach().norm()) == pytest.approx(1e-3, rel=1e-3)
+
+    @pytest.mark.parametrize(
+        ("parameters", "message"),
+        [
+            ({"optimizer": "adagrad2"}, "optimizer must be one of .* got 'adagrad2'"),
+            ({"lr_schedule": "linear"}, "lr_schedule must be 'constant' or 'cosine', got 'linear'"),
+            ({"precision": "float16"}, "precision must be 'auto', .* got 'float16'"),
+            ({"validation_fraction": 1.0}, r"validation_fraction must be in \[0, 1\), got 1\.0"),
+        ],
+    )
+    def test_other_settings_are_refused(self, parameters, message):
+        with pytest.raises(ParameterError, match=message):
+            fit(**parameters)
+
+    def test_half_precision_trains(self):
+        exact, half = (fit(precision=p, max_epochs=6) for p in ("float32", "bfloat16"))
+        assert math.isfinite(half.history_[-1]["train_loss"])
+        assert weights(half)["log_noise"].dtype == torch.float32
+        assert half.history_[-1]["train_loss"] != exact.history_[-1]["train_loss"]
+
+
+class TestValidation:
+    def test_the_best_weights_are_restored(self):
+        # A rate so high that the loss soon gets worse.
+        diary = Diary()
+        meta = fit(
+            validation_fraction=0.3,
+            outer_lr=1.0,
+            lr_schedule="constant",
+            max_epochs=8,
+            callbacks=[diary],
+        )
+        losses = [row["valid_loss"] for row in meta.history_]
+        best = int(np.argmin(losses))
+        assert best < 7, "the last epoch is the best: nothing is tested"
+        assert [row["valid_loss_best"] for row in meta.history_][best]
+        for name, value in weights(meta).items():
+            assert torch.equal(value, diary.states[best][name])
+
+    def test_patience_ends_training_early(self):
+        meta = fit(
+            validation_fraction=0.3,
+            patience=2,
+            outer_lr=1.0,
+            lr_schedule="constant",
+            max_epochs=200,
+        )
+        losses = [row["valid_loss"] for row in meta.history_]
+        assert len(losses) == int(np.argmin(losses)) + 1 + 2 < 200
+
+    def test_validation_tasks_are_not_trained_on(self):
+        seen = []
+
+        class Watch(Callback):
+            def on_batch_end(self, net, batch, training, **kwargs):
+                values = torch.cat([batch.X_support.flatten(), batch.X_query.flatten()])
+                seen.append((training, set(values.tolist()) - {0.0}))
+
+        fit(validation_fraction=0.25, meta_batch_size=12, callbacks=[Watch()])
+        train, validation = (
+            set().union(*(values for training, values in seen if training == side))
+            for side in (True, False)
+        )
+        assert train
+        assert validation
+        assert not train & validation
+
+
+class TestGoingWrong:
+    def test_a_diverging_loss_says_what_to_lower(self):
+        message = (
+            r"meta-training diverged: the outer loss is .* Lower outer_lr \(now 1000000\.0\), "
+            r"inner_lr \(now 0\.01\), adaptation_steps \(now 30\), or set standardize=True"
+        )
+        with pytest.raises(DivergenceError, match=message):
+            fit(
+                TransferRegressor,
+                max_epochs=50,
+                standardize=False,
+                outer_lr=1e6,
+                inner_lr=0.01,
+                adaptation_steps=30,
+                optimizer="sgd",
+            )
+
+    def test_an_exploding_inner_loop_says_so_too(self):
+        message = r"the outer loss is nan in epoch 1.*inner_lr \(now 1000000\.0\)"
+        with pytest.raises(DivergenceError, match=message):
+            fit(
+                MAMLRegressor,
+                inner_lr=1e6,
+                inner_lr_mode="fixed",
+                inner_clip=None,
+                adaptation_steps=20,
+            )
+
+    def test_ctrl_c_stops_a_fit(self):
+        code = """
+            import sys
+            from skorch.callbacks import Callback
+            from metaskl import RidgeHeadRegressor
+            from metaskl.tasks import LinearTasks
+
+            class Tell(Callback):
+                def on_epoch_begin(self, net, **kwargs):
+                    print("epoch", flush=True)
+
+            lines = LinearTasks().sample(12, 14, random_state=0)
+            meta = RidgeHeadRegressor(max_epochs=10**6, steps_per_epoch=5, callbacks=[Tell()])
+            try:
+                meta.fit(lines.X, lines.y, groups=lines.groups)
+            except KeyboardInterrupt:
+                print("interrupted", hasattr(meta, "net_"), flush=True)
+                sys.exit(7)
+            print("returned as if done", flush=True)
+        """
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout.readline() == "epoch\n"
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=120)
+        assert rest.splitlines()[-1] == "interrupted False"
+        assert process.returncode == 7
+
+    def test_ctrl_c_while_the_checkpoint_is_written_stops_too(self, tmp_path):
+        class Pressed(TaskEpisodes):
+            def state_dict(self):  # called for the checkpoint, after an epoch
+                signal.raise_signal(signal.SIGINT)
+                return super().state_dict()
+
+        plan = TrainingPlan(max_epochs=3, steps_per_epoch=1, checkpoint=tmp_path / "fit.pt")
+        learner = RidgeHead(MLP(()).build((2,)), 1)
+        with pytest.raises(KeyboardInterrupt):
+            meta_train(learner, Pressed(LINES.task_set(), random_state=0), plan)
+
+
+class TestFurtherTraining:
+    def test_history_and_optimizer_go_on(self):
+        meta = fit()
+        steps = _adam_steps(meta)
+        before = weights(meta)
+        net = meta.net_
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert meta.n_iter_ == 6
+        assert _adam_steps(meta) == 2 * steps
+        assert any(not torch.equal(value, before[n]) for n, value in weights(meta).items())
+        assert all(torch.equal(v, before[n]) for n, v in net.module_.state_dict().items())
+
+    def test_a_first_call_is_a_fit(self):
+        first = RidgeHeadRegressor(**SMALL).partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        for name, value in weights(fit()).items():
+            assert torch.equal(value, weights(first)[name])
+
+    def test_a_loaded_estimator_goes_on(self):
+        import pickle
+
+        meta = pickle.loads(pickle.dumps(fit()))
+        assert meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups).n_iter_ == 6
+
+
+def _adam_steps(meta):
+    return max(int(state["step"]) for state in meta.net_.optimizer_.state.values())
+
+
+def test_the_net_keeps_no_rows_of_the_fit(tmp_path):
+    meta = fit(validation_fraction=0.3, checkpoint=tmp_path / "fit.pt")
+    assert meta.net_.validation == ()
+    assert "checkpoint" not in dict(meta.net_.callbacks_)
+
+
+def test_a_bar_shows_the_losses(capsys):
+    fit(verbose=1, validation_fraction=0.3)
+    shown = capsys.readouterr().err
+    assert "RidgeHeadRegressor: 100%" in shown
+    assert "train_loss" in shown
+    assert "valid_loss" in shown
+
+
+def test_net_params_reach_the_net():
+    assert fit(net_params={"gradient_clip": 3.5}).net_.gradient_clip == 3.5
+    learner = RidgeHead(MLP(()).build((2,)), 1)
+    assert new_net(learner, TrainingPlan(gradient_clip=2.0)).gradient_clip == 2.0
