@@ -328,6 +328,15 @@ def test_compare_writes_a_report(table, folder):
     assert "Report: " in result.stderr
 
 
+def test_a_report_without_a_learner_shows_no_task(table, folder):
+    few = ("--n-shot", "3", "--cv", "2", "--jobs", "1")
+    baselines = ("--learners", "none", "--baselines", "pooled ridge,per-task ridge")
+    done("compare", table, *NAMED, *few, *baselines, "--out", folder / "baselines.html")
+    text = (folder / "baselines.html").read_text("utf-8")
+    assert "There is nothing to compare" in text
+    assert "One task" not in text
+
+
 def test_compare_holds_out_rows_by_fractions(table):
     result = done(
         *("compare", table, *NAMED, "--holdout", "rows", "--n-shot", "0.5", "--cv", "1"),

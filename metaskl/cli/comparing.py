@@ -41,6 +41,7 @@ def compare(
     from metaskl.cli.features import take_apart
     from metaskl.cli.tables import read_table
     from metaskl.evaluation import compare as compare_candidates
+    from metaskl.report import write_report
 
     notes = Notes(quiet=quiet)
     if out is not None:
@@ -75,11 +76,17 @@ def compare(
         print_json(comparison.as_dict())
     else:
         _print(comparison)
-    if out is not None:
-        if label_space == "task":
-            parameters |= {"label_space": "task", "n_way": n_way}
-        _write(comparison, data, parameters, out, f"{table.name}: {target} by {task}", seed)
-        notes.say(f"Report: {out}")
+    if out is None:
+        return
+    if label_space == "task":
+        parameters |= {"label_space": "task", "n_way": n_way}
+    try:
+        adaptation = _one_task(comparison, data, parameters, seed)
+    except ValueError as error:
+        adaptation = None
+        notes.say(f"The report shows no task: {error}")
+    write_report(comparison, out, title=f"{table.name}: {target} by {task}", adaptation=adaptation)
+    notes.say(f"Report: {out}")
 
 
 def _check_report(out: Path) -> None:
@@ -100,7 +107,7 @@ def _print(comparison: Any) -> None:
     from metaskl.report.display import four_digits
 
     board = comparison.leaderboard()
-    shots = sorted(set(comparison.scores["n_shot"].tolist()))
+    shots = sorted(set(comparison.scores.dropna(subset="score")["n_shot"].tolist()))
     heads = [f"{k:.0%} of rows" if isinstance(k, float) else f"{k} rows" for k in shots]
     rows = []
     for name, row in board.iterrows():
@@ -115,26 +122,28 @@ def _print(comparison: Any) -> None:
         typer.echo(f"{name} failed: {' '.join(reason.split())}", err=True)
 
 
-def _write(
-    comparison: Any, data: Any, parameters: dict[str, Any], out: Path, title: str, seed: int
-) -> None:
-    """Write the report, with what the best learner makes of one task."""
+def _one_task(comparison: Any, data: Any, parameters: dict[str, Any], seed: int) -> Any:
+    """Return what the best learner makes of one task, if there is a learner."""
     from sklearn.pipeline import make_pipeline
 
     from metaskl.evaluation.candidates import make_learners
-    from metaskl.report import AdaptationDisplay, write_report
+    from metaskl.report import AdaptationDisplay
 
     board = comparison.leaderboard()
-    best = next((n for n in board.index if comparison.families[n] == "learner"), None)
-    adaptation = None
-    if best is not None:
-        learner = make_learners([best], kind=data.kind, random_state=seed, **parameters)[best]
-        adaptation = AdaptationDisplay.from_task(
-            make_pipeline(data.preprocess(), learner),
-            data.X,
-            data.y,
-            data.groups,
-            random_state=seed,
-        )
-        adaptation.title += f" ({best})"
-    write_report(comparison, out, title=title, adaptation=adaptation)
+    best = next((name for name in board.index if comparison.families[name] == "learner"), None)
+    if best is None:
+        return None
+    shot = min(comparison.protocol["n_shot"])
+    if isinstance(shot, float):  # a part of a task's rows
+        shot = max(1, round(shot * len(data.y) / comparison.protocol["n_tasks"]))
+    learner = make_learners([best], kind=data.kind, random_state=seed, **parameters)[best]
+    display = AdaptationDisplay.from_task(
+        make_pipeline(data.preprocess(), learner),
+        data.X,
+        data.y,
+        data.groups,
+        n_shot=shot,
+        random_state=seed,
+    )
+    display.title += f" ({best})"
+    return display

@@ -105,7 +105,7 @@ def _independent(features: Array) -> Rows:
     """Return columns of standardised features that span the same as all of them."""
     triangle, order = qr(features, mode="r", pivoting=True)
     size = np.abs(np.diag(triangle))
-    return np.sort(order[: len(size)][size > 1e-7 * max(size[0], 1e-300)]).astype(np.intp)
+    return np.sort(order[: len(size)][size > 1e-7 * size.max(initial=1e-300)]).astype(np.intp)
 
 
 def covariance_weight(covariance: str, n_slopes: int) -> float | None:

@@ -193,10 +193,10 @@ class MAML(MetaLearner):
                 gradients = torch.autograd.grad(
                     loss, list(point.values()), create_graph=second_order, allow_unused=True
                 )
-                gradients = self._clipped(gradients)
+                clipped = self._clipped(gradients)
                 parameters = {
                     name: p if g is None else p - self._rate(name, step) * g
-                    for (name, p), g in zip(parameters.items(), gradients, strict=True)
+                    for (name, p), g in zip(parameters.items(), clipped, strict=True)
                 }
                 if not outer:
                     parameters = {n: p.detach() for n, p in parameters.items()}

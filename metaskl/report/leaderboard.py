@@ -105,7 +105,7 @@ class LeaderboardDisplay(Display):
         ParameterError
             If the shot count was not compared.
         """
-        shots = sorted(set(comparison.scores["n_shot"].tolist()))
+        shots = sorted(set(comparison.scores.dropna(subset="score")["n_shot"].tolist()))
         n_shot = shots[0] if n_shot is None else n_shot
         if n_shot not in shots:
             raise ParameterError(f"n_shot must be one of {shots}, got {n_shot!r}.")

@@ -125,7 +125,7 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the leaderboard as texts, the best mean at each shot count marked."""
     board: Any = comparison.leaderboard()
     times = comparison.scores.groupby("candidate")["fit_time"].mean()
-    shots = sorted(set(comparison.scores["n_shot"].tolist()))
+    shots = sorted(set(comparison.scores.dropna(subset="score")["n_shot"].tolist()))
     pick = np.nanmin if comparison.lower_is_better else np.nanmax
     best = {k: pick(board[k]["mean"]) for k in shots}
     return [

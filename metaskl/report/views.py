@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = npt.NDArray[Any]
+# More whiskers than this hide the points.
+_MOST_WHISKERS = 50
 _PRIOR, _ADAPTED, _SUPPORT = QUIET, PALETTE[0], PALETTE[1]
 
 
@@ -91,7 +93,7 @@ class PredictedTrue:
 
     def draw(self, ax: Axes) -> None:
         """Draw on axes."""
-        if self.std is not None:
+        if self.std is not None and len(self.truth) <= _MOST_WHISKERS:
             ax.errorbar(
                 self.truth,
                 self.adapted,

@@ -241,7 +241,8 @@ class ClassEpisodes(EpisodeSampler):
 def _distinct_or_not(rng: np.random.Generator, n_usable: int, sampler: EpisodeSampler) -> IntArray:
     """Draw the tasks of a meta-batch: distinct ones as long as there are enough."""
     if sampler.meta_batch_size <= n_usable:
-        return _draw_rows(rng, np.array([n_usable]), sampler.meta_batch_size)[0]
+        distinct: IntArray = _draw_rows(rng, np.array([n_usable]), sampler.meta_batch_size)[0]
+        return distinct
     repeated: IntArray = rng.integers(n_usable, size=sampler.meta_batch_size)
     return repeated
 

@@ -289,6 +289,22 @@ class TestInputs:
         np.testing.assert_allclose(adapted.predict_proba(BLOBS.X[:9]), expected, rtol=1e-6)
 
 
+@by_class
+def test_half_precision_trains(cls):
+    meta = fitted(cls, precision="bfloat16", max_epochs=2)
+    data = data_for(cls)
+    assert math.isfinite(meta.history_[-1]["train_loss"])
+    assert np.isfinite(meta.adapt(data.X[:6], data.y[:6])._outputs(data.X)).all()
+
+
+@by_class
+def test_dropout_is_for_training_only(cls):
+    spec = FromModule(nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Tanh()))
+    meta, data = fitted(cls, backbone=spec), data_for(cls)
+    first, second = (meta.adapt(data.X[:6], data.y[:6])._outputs(data.X) for _ in "ab")
+    assert np.array_equal(first, second)
+
+
 class TestManyTasks:
     def test_hundreds_of_tasks_of_unequal_size(self):
         rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -30,7 +30,7 @@ def lines():
     [
         Pooled(Ridge()),
         Pooled(LogisticRegression()),
-        Pooled(RandomForestClassifier(n_estimators=5, random_state=0)),
+        Pooled(RandomForestRegressor(n_estimators=5, random_state=0)),
     ]
 )
 def test_scikit_learn_checks(estimator, check):

@@ -76,6 +76,12 @@ class TestWithRouting:
             by_hand.append(fitted.score(X[test], Y[test]))
         np.testing.assert_array_equal(scores, by_hand)
 
+    def test_results_are_equal_in_other_processes(self):
+        options = {"cv": FOLDS, "params": {"groups": GROUPS}, "error_score": "raise"}
+        here = cross_val_score(ridge_head(), X, Y, **options)
+        there = cross_val_score(ridge_head(), X, Y, n_jobs=2, **options)
+        assert np.array_equal(here, there)
+
     def test_a_grid_over_the_network_and_the_learner(self):
         pipe = Pipeline([("scale", StandardScaler()), ("meta", MAMLRegressor(**QUICK))])
         pipe.set_params(meta__backbone=MLP((4,)), meta__adaptation_steps=1)

@@ -149,6 +149,11 @@ def test_the_same_comparison_gives_the_same_page(tmp_path, comparison):
     assert pages[0] == pages[1]
 
 
+def test_a_shot_count_without_any_score_is_left_out(tmp_path, comparison):
+    comparison.scores.loc[comparison.scores["n_shot"] == 20, "score"] = np.nan
+    assert "20 rows" not in read(tmp_path, comparison).text.partition("How it was measured")[0]
+
+
 def test_scores_that_are_not_defined_are_no_numbers(tmp_path, comparison):
     scores = comparison.scores
     scores.loc[(scores["task"] != "a") & (scores["n_shot"] == 20), "score"] = np.nan
