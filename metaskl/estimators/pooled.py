@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ class Pooled(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         The classes, for classifiers.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in fit, if it was given a data frame.
 
     See Also
@@ -54,6 +54,9 @@ class Pooled(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
     >>> pooled.adapt([[0.0]], [5.0]).predict([[10.0]]).round(6)
     array([20.])
     """
+
+    # So that an evaluation may predict all queries of a fold in one call.
+    ignores_support: ClassVar[bool] = True
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator

@@ -51,7 +51,9 @@ class ShrinkageEstimator(TaskWrapper):
                 f"covariance must be 'shrunk', 'full' or 'isotropic', got {self.covariance!r}. "
                 "Take 'shrunk' unless you know better."
             )
-        if not hasattr(self.cv, "split") and not (isinstance(self.cv, Integral) and self.cv >= 2):
+        if not hasattr(self.cv, "get_n_splits") and not (
+            isinstance(self.cv, Integral) and self.cv >= 2
+        ):
             raise ParameterError(
                 f"cv must be a whole number of at least 2, or a splitter, got {self.cv!r}. It is "
                 "the number of folds of tasks whose rows are predicted by a model without them."

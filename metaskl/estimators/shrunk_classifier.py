@@ -84,7 +84,7 @@ class ShrunkClassifier(ShrinkageEstimator):
         The data frame's column that names the task.
     n_features_in_ : int
         Number of features seen in fit, the task column not counted.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen in fit, if it was given a data frame.
 
     See Also

@@ -331,7 +331,7 @@ def test_a_forest_that_knows_its_rows_by_heart_is_asked_about_others():
         per_task.shared_.adapt(X[train & (groups == task)], y[train & (groups == task)])
         for task in range(30)
     ]
-    assert max(np.abs(copy.effects_).max() for copy in in_sample) < 1.5
+    assert np.std([copy.effects_ for copy in in_sample]) < 1
     assert np.std([copy.effects_ for copy in per_task.shared_.adapted_tasks().values()]) > 2
     assert r2_score(y[~train], found) > 0.85
 
@@ -360,7 +360,9 @@ def test_any_estimator_and_any_features():
         dense.adapt(X[:4], y[:4]).predict(X[:4]),
         rtol=1e-4,
     )
-    with pytest.raises(TypeError, match="Sparse data was passed for X.*random_effects='intercept'"):
+    with pytest.raises(
+        TypeError, match=r"Sparse data was passed for X.*random_effects='intercept'"
+    ):
         ShrunkRegressor(Ridge()).fit(csr_matrix(X), y, groups=groups)
 
 
@@ -462,7 +464,7 @@ def test_bad_parameters_are_named():
     refuses(ShrunkRegressor(Ridge), "estimator must be a classifier or a regressor, got .* Pass an")
     refuses(ShrunkClassifier(LinearSVC()), "must be a classifier with predict_proba, got LinearSVC")
     refuses(ShrunkClassifier(Ridge()), "must be a classifier with predict_proba, got Ridge")
-    with pytest.raises(ParameterError, match="shrink_fixed must be True .* 3 rows and 3 coeff"):
+    with pytest.raises(ParameterError, match=r"shrink_fixed must be True .* 3 rows and 3 coeff"):
         ShrunkRegressor(shrink_fixed=False).fit(X[:3], y[:3])
     with pytest.raises(GroupsError, match="one entry for each of the 400 rows of X, got 4"):
         ShrunkRegressor().fit(X, y, groups=groups[:4])
