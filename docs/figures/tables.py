@@ -30,7 +30,7 @@ ROWS = {
     ),
     "landmine-curve": (
         fetch_landmine,
-        {"holdout": "rows", "n_shot": (20, 40, 80, 120, 200), "cv": 5, "scoring": "roc_auc"}
+        {"holdout": "rows", "n_shot": (20, 40, 80, 120, 200), "cv": 3, "scoring": "roc_auc"}
         | {"learner_params": SMALL | {"n_shot": (10, 50)}},
     ),
     "school": (fetch_school, {"n_shot": (2, 5, 10, 20, 50), "cv": 5}),

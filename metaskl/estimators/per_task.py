@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from metaskl._compat import BaseSearchCV
 from metaskl.errors import GroupsError
 from metaskl.estimators.adapt import adapt, adapt_groups
-from metaskl.estimators.wrapper import TaskWrapper, wrapped_has
+from metaskl.estimators.wrapper import TaskWrapper, rows_of_tasks, wrapped_has
 from metaskl.tasks.groups import resolve_groups
 
 
@@ -125,7 +125,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         if meta:
             return _seen_tasks(self.shared_) or adapt_groups(self.shared_, X, y, ids)
         models = {}
-        for task, rows in _rows_of_tasks(ids):
+        for task, rows in rows_of_tasks(ids).items():
             part = _safe_indexing(X, rows), _safe_indexing(y, rows)
             models[task], refused = self._fit_alone(*part)
             self.fallback_tasks_ += [task] if refused else []
@@ -248,7 +248,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         _check_kind(ids, next(iter(self.estimators_)))
         parts = [
             (rows, call(self.estimators_.get(task, self.shared_), _safe_indexing(X, rows)))
-            for task, rows in _rows_of_tasks(ids)
+            for task, rows in rows_of_tasks(ids).items()
         ]
         together = np.concatenate([part for _, part in parts])
         return together[np.argsort(np.concatenate([rows for rows, _ in parts]))]
@@ -284,17 +284,10 @@ def _seen_tasks(estimator: Any) -> dict[Any, Any]:
     return dict(estimator.adapted_tasks()) if hasattr(estimator, "adapted_tasks") else {}
 
 
-def _rows_of_tasks(ids: npt.NDArray[Any]) -> list[tuple[Any, npt.NDArray[np.intp]]]:
-    """Return each task's id, as a plain Python value, and its rows in their order."""
-    tasks, codes = np.unique(ids, return_inverse=True)
-    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    return list(zip(tasks.tolist(), rows, strict=True))
-
-
 def _check_kind(ids: npt.NDArray[Any], seen: Any) -> None:
     """Refuse numbers where fit saw texts, or texts for numbers: no task would be found."""
     if (ids.dtype.kind in "US") != isinstance(seen, str | bytes):
         raise GroupsError(
-            f"groups must hold task ids like those of fit, such as {seen!r}, got {ids.tolist()[0]!r}. "
-            "Convert them to the same type: every task would look unseen."
+            f"groups must hold task ids like those of fit, such as {seen!r}, got "
+            f"{ids.tolist()[0]!r}. Convert them to the same type: every task would look unseen."
         )

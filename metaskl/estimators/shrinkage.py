@@ -19,8 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from metaskl.errors import ParameterError
-from metaskl.estimators.wrapper import TaskWrapper
+from metaskl.errors import GroupsError, ParameterError
+from metaskl.estimators.wrapper import TaskWrapper, rows_of_tasks
+from metaskl.tasks.groups import resolve_groups
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -64,6 +65,16 @@ class ShrinkageEstimator(TaskWrapper):
                 "for the default estimator. Use X.toarray(), or random_effects='intercept' "
                 "with an estimator that takes sparse data."
             )
+
+    def _start_fit(self, X: Any, groups: Any) -> tuple[Any, Any, dict[Any, Rows]]:
+        """Return features, task ids, and the rows of each task if there are several."""
+        self._check_estimator()
+        X, ids = self._take_tasks(X, groups)
+        self._check_parameters(X)
+        self._models, self._seen = {}, {}
+        tasks = rows_of_tasks(ids)
+        # Of one task nothing can be learned of how tasks differ.
+        return X, ids, tasks if len(tasks) > 1 else {}
 
     def _fit_design(self, X: Any) -> Array:
         """Learn how features become random slopes, and return the design of `X`."""
@@ -119,6 +130,62 @@ class ShrinkageEstimator(TaskWrapper):
             self._models.update(dict.fromkeys(ids[test].tolist(), model))
             yield model, test
 
+    def _support(self, X: Any, y: Any) -> tuple[Array, ...]:
+        """Return what the posterior needs to know of a support, one entry a row."""
+        raise NotImplementedError
+
+    def _posterior(self, *support: Array) -> dict[str, Any]:
+        """Return the state of a task with these rows."""
+        raise NotImplementedError
+
+    def adapt(self, X: Any, y: Any) -> Self:
+        """Return a copy for one new task.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_support, n_features)
+            Features of the new task's support.
+        y : array-like of shape (n_support,)
+            Targets of the support. One class only is fine, one that was not in fit is not.
+
+        Returns
+        -------
+        adapted
+            A copy that shares the fitted model and has the new task's ``effects_``. The
+            original is unchanged; a copy that is adapted again starts afresh.
+        """
+        return self._with_effects(**self._posterior(*self._support(self._features(X), y)))
+
+    def adapt_groups(self, X: Any, y: Any, groups: Any) -> dict[Any, Self]:
+        """Return a copy for each of many new tasks; the shared model is asked once.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_rows, n_features)
+            Features of all supports.
+        y : array-like of shape (n_rows,)
+            Their targets.
+        groups : array-like of shape (n_rows,) or str
+            Task ids, or the name of the column of `X` that holds them.
+
+        Returns
+        -------
+        dict
+            Task id to adapted copy, as ``adapt`` returns it.
+        """
+        check_is_fitted(self)
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
+        if ids is None:
+            raise GroupsError(
+                "groups must name the task of each row, got None. Pass the task ids, or call "
+                "adapt for a single task."
+            )
+        support = self._support(X, y)
+        return {
+            task: self._with_effects(**self._posterior(*(part[rows] for part in support)))
+            for task, rows in rows_of_tasks(ids).items()
+        }
+
     def _with_effects(self, **state: Any) -> Self:
         """Return a copy with a task's effects in place of none."""
         new = copy(self)
@@ -161,12 +228,3 @@ class ShrinkageEstimator(TaskWrapper):
 def count_rows(X: Any) -> int:
     """Return the number of rows of an array, a sparse matrix, a frame or a list."""
     return int(X.shape[0]) if hasattr(X, "shape") else len(np.asarray(X))
-
-
-def rows_of_tasks(ids: npt.NDArray[Any] | None) -> dict[Any, Rows]:
-    """Return the rows of each task; none if there are not at least two tasks to compare."""
-    if ids is None:
-        return {}
-    tasks, codes = np.unique(ids, return_inverse=True)
-    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    return dict(zip(tasks.tolist(), rows, strict=True)) if len(tasks) > 1 else {}

@@ -27,7 +27,6 @@ from metaskl.estimators.shrinkage import (
     Array,
     ShrinkageEstimator,
     count_rows,
-    rows_of_tasks,
 )
 
 # The shared model's probabilities are kept this far from 0 and 1: a forest says 0 of a class that
@@ -152,58 +151,26 @@ class ShrunkClassifier(ShrinkageEstimator):
         ShrunkClassifier
             The fitted estimator itself.
         """
-        estimator = self._check_estimator()
-        X, ids = self._take_tasks(X, groups)
-        self._check_parameters(X)
+        X, ids, tasks = self._start_fit(X, groups)
         target = column_or_1d(y, warn=True)
-        self.estimator_ = clone(estimator).fit(X, target)
+        self.estimator_ = clone(self._default_estimator()).fit(X, target)
         self.classes_ = self.estimator_.classes_
         design = self._fit_design(X)
-        tasks = rows_of_tasks(ids) if len(self.classes_) > 1 else {}
         n_logits = 1 if len(self.classes_) == 2 else len(self.classes_)
         self.effects_ = np.zeros((n_logits, design.shape[1]))
-        self._root, self._seen, self._models = np.full(design.shape[1], np.nan), {}, {}
-        if tasks:
+        self._root = np.full(design.shape[1], np.nan)
+        if tasks and len(self.classes_) > 1:
             offset = np.empty((len(target), n_logits))
             for model, test in self._out_of_fold(X, target, ids):
                 offset[test] = self._logits(model, _safe_indexing(X, test))
             hot = self._one_hot(target)
             parts = [LogitTask(design[r], offset[r], hot[r]) for r in tasks.values()]
             self._root = self._fit_root(parts, design)
-            self._seen = {t: self._mode(design[r], offset[r], hot[r]) for t, r in tasks.items()}
+            self._seen = {
+                t: self._posterior(design[r], offset[r], hot[r]) for t, r in tasks.items()
+            }
         self.tau_ = size_of(self._root)
         return self
-
-    def adapt(self, X: Any, y: Any) -> Self:
-        """Return a copy for one new task.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_support, n_features)
-            Features of the new task's support.
-        y : array-like of shape (n_support,)
-            Classes of the support, all of them known from fit. One class only is fine.
-
-        Returns
-        -------
-        ShrunkClassifier
-            A copy that shares the fitted model and has the new task's ``effects_``. The
-            original is unchanged; a copy that is adapted again starts afresh.
-        """
-        X = self._features(X)
-        check_consistent_length(X, y)
-        target = column_or_1d(y)
-        unknown = np.setdiff1d(target, self.classes_)
-        if len(unknown):
-            raise SupportError(
-                f"y must hold classes seen in fit, {self.classes_.tolist()}, got also "
-                f"{unknown.tolist()}. The tasks of this estimator share their classes: drop "
-                "those rows, or take a learner whose tasks have classes of their own."
-            )
-        logits = self._logits(self.estimator_, X)
-        if np.isnan(self.tau_).any():
-            return self._with_effects(effects_=np.zeros_like(self.effects_))
-        return self._with_effects(**self._mode(self._design(X), logits, self._one_hot(target)))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict the class of each row.
@@ -257,9 +224,24 @@ class ShrunkClassifier(ShrinkageEstimator):
         weight = covariance_weight(self.covariance, design.shape[1] - 1)
         return root if weight is None else fit_correlated_logits(tasks, root, weight)
 
-    def _mode(self, design: Array, offset: Array, hot: Array) -> dict[str, Any]:
-        """Return the state of a task with these rows."""
-        task = LogitTask(design, offset, hot)
+    def _support(self, X: Any, y: Any) -> tuple[Array, ...]:
+        check_consistent_length(X, y)
+        target = column_or_1d(y)
+        unknown = np.setdiff1d(target, self.classes_)
+        if len(unknown):
+            raise SupportError(
+                f"y must hold classes seen in fit, {self.classes_.tolist()}, got also "
+                f"{unknown.tolist()}. The tasks of this estimator share their classes: drop "
+                "those rows, or take a learner whose tasks have classes of their own."
+            )
+        # The shared model first: it says best what is wrong with X.
+        logits = self._logits(self.estimator_, X)
+        return self._design(X), logits, self._one_hot(target)
+
+    def _posterior(self, *support: Array) -> dict[str, Any]:
+        if np.isnan(self._root).any():
+            return {"effects_": np.zeros_like(self.effects_)}
+        task = LogitTask(*support)
         if self._root.ndim > 1:
             return {"effects_": posterior_mode(task, self._root).effects}
         task = task.rotated()

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 
 from metaskl.errors import ParameterError
 from metaskl.estimators.random_effects import MixedFit, blup, fit_mixed, size_of, times_root
-from metaskl.estimators.shrinkage import Array, ShrinkageEstimator, rows_of_tasks
+from metaskl.estimators.shrinkage import Array, ShrinkageEstimator
 
 
 class ShrunkRegressor(ShrinkageEstimator):
@@ -147,11 +147,7 @@ class ShrunkRegressor(ShrinkageEstimator):
         ShrunkRegressor
             The fitted estimator itself.
         """
-        self._check_estimator()
-        X, ids = self._take_tasks(X, groups)
-        self._check_parameters(X)
-        tasks = rows_of_tasks(ids)
-        self._models = {}
+        X, ids, tasks = self._start_fit(X, groups)
         fit = self._fit_linear if self.estimator is None else self._fit_around
         found, residual, design = fit(X, y, ids, list(tasks.values()))
         self.sigma_ = float(np.sqrt(found.sigma2))
@@ -207,32 +203,15 @@ class ShrunkRegressor(ShrinkageEstimator):
         found = fit_mixed(residual, None, design[:, 1:], rows, covariance=self.covariance)
         return found, residual, design
 
-    def _posterior(self, design: Array, residual: Array) -> dict[str, Any]:
-        """Return the state of a task whose rows leave these residuals."""
-        effects, explained = blup(design, residual, self._root)
-        return {"effects_": effects, "_explained": explained}
-
-    def adapt(self, X: Any, y: Any) -> Self:
-        """Return a copy for one new task.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_support, n_features)
-            Features of the new task's support.
-        y : array-like of shape (n_support,)
-            Targets of the support.
-
-        Returns
-        -------
-        ShrunkRegressor
-            A copy that shares the fitted model and has the new task's ``effects_``. The
-            original is unchanged; a copy that is adapted again starts afresh.
-        """
-        X = self._features(X)
+    def _support(self, X: Any, y: Any) -> tuple[Array, ...]:
         check_consistent_length(X, y)
         y = check_array(column_or_1d(y), ensure_2d=False, dtype=np.float64, input_name="y")
         residual = y - self.estimator_.predict(X)
-        return self._with_effects(**self._posterior(self._design(X), residual))
+        return self._design(X), residual
+
+    def _posterior(self, *support: Array) -> dict[str, Any]:
+        effects, explained = blup(*support, self._root)
+        return {"effects_": effects, "_explained": explained}
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict the target of each row.

@@ -118,3 +118,12 @@ def wrapped_has(method: str) -> Callable[[TaskWrapper], bool]:
             return hasattr(wrapper._default_estimator(), method)
 
     return has
+
+
+def rows_of_tasks(ids: npt.NDArray[Any] | None) -> dict[Any, npt.NDArray[np.intp]]:
+    """Return each task's id, as a plain Python value, and its rows in their order."""
+    if ids is None:
+        return {}
+    tasks, codes = np.unique(ids, return_inverse=True)
+    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    return dict(zip(tasks.tolist(), rows, strict=True))

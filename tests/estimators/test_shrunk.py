@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss, r2_score
-from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, cross_val_score
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
@@ -47,6 +47,18 @@ def tasks_of_classes(n_tasks=40, n_rows=25, *, spread=(1.5, 0.7, 0.7), seed=0):
     rng = np.random.default_rng(seed + 1)
     X, logits, groups = tasks_of_lines(n_tasks, n_rows, noise=0.0, spread=spread, seed=seed)
     return X, np.where(rng.random(len(X)) < expit(logits - 1.0), "yes", "no"), groups
+
+
+class ByRow:
+    """Splits tasks."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+    def split(self, X, y=None, groups=None):
+        even = np.arange(len(X)) % 2 == 0
+        yield np.flatnonzero(even), np.flatnonzero(~even)
+        yield np.flatnonzero(~even), np.flatnonzero(even)
 
 
 @parametrize_with_checks(
@@ -153,7 +165,7 @@ def test_it_is_at_least_as_good_as_pooled_and_per_task():
 
 def test_probabilities_are_better_than_pooled_and_per_task():
     X, y, groups = tasks_of_classes(60)
-    new_X, new_y, new_groups = tasks_of_classes(80, 60, seed=5)
+    new_X, new_y, new_groups = tasks_of_classes(40, 60, seed=5)
     candidates = [
         ShrunkClassifier(),
         Pooled(LogisticRegression()),
@@ -164,7 +176,7 @@ def test_probabilities_are_better_than_pooled_and_per_task():
         for model in candidates:
             model.fit(X, y, groups=groups)
             lost = []
-            for task in range(80):
+            for task in range(40):
                 rows = np.flatnonzero(new_groups == task)
                 adapted = model.adapt(new_X[rows[:n_shot]], new_y[rows[:n_shot]])
                 chances = adapted.predict_proba(new_X[rows[10:]])
@@ -234,10 +246,10 @@ def test_without_tasks_it_is_the_shared_model(groups):
 @pytest.mark.parametrize(
     ("model", "data"),
     [
-        (ShrunkRegressor(), tasks_of_lines()),
-        (ShrunkRegressor(Ridge(), covariance="isotropic"), tasks_of_lines()),
-        (ShrunkClassifier(), tasks_of_classes()),
-        (ShrunkClassifier(covariance="isotropic"), tasks_of_classes()),
+        (ShrunkRegressor(), tasks_of_lines(16)),
+        (ShrunkRegressor(Ridge(), covariance="isotropic"), tasks_of_lines(16)),
+        (ShrunkClassifier(), tasks_of_classes(16)),
+        (ShrunkClassifier(covariance="isotropic"), tasks_of_classes(16)),
     ],
 )
 class TestCopies:
@@ -252,6 +264,19 @@ class TestCopies:
         direct = model.adapt(X[10:15], y[10:15])
         np.testing.assert_array_equal(again.effects_, direct.effects_)
         assert not np.array_equal(again.effects_, adapted.effects_)
+
+    def test_many_tasks_are_adapted_as_one_by_one(self, model, data):
+        X, y, groups = data
+        model = clone(model).fit(X, y, groups=groups)
+        rows = np.r_[40:48, 0:6, 90]
+        many = model.adapt_groups(X[rows], y[rows], groups=groups[rows])
+        assert list(many) == sorted(set(groups[rows].tolist()))
+        for task, adapted in many.items():
+            own = rows[groups[rows] == task]
+            alone = model.adapt(X[own], y[own])
+            np.testing.assert_allclose(adapted.effects_, alone.effects_, atol=1e-12)
+        with pytest.raises(GroupsError, match="groups must name the task of each row, got None"):
+            model.adapt_groups(X[rows], y[rows], None)
 
     def test_order_of_the_support_does_not_matter(self, model, data):
         X, y, groups = data
@@ -271,11 +296,10 @@ class TestCopies:
 
     def test_order_of_tasks_and_rows_does_not_matter(self, model, data):
         X, y, groups = data
-        model = clone(model).set_params(cv=GroupKFold(5, shuffle=False)).fit(X, y, groups=groups)
         mixed = np.random.default_rng(0).permutation(len(X))
-        other = clone(model).set_params(cv=len(np.unique(groups)))
-        one = clone(other).fit(X, y, groups=groups)
-        two = clone(other).fit(X[mixed], y[mixed], groups=groups[mixed])
+        one, two = (clone(model).set_params(cv=16) for _ in range(2))
+        one.fit(X, y, groups=groups)
+        two.fit(X[mixed], y[mixed], groups=groups[mixed])
         np.testing.assert_allclose(one.tau_, two.tau_, rtol=0.02)
 
     def test_groups_are_routed_and_columns_are_dropped(self, model, data):
@@ -299,7 +323,7 @@ class TestCopies:
         X, y, groups = data
         model = clone(model).fit(X, y, groups=groups)
         copies = model.adapted_tasks()
-        assert list(copies) == list(range(40))
+        assert list(copies) == list(range(16))
         np.testing.assert_array_equal(copies[3].effects_, model.task_effects_[3])
         per_task = PerTask(clone(model)).fit(X, y, groups=groups)
         rows = groups == 3
@@ -431,7 +455,7 @@ def test_standardize_sets_the_units_of_the_slopes():
 def test_the_type_follows_the_estimator():
     assert is_regressor(ShrunkRegressor())
     assert is_classifier(ShrunkClassifier())
-    X, y, groups = tasks_of_classes()
+    X, y, groups = tasks_of_classes(10)
     model = ShrunkClassifier().fit(X, y, groups=groups)
     assert model.classes_.tolist() == ["no", "yes"]
     assert model.n_features_in_ == 2
@@ -455,7 +479,7 @@ def test_bad_parameters_are_named():
     )
     refuses(ShrunkRegressor(cv=1), "cv must be a whole number of at least 2, or a splitter, got 1")
     refuses(ShrunkRegressor(cv="five"), "cv must be a whole number .* got 'five'")
-    for cv in (KFold(5), ShuffleSplit(2)):
+    for cv in (ByRow(), GroupShuffleSplit(2, random_state=0)):
         refuses(ShrunkRegressor(Ridge(), cv=cv), "cv must hold out each task once, with all its")
     refuses(
         ShrunkRegressor(LogisticRegression()),
@@ -482,7 +506,7 @@ def test_bad_supports_are_named():
         model.adapt(X[:2], [1.0, np.nan])
     with pytest.raises(ValueError, match="expecting 2 features"):
         model.adapt(X[:2, :1], y[:2])
-    X, y, groups = tasks_of_classes()
+    X, y, groups = tasks_of_classes(10)
     model = ShrunkClassifier().fit(X, y, groups=groups)
     with pytest.raises(SupportError, match=r"seen in fit, \['no', 'yes'\], got also \['perhaps'\]"):
         model.adapt(X[:2], ["no", "perhaps"])
