@@ -58,11 +58,12 @@ def resolve_scorer(scoring: Any, *, classification: bool) -> Any:
 
 
 def score_draws(
-    estimator: Any, X: Any, y: Array, draws: list[Draw], scorer: Any
+    estimator: Any, X: Any, y: Array, draws: list[Draw], scorer: Any, *, seen: bool = False
 ) -> list[dict[str, Any]]:
     """Adapt a fitted candidate to each draw's support and score it on the draw's query.
 
-    A score that is not defined on a query (an area under the curve with one class) is NaN.
+    With `seen` the supports are the rows that the candidate was fitted on. A score that is not
+    defined on a query (an area under the curve with one class) is NaN.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def score_draws(
         One row a draw: task, repeat, n_shot, n_support, n_query, score.
     """
     rows = []
-    answers = _answers(estimator, X, y, draws)
+    answers = _answers(estimator, X, y, draws, seen=seen)
     for draw, answer in zip(draws, answers, strict=True):
         rows.append(
             {
@@ -85,7 +86,7 @@ def score_draws(
     return rows
 
 
-def _answers(estimator: Any, X: Any, y: Array, draws: list[Draw]) -> list[_Answers]:
+def _answers(estimator: Any, X: Any, y: Array, draws: list[Draw], *, seen: bool) -> list[_Answers]:
     """Return the answers to every draw's query."""
     if isinstance(estimator, Pipeline):  # its fitted steps transform every row once
         X, estimator = transform(estimator, X), estimator.steps[-1][1]
@@ -98,7 +99,12 @@ def _answers(estimator: Any, X: Any, y: Array, draws: list[Draw]) -> list[_Answe
         numbers = [i for i, draw in enumerate(draws) if draw.n_shot == shots]
         support = np.concatenate([draws[i].support for i in numbers])
         ids = np.repeat(numbers, [len(draws[i].support) for i in numbers])
-        copies = adapt_groups(estimator, _safe_indexing(X, support), y[support], ids)
+        if seen and hasattr(estimator, "adapted_tasks"):
+            # It was fitted on these very rows, and knows how to set its own memory of them aside.
+            of_task = estimator.adapted_tasks()
+            copies = {i: of_task[draws[i].task] for i in numbers}
+        else:
+            copies = adapt_groups(estimator, _safe_indexing(X, support), y[support], ids)
         for i in numbers:
             answers[i] = _answer(copies[i], _safe_indexing(X, draws[i].query))
     return [answers[i] for i in range(len(draws))]
@@ -125,9 +131,15 @@ def _part(answers: _Answers, index: Array) -> _Answers:
 def _score(scorer: Any, answer: _Answers, X: Any, y: Array) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        if isinstance(answer, _Labels) and len(np.unique(y)) < 2 and _needs_classes(scorer):
+        present = np.unique(y)
+        if isinstance(answer, _Labels) and len(present) < 2 and _needs_classes(scorer):
             return float("nan")
-        return float(scorer(answer, X, y))
+        try:
+            return float(scorer(answer, X, y))
+        except ValueError:  # some scores are not defined where the query lacks a class
+            if isinstance(answer, _Labels) and len(present) < len(answer.classes_):
+                return float("nan")
+            raise
 
 
 def _needs_classes(scorer: Any) -> bool:

@@ -67,7 +67,7 @@ def make_learners(
     if isinstance(learners, str) and learners != "all":
         learners = [learners]
     wanted = (
-        [i.name for i in list_learners() if i.status == "available"]
+        [info.name for info in list_learners(load=True) if info.status == "available"]
         if learners == "all"
         else learners
     )
@@ -82,6 +82,12 @@ def make_learners(
                 f"{sorted(get_learner(name).kinds)}. Leave it out, or give learners='all'."
             )
     return found
+
+
+def broken_learners() -> dict[str, str]:
+    """Return the installed learners that cannot be imported, with the reason."""
+    found = list_learners(load=True)
+    return {info.full_name: str(info.error) for info in found if info.status == "broken"}
 
 
 def make_baselines(kind: str, *, private_labels: bool = False, seed: int = 0) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from metaskl.evaluation.answers import Array, resolve_scorer
 from metaskl.evaluation.candidates import (
+    broken_learners,
     make_baselines,
     make_learners,
     target_kind,
@@ -112,8 +113,9 @@ def compare(
     """
     X, ids = require_groups(X, groups)
     y = np.asarray(y)
-    kind = target_kind(y) if kind == "auto" else kind
     private = label_space == "task"
+    if kind == "auto":
+        kind = "classification" if private else target_kind(y)
     folds = make_folds(
         y,
         ids,
@@ -136,6 +138,8 @@ def compare(
     candidates = with_preprocess(candidates, preprocess)
     scorer = resolve_scorer(scoring, classification=kind == "classification")
     scores, failures = _run(candidates, X, y, ids, folds, scorer, n_jobs, verbose)
+    if isinstance(learners, str) and learners == "all":
+        failures = broken_learners() | failures
     lower = getattr(scorer, "_sign", 1) < 0
     metric = _metric_name(scoring, kind)
     families = {name: families[name] for name in scores["candidate"].unique()}
@@ -220,7 +224,7 @@ def _try(estimator: Any, X: Any, y: Array, ids: Array, fold: Fold, scorer: Any) 
     """Return a fold's scores, or the reason why there are none."""
     try:
         return score_fold(estimator, X, y, ids, fold, scorer)
-    except (ValueError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - a candidate's fault is no reason to lose the rest
         return f"{type(error).__name__}: {error}"
 
 

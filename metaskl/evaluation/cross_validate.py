@@ -31,6 +31,7 @@ def cross_validate_tasks(
     cv: int = 5,
     holdout: str = "tasks",
     scoring: Any = None,
+    n_way: int | None = None,
     n_jobs: int | None = None,
     random_state: int = 0,
 ) -> pd.DataFrame:
@@ -63,6 +64,10 @@ def cross_validate_tasks(
     scoring : str or callable, optional
         A scikit-learn scorer, greater is better. By default accuracy, or minus the root mean
         squared error.
+    n_way : int, optional
+        Classes of an episode, where classes are private to a task. By default the estimator's
+        own, if it has ``label_space="task"``; give it for a baseline that is to be scored on
+        the same episodes.
     n_jobs : int, optional
         Folds in parallel, by joblib.
     random_state : int, default=0
@@ -93,7 +98,7 @@ def cross_validate_tasks(
     folds = make_folds(
         y,
         ids,
-        n_way=private_ways(estimator),
+        n_way=private_ways(estimator) if n_way is None else n_way,
         n_shot=n_shot,
         n_repeats=n_repeats,
         cv=cv,
@@ -148,16 +153,21 @@ def shots_curve(scores: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
 class Fold:
     """Rows to fit on, and draws to score, of one fold."""
 
-    def __init__(self, number: int, train: Array, draws: list[Draw]) -> None:
+    def __init__(self, number: int, train: Array, draws: list[Draw], *, seen: bool) -> None:
         self.number = number
         self.train = train
         self.draws = draws
+        self.seen = seen  # whether the supports are the rows of the fit
 
 
 def private_ways(estimator: Any) -> int | None:
     """Return the number of classes of an episode, or None where tasks share their classes."""
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    return last.n_way if getattr(last, "label_space", "shared") == "task" else None
+    if isinstance(estimator, Pipeline):
+        return private_ways(estimator.steps[-1][1])
+    if hasattr(estimator, "label_space"):
+        return int(estimator.n_way) if estimator.label_space == "task" else None
+    inner = getattr(estimator, "estimator", None)  # a wrapper, a search, a frozen estimator
+    return None if inner is None else private_ways(inner)
 
 
 def make_folds(
@@ -207,7 +217,7 @@ def score_fold(
         clone(estimator), _safe_indexing(X, fold.train), y[fold.train], ids[fold.train]
     )
     fit_time = time.perf_counter() - start
-    scores = pd.DataFrame(score_draws(fitted, X, y, fold.draws, scorer))
+    scores = pd.DataFrame(score_draws(fitted, X, y, fold.draws, scorer, seen=fold.seen))
     scores.insert(0, "fold", fold.number)
     scores["fit_time"] = fit_time
     return scores
@@ -239,7 +249,8 @@ def _task_folds(
     folds = []
     for number, (train, test) in enumerate(splitter.split(np.zeros(len(ids)), groups=ids)):
         held_out = set(np.unique(ids[test]).tolist())
-        folds.append(Fold(number, train, [draw for draw in draws if draw.task in held_out]))
+        inside = [draw for draw in draws if draw.task in held_out]
+        folds.append(Fold(number, train, inside, seen=False))
     return [fold for fold in folds if fold.draws]
 
 
@@ -254,5 +265,5 @@ def _row_folds(
             chosen = [draw for draw in draws if draw.n_shot == shot]
             if chosen:
                 train = np.concatenate([draw.support for draw in chosen])
-                folds.append(Fold(split, train, chosen))
+                folds.append(Fold(split, train, chosen, seen=True))
     return folds

@@ -61,7 +61,7 @@ def check_n_shot(n_shot: Any, *, fractions: bool) -> tuple[int | float, ...]:
             )
     if not values:
         raise TaskError("n_shot must hold at least one number, got none. Give n_shot=(5, 10, 20).")
-    return values
+    return tuple(float(v) if isinstance(v, float) else int(v) for v in values)
 
 
 def draw_rows(
@@ -95,8 +95,7 @@ def draw_rows(
         Ordered by task, repetition and shot count.
     """
     draws = []
-    for task in np.unique(groups).tolist():
-        rows = np.flatnonzero(groups == task)
+    for task, rows in rows_of_tasks(groups):
         n_rows = len(rows)
         counts = [k if isinstance(k, int) else max(1, round(k * n_rows)) for k in n_shot]
         reserve = max(1, int(np.ceil(_QUERY_PART * n_rows)))
@@ -130,8 +129,7 @@ def draw_classes(
     """
     draws = []
     most = int(max(n_shot))
-    for task in np.unique(groups).tolist():
-        inside = np.flatnonzero(groups == task)
+    for task, inside in rows_of_tasks(groups):
         classes, sizes = np.unique(y[inside], return_counts=True)
         classes = classes[sizes > most]
         if len(classes) < n_way:
@@ -146,6 +144,14 @@ def draw_classes(
                 for k in n_shot
             ]
     return draws
+
+
+def rows_of_tasks(groups: npt.NDArray[Any]) -> list[tuple[Any, Rows]]:
+    """Return each task's id and row numbers."""
+    names, number = np.unique(groups, return_inverse=True)
+    order = np.argsort(number, kind="stable").astype(np.int64)
+    parts = np.split(order, np.cumsum(np.bincount(number))[:-1])
+    return list(zip(names.tolist(), parts, strict=True))
 
 
 def _seed(random_state: int, repeat: int, task: Any) -> list[int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from metaskl.errors import GroupsError, TaskError
 from metaskl.evaluation.answers import resolve_scorer, score_draws
-from metaskl.evaluation.draws import draw_rows
+from metaskl.evaluation.cross_validate import private_ways
+from metaskl.evaluation.draws import draw_classes, draw_rows
 from metaskl.tasks import check_groups
 
 
@@ -72,9 +74,14 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
             )
         y = np.asarray(y)
         ids = check_groups(groups, len(y))
-        draws = draw_rows(
-            ids, (int(self.n_shot),), n_repeats=self.n_repeats, random_state=self.random_state
-        )
+        shots, seed = (int(self.n_shot),), self.random_state
+        n_way = private_ways(estimator)
+        if n_way is None:
+            draws = draw_rows(ids, shots, n_repeats=self.n_repeats, random_state=seed)
+        else:
+            draws = draw_classes(
+                y, ids, shots, n_way=n_way, n_repeats=self.n_repeats, random_state=seed
+            )
         if not draws:
             raise TaskError(
                 f"n_shot={self.n_shot} leaves no query in any of these tasks (of "
@@ -82,6 +89,5 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
             )
         scorer = resolve_scorer(self.scoring, classification=is_classifier(estimator))
         rows = score_draws(estimator, X, y, draws, scorer)
-        tasks = {row["task"] for row in rows}
-        means = [np.mean([r["score"] for r in rows if r["task"] == task]) for task in tasks]
-        return float(np.nanmean(means))
+        # Repeats are averaged first; a repeat or a task without a score is left out.
+        return float(pd.DataFrame(rows).groupby("task")["score"].mean().mean())

@@ -10,7 +10,15 @@ A plugin's test is a subclass with one fixture, or one call::
             return Mine
 """
 
-import pytest
+from metaskl.errors import MissingExtraError
+
+try:
+    import pytest
+except ImportError as error:
+    raise MissingExtraError(
+        f"the laws need pytest, which cannot be imported ({error}). Install it with pip install "
+        "pytest."
+    ) from error
 
 pytest.register_assert_rewrite(
     "metaskl.testing.learner_adapting",

@@ -8,8 +8,8 @@ from metaskl.testing import EstimatorLaws, public_estimators
 
 QUICK = {"max_epochs": 1, "steps_per_epoch": 5}
 # MAML must adapt well enough after so little meta-training for scikit-learn's checks.
-MAML = {**QUICK, "adaptation_steps": 20, "inner_lr": 0.1}
-MAML_CLASSES = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.3}
+MAML = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.2, "meta_batch_size": 4}
+MAML_CLASSES = {**MAML, "inner_lr": 0.3}
 # And Transfer must be free to move from what so little training taught it.
 TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
