@@ -12,7 +12,7 @@ from torch import Tensor
 from metaskl._compat import limit_threads
 from metaskl.errors import GroupsError, NotAdaptedError
 from metaskl.estimators.inputs import Array, check_features, check_rows, scale
-from metaskl.estimators.state import in_blocks, stacks_of_tasks
+from metaskl.estimators.state import in_blocks, row_cost, stacks_of_tasks
 from metaskl.learners import Adapted
 from metaskl.learners.base import mixes_rows
 from metaskl.tasks import pad_tasks, resolve_groups
@@ -93,7 +93,12 @@ class Adapting:
         widths = np.array([encoded.shape[1] for encoded, _ in encodings])
         copies: dict[int, Self] = {}
         X_tensor = self._to_tensor(X)
-        for stack in stacks_of_tasks(sizes, widths, int(np.prod(self.in_shape_))):
+        for stack in stacks_of_tasks(
+            sizes,
+            widths,
+            row_cost(self.in_shape_),
+            equal_sizes=mixes_rows(self.net_.module_),
+        ):
             rows = np.concatenate([np.flatnonzero(number == task) for task in stack])
             targets = self._tensor(np.concatenate([encodings[task][0] for task in stack]))
             offsets = np.concatenate([[0], np.cumsum(sizes[stack])])

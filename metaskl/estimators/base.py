@@ -20,6 +20,7 @@ from metaskl.estimators.state import (
     build_learner,
     from_arrays,
     learner_arguments,
+    plain_history,
     spec_of,
     to_arrays,
 )
@@ -150,6 +151,8 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         X, y = check_rows(self, X, y, reset=reset, numeric=self.kind == "regression")
         _check_tasks(ids, len(X))
         if reset:
+            # Drawn once: further training keeps its meta-validation tasks apart from the rest.
+            self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
             self.groups_column_ = column
             self.in_shape_ = tuple(X.shape[1:])
             self.x_scaling_ = fit_scaling(X, on=self.standardize)
@@ -157,10 +160,12 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         encoded = torch.from_numpy(self._encode_fit(y, reset=reset, classes=classes))
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
         tasks = tasks.to(self.device_)
-        random = check_random_state(self.random_state)
+        self._check_pool(tasks, reset=reset)
         train, validation = split_validation(
-            tasks, self._held_out_together(tasks), self.validation_fraction, random
+            tasks, self._held_out_together(tasks), self.validation_fraction, self.seed_
         )
+        n_done = 0 if reset else len(self.history_)
+        random = np.random.RandomState([self.seed_, n_done])
         draw = {name: getattr(self, name) for name in ("n_shot", "n_query", "meta_batch_size")}
         sampler = self._make_sampler(train, **draw, random_state=random.randint(2**31 - 1))
         plan = make_plan(self, tasks, validation, draw, random)
@@ -174,11 +179,14 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
             learner = copy.deepcopy(self.net_.module_)
             plan.checkpoint = None  # the file is fit's: from it a later fit would resume too far
             self.net_ = meta_train(learner, sampler, plan, net=self.net_)
-        self.history_ = [dict(row) for row in self.net_.history.to_list()]
+        self.history_ = plain_history(self.net_)
         self.n_iter_ = len(self.history_)
         self.n_tasks_ = len(tasks)
         self._set_initial_state(tasks, one_task=ids is None)
         return self
+
+    def _check_pool(self, tasks: TaskSet, *, reset: bool) -> None:
+        """Raise if further training brings other classes than a learner's head was built for."""
 
     def _build_record(self, tasks: TaskSet, n_outputs: int) -> dict[str, Any]:
         """Return all that the learner is built with, so that a loaded model can build it."""
@@ -222,6 +230,13 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         if "state_" in state:
             state["state_"] = to_arrays(state["state_"])
         return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy everything, callbacks too, which a stored estimator leaves out."""
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the network from its arrays, on a device that is there."""

@@ -13,10 +13,12 @@ from sklearn.utils.validation import validate_data
 from metaskl.errors import ParameterError, SupportError
 
 Array = npt.NDArray[Any]
+# Double precision until the columns are standardised: a time stamp would lose its seconds.
+_DTYPES = (np.float64, np.float32)
 
 
 def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
-    """Return the features as float32, after scikit-learn's checks.
+    """Return the features as floats, after scikit-learn's checks.
 
     Raises
     ------
@@ -25,7 +27,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
     """
     try:
         checked = validate_data(
-            estimator, X, dtype=np.float32, allow_nd=True, accept_sparse="csr", reset=reset
+            estimator, X, dtype=list(_DTYPES), allow_nd=True, accept_sparse="csr", reset=reset
         )
     except ValueError as error:
         raise _explained(error, X) from error
@@ -39,7 +41,7 @@ def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) ->
             estimator,
             X,
             y,
-            dtype=np.float32,
+            dtype=list(_DTYPES),
             allow_nd=True,
             accept_sparse="csr",
             multi_output=numeric,
@@ -100,7 +102,7 @@ def fit_scaling(values: Array, *, on: bool) -> dict[str, Array]:
         return {"mean": np.zeros_like(mean), "scale": np.ones_like(mean)}
     scale = values.std(axis=axes, keepdims=True, dtype=np.float64)[0]
     # A constant column: its rounding noise must not be blown up to a feature.
-    constant = scale <= 1e-6 * np.abs(mean)
+    constant = scale <= 10 * np.finfo(values.dtype).eps * np.abs(mean)
     return {"mean": mean, "scale": np.where(constant | (scale == 0), 1.0, scale)}
 
 

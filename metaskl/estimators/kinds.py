@@ -147,6 +147,17 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
     def _encode_fit(self, y: Any, *, reset: bool, classes: Any = None) -> Array:
         check_classification_targets(y)
         if self._private:  # the episode says which class is which: no targets of their own
+            pool = np.unique(y)
+            if reset:
+                self.__dict__.pop("classes_", None)
+                self.pool_classes_ = pool
+            elif self._learner().uses_pool and not np.array_equal(pool, self.pool_classes_):
+                raise SupportError(
+                    f"y must hold the classes of fit in further training of a "
+                    f"{type(self).__name__}, which tells them apart, got "
+                    f"{np.setxor1d(pool, self.pool_classes_)[:5].tolist()} more or less. Fit anew "
+                    "on all rows."
+                )
             return np.zeros((len(y), 1), np.float32)
         if reset:
             self.classes_ = np.unique(y if classes is None else classes)
@@ -197,6 +208,16 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             np.searchsorted(self.classes_, y)
         ]
         return one_hot
+
+    def _check_pool(self, tasks: TaskSet, *, reset: bool) -> None:
+        if reset or not self._private or not self._learner().uses_pool:
+            return
+        if len(tasks) != self.build_["n_pool_classes"]:
+            raise SupportError(
+                f"y must hold the {self.build_['n_pool_classes']} classes of fit (those of each "
+                f"group) in further training of a {type(self).__name__}, which tells them apart, "
+                f"got {len(tasks)}. Fit anew on all rows."
+            )
 
     def _n_outputs(self, width: int) -> int:
         return self.n_way if self._private else width

@@ -53,7 +53,7 @@ class ShrinkageEstimator(TaskWrapper):
                 "Take 'shrunk' unless you know better."
             )
         if not hasattr(self.cv, "get_n_splits") and not (
-            isinstance(self.cv, Integral) and self.cv >= 2
+            isinstance(self.cv, Integral) and int(self.cv) >= 2
         ):
             raise ParameterError(
                 f"cv must be a whole number of at least 2, or a splitter, got {self.cv!r}. It is "
@@ -189,7 +189,7 @@ class ShrinkageEstimator(TaskWrapper):
     def _with_effects(self, **state: Any) -> Self:
         """Return a copy with a task's effects in place of none."""
         new = copy(self)
-        vars(new).update(state)
+        new.__dict__.update(state)
         return new
 
     def adapted_tasks(self) -> dict[Any, Self]:

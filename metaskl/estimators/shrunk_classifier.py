@@ -263,7 +263,8 @@ class ShrunkClassifier(ShrinkageEstimator):
     def _one_hot(self, target: npt.NDArray[Any]) -> Array:
         """Return 1 where a row is of a logit's class."""
         classes = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
-        return (target[:, None] == classes).astype(np.float64)
+        member: Array = (target[:, None] == classes).astype(np.float64)
+        return member
 
     def _default_estimator(self) -> Any:
         if self.estimator is not None:

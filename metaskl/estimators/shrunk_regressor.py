@@ -210,7 +210,8 @@ class ShrunkRegressor(ShrinkageEstimator):
         return self._design(X), residual
 
     def _posterior(self, *support: Array) -> dict[str, Any]:
-        effects, explained = blup(*support, self._root)
+        design, residual = support
+        effects, explained = blup(design, residual, self._root)
         return {"effects_": effects, "_explained": explained}
 
     def predict(self, X: Any, return_std: bool = False) -> Any:

@@ -17,9 +17,9 @@ from metaskl.errors import ParameterError
 from metaskl.learners import Adapted, MetaLearner
 
 Array = npt.NDArray[Any]
-# One stack of tasks holds at most so many feature values and so many tasks: the memory of
-# adapting is bounded whatever the number of tasks.
-_STACK_VALUES = 2**24
+# One stack of tasks holds at most so many values inside the network and so many tasks: the
+# memory of adapting is bounded whatever the number of tasks.
+_STACK_VALUES = 2**25
 _STACK_TASKS = 256
 # Rows of a prediction are padded to a multiple of this: single-precision products of another
 # size round differently, and a row's prediction must not depend on the others in the call.
@@ -92,15 +92,31 @@ def build_learner(
 
 def in_blocks(X: Tensor) -> Iterator[tuple[Tensor, int]]:
     """Cut rows into chunks padded to whole blocks, each with its number of real rows."""
-    for start in range(0, len(X), _CHUNK):
-        rows = X[start : start + _CHUNK]
+    size = _STACK_VALUES // row_cost(tuple(X.shape[1:])) // _ROW_BLOCK * _ROW_BLOCK
+    size = min(max(size, _ROW_BLOCK), _CHUNK)
+    for start in range(0, len(X), size):
+        rows = X[start : start + size]
         missing = -len(rows) % _ROW_BLOCK
         padding = rows.new_zeros(missing, *rows.shape[1:])
         yield (torch.cat([rows, padding]) if missing else rows), len(rows)
 
 
-def stacks_of_tasks(sizes: Array, widths: Array, row_values: int) -> Iterator[Array]:
-    """Group tasks of similar size and equal target width into stacks of bounded memory."""
+def row_cost(in_shape: tuple[int, ...]) -> int:
+    """Return roughly how many values a row becomes inside the network.
+
+    64 is the width of the default networks; a convolution has it at every pixel.
+    """
+    values = int(np.prod(in_shape))
+    return 64 * values // in_shape[0] if len(in_shape) > 1 else max(values, 64)
+
+
+def stacks_of_tasks(
+    sizes: Array, widths: Array, row_values: int, *, equal_sizes: bool = False
+) -> Iterator[Array]:
+    """Group tasks of similar size and equal target width into stacks of bounded memory.
+
+    With `equal_sizes` no task is padded, for networks in which padding would count.
+    """
     order = np.lexsort((sizes, widths))
     start = 0
     for stop in range(1, len(order) + 1):
@@ -108,12 +124,20 @@ def stacks_of_tasks(sizes: Array, widths: Array, row_values: int) -> Iterator[Ar
         if stop < len(order):
             following = order[stop]
             fits = (len(stack) + 1) * sizes[following] * row_values <= _STACK_VALUES
-            alike = sizes[following] <= 2 * sizes[stack[0]] + 8
+            alike = sizes[following] <= (
+                sizes[stack[0]] if equal_sizes else 2 * sizes[stack[0]] + 8
+            )
             same = widths[following] == widths[stack[0]]
             if fits and alike and same and len(stack) < _STACK_TASKS:
                 continue
         yield stack
         start = stop
+
+
+def plain_history(net: Any) -> list[dict[str, Any]]:
+    """Return the losses of each epoch, without skorch's record of each step."""
+    rows = net.history.to_list()
+    return [{key: row[key] for key in row if key != "batches"} for row in rows]
 
 
 def to_arrays(state: Adapted) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _INCIDENTAL = ("checkpoint", "verbose", "n_threads", "callbacks")
 
 
 def split_validation(
-    tasks: TaskSet, units: Array, fraction: float, random: np.random.RandomState
+    tasks: TaskSet, units: Array, fraction: float, seed: int
 ) -> tuple[TaskSet, TaskSet | None]:
     """Set meta-validation tasks aside; tasks of one unit stay together.
 
@@ -41,7 +42,7 @@ def split_validation(
             f"{len(names)}. Set validation_fraction=0."
         )
     n_out = min(max(1, round(fraction * len(names))), len(names) - 1)
-    out = np.isin(units, random.permutation(names)[:n_out])
+    out = np.isin(units, np.random.RandomState(seed).permutation(names)[:n_out])
     return tasks.select(np.flatnonzero(~out)), tasks.select(np.flatnonzero(out))
 
 
@@ -59,8 +60,19 @@ def make_plan(
             validation, **draw, random_state=random.randint(2**31 - 1)
         )
         episodes = tuple(sampler.sample() for _ in range(_VALIDATION_DRAWS))
+    if estimator.patience is not None and validation is None and tasks is not None:
+        raise ParameterError(
+            f"patience={estimator.patience} needs meta-validation tasks to watch, got "
+            "validation_fraction=0. Give for example validation_fraction=0.2."
+        )
     identity = ""
     if estimator.checkpoint is not None and tasks is not None:
+        if not isinstance(estimator.random_state, numbers.Integral):
+            raise ParameterError(
+                "checkpoint needs random_state to be a whole number, got "
+                f"{estimator.random_state!r}: a resumed fit must draw the same tasks. Set "
+                "random_state=0."
+            )
         own = {k: v for k, v in estimator.get_params().items() if k not in _INCIDENTAL}
         identity = fingerprint(tasks, own)
     return TrainingPlan(

@@ -93,7 +93,7 @@ class TaskWrapper(BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self) -> Any:
         """Return the fitted estimator that saw all rows, or raise AttributeError."""
-        return self.estimator_  # type: ignore[attr-defined]
+        return self.estimator_
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

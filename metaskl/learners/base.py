@@ -54,12 +54,15 @@ class MetaLearner(nn.Module, abc.ABC):
         Why the order of the support matters, where it does.
     fixed_ways : bool
         Whether the number of private classes is fixed when the learner is built.
+    uses_pool : bool
+        Whether the learner tells the private classes of the meta-training pool apart.
     """
 
     metaskl_api: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = frozenset({"regression", "classification"})
     support_order_matters: ClassVar[str | None] = None
     fixed_ways: ClassVar[bool] = False
+    uses_pool: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -95,11 +95,13 @@ class ProtoNet(MetaLearner):
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Return minus the squared distances for a stack of tasks."""
         features = embed_tasks(self.backbone, X_query)
-        prototypes = adapted["prototypes"]
-        # ‖a‖² − 2 a·b + ‖b‖² as one batched product: no (task, row, class, feature) array.
-        cross = features @ prototypes.mT
-        norms = (prototypes**2).sum(-1)[:, None] + (features**2).sum(-1, keepdim=True)
-        return 2 * cross - norms
+        # ‖a‖² − 2 a·b + ‖b‖² as one batched product: no (task, row, class, feature) array. Not in
+        # half precision, where the difference of large numbers would be noise.
+        with torch.autocast(features.device.type, enabled=False):
+            features, prototypes = features.float(), adapted["prototypes"].float()
+            cross = features @ prototypes.mT
+            norms = (prototypes**2).sum(-1)[:, None] + (features**2).sum(-1, keepdim=True)
+            return 2 * cross - norms
 
     def initial(self) -> Adapted | None:
         """Return the prior prototypes (none where the classes are private to a task)."""

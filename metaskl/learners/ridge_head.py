@@ -199,7 +199,9 @@ class RidgeHead(MetaLearner):
 def _compressed(features: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
     """Return as many rows as there are features, with the same ΦᵀΦ and Φᵀr."""
     gram = features.mT @ features
-    size = gram.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
+    # Scaled to a unit diagonal first, so that the jitter is as small for every feature.
+    size = gram.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    factor = torch.linalg.cholesky(gram + 1e-10 * size.clamp_min(1e-10) * eye)
+    unit = gram / (size[:, :, None] * size[:, None, :])
+    factor = size[:, :, None] * torch.linalg.cholesky(unit + 1e-10 * eye)
     return factor.mT, torch.linalg.solve_triangular(factor, features.mT @ residual, upper=False)

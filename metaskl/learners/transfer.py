@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +67,8 @@ class Transfer(MetaLearner):
     ['body.layers.0.bias', 'body.layers.0.weight']
     """
 
+    uses_pool: ClassVar[bool] = True
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -98,10 +102,18 @@ class Transfer(MetaLearner):
         self.adaptation_steps = adaptation_steps
         self.inner_lr = inner_lr
         self.pull = pull
+        self.train_body = train_body
         if not train_body:
             self.network.body.requires_grad_(False)
         if strategy in ("all", "gradual"):
             refuse_running_statistics(backbone, type(self).__name__)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; a body that is not trained stays as in evaluation, statistics and all."""
+        super().train(mode)
+        if not self.train_body:
+            self.network.body.eval()
+        return self
 
     def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
         """Fine-tune on one task's support."""
@@ -199,5 +211,5 @@ class Transfer(MetaLearner):
             "strategy": Choice(_STRATEGIES),
             "adaptation_steps": Integer(5, 100, log=True),
             "inner_lr": Real(1e-3, 0.1, log=True),
-            "pull": Real(1e-3, 1.0, log=True),
+            "pull": Real(0.1, 100.0, log=True),
         }

@@ -282,8 +282,6 @@ def _split(tasks: TaskSet, rows: IntArray, n_support: IntArray, n_query: IntArra
         real = step < count[:, None]
         column = np.where(real, start[:, None] + step, 0)
         index = np.where(real, np.take_along_axis(rows, column, axis=1), 0)
-        return _gather(
-            tasks.X, tasks.y, torch.from_numpy(index).to(device), torch.from_numpy(real).to(device)
-        )
+        return _gather(tasks.X, tasks.y, torch.from_numpy(index).to(device), real)
 
     return Episode(*take(np.zeros_like(n_support), n_support), *take(n_support, n_query))

@@ -125,6 +125,9 @@ def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
             f"groups must not hold missing values, got {int(_is_missing(ids).sum())} of them. "
             "Drop those rows, or give them a task of their own."
         )
+    if ids.dtype.kind in "mM":  # as text: dates of two resolutions must stay the same task
+        resolved = ids.astype("datetime64[us]" if ids.dtype.kind == "M" else "timedelta64[us]")
+        return resolved.astype(str)
     if ids.dtype == object:
         # Mixed types (1 and "1") cannot be sorted by numpy, so they are told apart as text.
         kinds = {type(value) for value in ids}

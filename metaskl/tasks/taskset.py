@@ -177,14 +177,16 @@ def pad_tasks(
     step = np.arange(max(int(sizes.max()), 1))
     real = step < sizes[:, None]
     index = torch.from_numpy(np.where(real, offsets[tasks][:, None] + step, 0)).to(X.device)
-    return _gather(X, y, index, torch.from_numpy(real).to(X.device))
+    return _gather(X, y, index, real)
 
 
-def _gather(X: Tensor, y: Tensor, index: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _gather(
+    X: Tensor, y: Tensor, index: Tensor, real: npt.NDArray[np.bool_]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Index rows, with zeros where the index is padding."""
-    weight = real.to(y.dtype)
+    weight = torch.from_numpy(real).to(y.device, y.dtype)
     X_out, y_out = X[index], y[index]
-    if not bool(real.all()):
+    if not real.all():
         X_out = X_out * weight.reshape(*weight.shape, *[1] * (X.ndim - 1)).to(X.dtype)
         y_out = y_out * weight[..., None]
     return X_out, y_out, weight

@@ -70,11 +70,22 @@ class CosineRate(Callback):  # type: ignore[misc]
     """Lower the outer rate along half a cosine, as a function of the epoch alone.
 
     Having no state of its own it needs none in a checkpoint.
+
+    Parameters
+    ----------
+    earlier : int
+        Epochs of earlier calls, which the schedule does not count.
+    max_epochs : int
+        Epochs of this call.
     """
+
+    def __init__(self, earlier: int, max_epochs: int) -> None:
+        self.earlier = earlier
+        self.max_epochs = max_epochs
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Set this epoch's rate."""
-        done = min((len(net.history) - 1) / max(net.max_epochs, 1), 1.0)
+        done = min((len(net.history) - 1 - self.earlier) / max(self.max_epochs, 1), 1.0)
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr * 0.5 * (1.0 + math.cos(math.pi * done))
 

@@ -131,7 +131,14 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         if training:
             first = self.history[0].get("train_loss", mean)
             self._refuse_divergence(mean, _EXPLODED * (1.0 + abs(first)))
+        else:
+            self._refuse_divergence(mean, math.inf)
         self.history.record(f"{prefix}_loss", mean)
+
+    def on_batch_begin(
+        self, net: Any, batch: Any = None, training: bool = False, **kw: Any
+    ) -> None:
+        """Record nothing: skorch would keep a dictionary for every step."""
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> Any:
         """Run the epochs, telling a planned stop from Ctrl-C."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from skorch.callbacks import LRScheduler
 
 from metaskl._compat import limit_threads
 from metaskl.errors import ParameterError
@@ -24,6 +26,9 @@ _OPTIMIZERS = {
     "sgd": torch.optim.SGD,
     "rmsprop": torch.optim.RMSprop,
 }
+
+
+_SEEDING = threading.RLock()
 
 
 @dataclass
@@ -109,7 +114,7 @@ def meta_train(
     earlier = 0 if net is None else len(net.history)
     net = new_net(learner, plan) if net is None else _continued(net, learner, plan)
     net.validation, net.max_epochs = plan.validation, earlier + plan.max_epochs
-    net.callbacks = _callbacks(plan, best, checkpoint)
+    net.callbacks = _callbacks(plan, best, checkpoint, earlier)
     with seeded(plan.seed), limit_threads(plan.n_threads):
         net.initialize_callbacks()
         if checkpoint is not None:
@@ -146,12 +151,20 @@ def _continued(net: MetaNet, learner: MetaLearner, plan: TrainingPlan) -> MetaNe
 
 
 def _callbacks(
-    plan: TrainingPlan, best: BestOnValidation | None, checkpoint: FullCheckpoint | None
+    plan: TrainingPlan,
+    best: BestOnValidation | None,
+    checkpoint: FullCheckpoint | None,
+    earlier: int,
 ) -> list[Any]:
     """Return the callbacks in the order in which they must run."""
     callbacks: list[Any] = list(plan.callbacks)
+    if checkpoint is not None and any(isinstance(c, LRScheduler) for c in callbacks):
+        raise ParameterError(
+            "callbacks must not hold an LRScheduler beside a checkpoint, which does not keep its "
+            "state. Use lr_schedule='cosine', or leave the checkpoint out."
+        )
     if plan.lr_schedule == "cosine":
-        callbacks.append(("cosine_rate", CosineRate()))
+        callbacks.append(("cosine_rate", CosineRate(earlier, plan.max_epochs)))
     elif plan.lr_schedule != "constant":
         raise ParameterError(
             f"lr_schedule must be 'constant' or 'cosine', got {plan.lr_schedule!r}. For another "
@@ -198,6 +211,11 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch for a while, leaving the process's own random state as it was found."""
+    with _SEEDING:  # torch's random state is the process's: fits in threads take turns
+        yield from _seeded(seed)
+
+
+def _seeded(seed: int) -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
