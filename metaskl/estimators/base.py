@@ -164,7 +164,7 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         train, validation = split_validation(
             tasks, self._held_out_together(tasks), self.validation_fraction, self.seed_
         )
-        n_done = 0 if reset else len(self.history_)
+        n_done = 0 if reset else len(self.net_.history)
         random = np.random.RandomState([self.seed_, n_done])
         draw = {name: getattr(self, name) for name in ("n_shot", "n_query", "meta_batch_size")}
         sampler = self._make_sampler(train, **draw, random_state=random.randint(2**31 - 1))

@@ -98,7 +98,8 @@ class ProtoNet(MetaLearner):
         # ‖a‖² − 2 a·b + ‖b‖² as one batched product: no (task, row, class, feature) array. Not in
         # half precision, where the difference of large numbers would be noise.
         with torch.autocast(features.device.type, enabled=False):
-            features, prototypes = features.float(), adapted["prototypes"].float()
+            dtype = torch.promote_types(features.dtype, torch.float32)
+            features, prototypes = features.to(dtype), adapted["prototypes"].to(dtype)
             cross = features @ prototypes.mT
             norms = (prototypes**2).sum(-1)[:, None] + (features**2).sum(-1, keepdim=True)
             return 2 * cross - norms

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -269,6 +270,39 @@ class TestInputs:
         assert (meta.x_scaling_["mean"] == 0).all()
         assert (meta.y_scaling_["scale"] == 1).all()
 
+    def test_time_stamps_keep_their_seconds(self):
+        seconds = 1.7e9 + np.random.default_rng(0).uniform(0, 100, (120, 1))
+        y = (seconds[:, 0] - 1.7e9) / 10
+        meta = RidgeHeadRegressor(**{**QUICK, "steps_per_epoch": 50}).fit(seconds, y)
+        assert meta.score(seconds, y) > 0.9
+
+    def test_dates_of_any_resolution_name_the_same_task(self):
+        days = pd.to_datetime("2024-01-01") + pd.to_timedelta(LINES.groups, unit="D")
+        expected = fitted(RidgeHeadRegressor).predict(LINES.X)
+        for groups in (days.values.astype("datetime64[s]"), days.values.astype("datetime64[ns]")):
+            meta = RidgeHeadRegressor(**QUICK).fit(LINES.X, LINES.y, groups=groups)
+            assert np.array_equal(meta.predict(LINES.X), expected)
+            names = list(meta.adapt_groups(LINES.X, LINES.y, groups))
+            assert names[0].startswith("2024-01-01")
+
+    def test_the_statistics_of_a_body_that_is_not_trained_stay(self):
+        body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        meta = fitted(TransferRegressor, backbone=FromModule(body), train_body=False)
+        held = meta.net_.module_.network.body.module[1]
+        assert held.num_batches_tracked == 0
+        assert torch.equal(held.running_mean, torch.zeros(4))
+
+    def test_a_network_of_a_local_class_can_be_copied(self):
+        class Local(nn.Module):
+            def forward(self, X):
+                return X
+
+        meta = fitted(RidgeHeadRegressor, backbone=FromModule(Local()))
+        other = copy.deepcopy(meta)
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        other.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert np.array_equal(other.predict(LINES.X), meta.predict(LINES.X))
+
     def test_a_pre_trained_network_of_ones_own(self):
         module = nn.Sequential(nn.Linear(3, 6), nn.Tanh())
         before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -286,7 +320,12 @@ class TestInputs:
         rows = adapted._to_tensor(BLOBS.X[:9].astype(np.float32))
         with torch.no_grad():
             expected = adapted.net_.module_.predict(adapted.state_, rows).double().softmax(1)
-        np.testing.assert_allclose(adapted.predict_proba(BLOBS.X[:9]), expected, rtol=1e-6)
+        np.testing.assert_allclose(adapted.predict_proba(BLOBS.X[:9]), expected, rtol=1e-4)
+        rows = np.flatnonzero(BLOBS.groups < 2)[3:]  # tasks of 9 and 12 rows
+        tasks = adapted.adapt_groups(BLOBS.X[rows], BLOBS.y[rows], BLOBS.groups[rows])
+        alone = adapted.adapt(BLOBS.X[rows[:9]], BLOBS.y[rows[:9]])
+        found, expected = (task.predict_proba(BLOBS.X) for task in (tasks[0], alone))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @by_class
@@ -339,6 +378,16 @@ class TestPartialFit:
         meta.partial_fit(BLOBS.X[second], BLOBS.y[second] + 1, groups=BLOBS.groups[second])
         assert meta.classes_.tolist() == [0, 1, 2]
         assert meta.predict_proba(BLOBS.X).shape == (120, 3)
+
+    def test_a_head_for_the_pool_refuses_other_classes(self):
+        meta = TransferClassifier(label_space="task", n_way=3, **QUICK).fit(POOL_X, POOL_Y)
+        with pytest.raises(SupportError, match=r"classes of fit in further training.*\['c7'\]"):
+            meta.partial_fit(POOL_X[:42], POOL_Y[:42])
+        with pytest.raises(SupportError, match="must hold the 8 classes of fit .* got 16"):
+            meta.partial_fit(POOL_X, POOL_Y, groups=np.arange(48) % 6 // 3)
+        meta.partial_fit(POOL_X, POOL_Y)
+        others = ProtoNetClassifier(label_space="task", n_way=3, **QUICK).fit(POOL_X, POOL_Y)
+        others.partial_fit(POOL_X, np.char.add(POOL_Y, " too"))
 
     def test_other_features_are_refused(self):
         meta = fitted(RidgeHeadRegressor)

@@ -7,11 +7,11 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 
 from metaskl import MAMLRegressor, RidgeHeadRegressor
 from metaskl.backbones import MLP
-from metaskl.errors import CheckpointError
+from metaskl.errors import CheckpointError, ParameterError
 from metaskl.tasks import LinearTasks
 
 LINES = LinearTasks(n_features=2).sample(12, 14, random_state=0)
@@ -24,7 +24,7 @@ FITS = {
 # A whole program: it fits, and kills itself with SIGKILL in the middle of the third epoch.
 PROGRAM = """
     import os, signal, sys
-    from skorch.callbacks import Callback
+    from skorch.callbacks import Callback, LRScheduler
     from test_checkpoint import COMMON, FITS, LINES, learner_of
 
     class Killed(Callback):
@@ -186,6 +186,17 @@ def test_further_training_leaves_the_file_alone(tmp_path):
     assert fit(checkpoint=path).n_iter_ == 5
 
 
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_a_resumed_fit_must_draw_the_same_tasks(random_state, tmp_path):
+    with pytest.raises(ParameterError, match="checkpoint needs random_state to be a whole number"):
+        fit(checkpoint=tmp_path / "fit.pt", random_state=random_state)
+
+
+def test_a_scheduler_whose_state_is_not_kept_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="must not hold an LRScheduler beside a checkpoint"):
+        fit(checkpoint=tmp_path / "fit.pt", callbacks=[LRScheduler(policy="StepLR", step_size=1)])
+
+
 @pytest.mark.parametrize("place", ["missing/fit.pt", "."])
 def test_a_path_that_cannot_be_written_is_refused_before_training(place, tmp_path):
     count = CountEpochs()
@@ -236,7 +247,7 @@ def test_a_full_disk_is_said_and_the_last_whole_file_is_kept(tmp_path):
     code = """
         import resource, signal, sys
         from pathlib import Path
-        from metaskl.errors import CheckpointError
+        from metaskl.errors import CheckpointError, ParameterError
         from test_checkpoint import fit
 
         path = Path(sys.argv[1])

@@ -139,6 +139,7 @@ class TestOuterStep:
             ({"optimizer": "adagrad2"}, "optimizer must be one of .* got 'adagrad2'"),
             ({"lr_schedule": "linear"}, "lr_schedule must be 'constant' or 'cosine', got 'linear'"),
             ({"precision": "float16"}, "precision must be 'auto', .* got 'float16'"),
+            ({"patience": 3}, "patience=3 needs meta-validation tasks to watch"),
             ({"validation_fraction": 1.0}, r"validation_fraction must be in \[0, 1\), got 1\.0"),
         ],
     )
@@ -183,21 +184,10 @@ class TestValidation:
         assert len(losses) == int(np.argmin(losses)) + 1 + 2 < 200
 
     def test_validation_tasks_are_not_trained_on(self):
-        seen = []
-
-        class Watch(Callback):
-            def on_batch_end(self, net, batch, training, **kwargs):
-                values = torch.cat([batch.X_support.flatten(), batch.X_query.flatten()])
-                seen.append((training, set(values.tolist()) - {0.0}))
-
-        fit(validation_fraction=0.25, meta_batch_size=12, callbacks=[Watch()])
-        train, validation = (
-            set().union(*(values for training, values in seen if training == side))
-            for side in (True, False)
-        )
-        assert train
-        assert validation
-        assert not train & validation
+        seen = Seen()
+        fit(validation_fraction=0.25, meta_batch_size=12, callbacks=[seen])
+        assert all(seen.values.values())
+        assert not seen.values[True] & seen.values[False]
 
 
 class TestGoingWrong:
@@ -269,7 +259,45 @@ class TestGoingWrong:
             meta_train(learner, Pressed(LINES.task_set(), random_state=0), plan)
 
 
+class Seen(Callback):
+    """Collect the values that were trained on, and those validated on."""
+
+    def __init__(self):
+        self.values, self.batches = {True: set(), False: set()}, []
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        both = torch.cat([batch.X_support.flatten(), batch.X_query.flatten()])
+        self.values[training] |= set(both.tolist()) - {0.0}
+        self.batches.append(batch.X_support)
+
+
 class TestFurtherTraining:
+    def test_validation_tasks_stay_apart(self):
+        seen = Seen()
+        meta = fit(validation_fraction=0.25, meta_batch_size=12, callbacks=[seen])
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert seen.values[False]
+        assert not seen.values[True] & seen.values[False]
+
+    def test_other_episodes_are_drawn(self):
+        seen = Seen()
+        meta = fit(callbacks=[seen])
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert not torch.equal(seen.batches[0], seen.batches[6])
+
+    def test_the_cosine_starts_anew(self):
+        diary = Diary()
+        meta = fit(outer_lr=0.2, callbacks=[diary])
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert diary.rates[0] == 0.2
+        np.testing.assert_allclose(diary.rates[3:], diary.rates[:3])
+
+    def test_a_new_rate_is_taken_up(self):
+        diary = Diary()
+        meta = fit(outer_lr=0.2, lr_schedule="constant", callbacks=[diary])
+        meta.set_params(outer_lr=0.05).partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert diary.rates == [0.2] * 3 + [0.05] * 3
+
     def test_history_and_optimizer_go_on(self):
         meta = fit()
         steps = _adam_steps(meta)
@@ -309,6 +337,12 @@ def test_a_bar_shows_the_losses(capsys):
     assert "RidgeHeadRegressor: 100%" in shown
     assert "train_loss" in shown
     assert "valid_loss" in shown
+
+
+def test_the_history_holds_the_losses_of_each_epoch():
+    assert [set(row) for row in fit().history_] == [{"epoch", "train_loss"}] * 3
+    keys = {"epoch", "train_loss", "valid_loss", "valid_loss_best"}
+    assert [set(row) for row in fit(validation_fraction=0.3).history_] == [keys] * 3
 
 
 def test_net_params_reach_the_net():
