@@ -97,7 +97,8 @@ def draw_rows(
     draws = []
     for task, rows in rows_of_tasks(groups):
         n_rows = len(rows)
-        counts = [k if isinstance(k, int) else max(1, round(k * n_rows)) for k in n_shot]
+        # Rounded down, so that with the reserve, rounded up, a fraction of 0.75 fits every task.
+        counts = [k if isinstance(k, int) else max(1, int(k * n_rows)) for k in n_shot]
         reserve = max(1, int(np.ceil(_QUERY_PART * n_rows)))
         fitting = [k for k in counts if k <= n_rows - reserve]
         if not fitting:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from skorch import NeuralNet
@@ -84,6 +85,13 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
     @property
     def _default_callbacks(self) -> list[Any]:
         return []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy in memory; skorch would pickle the module, which a local class forbids."""
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
     def get_split_datasets(self, X: EpisodeSampler, y: Any = None, **split: Any) -> Any:
         """Return the sampler and the fixed meta-validation episodes: split by task, earlier."""

@@ -383,7 +383,7 @@ class TestPartialFit:
         meta = TransferClassifier(label_space="task", n_way=3, **QUICK).fit(POOL_X, POOL_Y)
         with pytest.raises(SupportError, match=r"classes of fit in further training.*\['c7'\]"):
             meta.partial_fit(POOL_X[:42], POOL_Y[:42])
-        with pytest.raises(SupportError, match="must hold the 8 classes of fit .* got 16"):
+        with pytest.raises(SupportError, match=r"must hold the 8 classes of fit .* got 16"):
             meta.partial_fit(POOL_X, POOL_Y, groups=np.arange(48) % 6 // 3)
         meta.partial_fit(POOL_X, POOL_Y)
         others = ProtoNetClassifier(label_space="task", n_way=3, **QUICK).fit(POOL_X, POOL_Y)

@@ -43,6 +43,12 @@ def test_fractions_count_the_tasks_own_rows():
     assert [len(draw.support) for draw in draws] == [20, 4]
 
 
+def test_three_quarters_fit_a_task_of_any_size():
+    for n_rows in range(2, 60):
+        draws = draw_rows(np.zeros(n_rows, int), (0.75,), n_repeats=1, random_state=0)
+        assert [len(d.support) + len(d.query) for d in draws] == [n_rows]
+
+
 def test_class_draws_hold_the_same_number_of_each_class():
     y = np.tile(np.repeat(np.arange(6), 5), 2)
     groups = np.repeat(["x", "y"], 30)
