@@ -1,8 +1,10 @@
 import threading
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -81,6 +83,15 @@ class TestWithRouting:
         here = cross_val_score(ridge_head(), X, Y, **options)
         there = cross_val_score(ridge_head(), X, Y, n_jobs=2, **options)
         assert np.array_equal(here, there)
+
+    def test_results_are_equal_in_other_threads(self):
+        options = {"cv": FOLDS, "params": {"groups": GROUPS}, "error_score": "raise"}
+        here = cross_val_score(ridge_head(), X, Y, **options)
+        state = torch.get_rng_state()
+        with joblib.parallel_config(backend="threading"):
+            there = cross_val_score(ridge_head(), X, Y, n_jobs=3, **options)
+        assert np.array_equal(here, there)
+        assert torch.equal(torch.get_rng_state(), state)
 
     def test_a_grid_over_the_network_and_the_learner(self):
         pipe = Pipeline([("scale", StandardScaler()), ("meta", MAMLRegressor(**QUICK))])
