@@ -1,9 +1,7 @@
 """Leaderboards on real tables: compare(), with the verdict.
 
-Each section is one call of metaskl.compare; its protocol is printed. The meta-learners' few
-settings below were chosen on meta-validation: other splits of the training part of landmine (half
-of the rows) and 60 % of the tasks of school, radon and sleepstudy with the library's defaults.
-Data: METASKL_DATA, or downloaded.
+Each section is one call of metaskl.compare; its protocol is printed. How the learners' settings were
+chosen, and which scored tasks had a part in it, is said in core.md. Data: METASKL_DATA, or downloaded.
 """
 
 import argparse
