@@ -1,7 +1,8 @@
 """Leaderboards on real tables: compare(), with the verdict.
 
-Each section is one call of metaskl.compare; its protocol is printed. How the learners' settings were
-chosen, and which scored tasks had a part in it, is said in core.md. Data: METASKL_DATA, or downloaded.
+Each section is one call of metaskl.compare; its protocol is printed. How the learners' settings
+were chosen, and which scored tasks had a part in it, is said in core.md. Data: METASKL_DATA, or
+downloaded.
 """
 
 import argparse
