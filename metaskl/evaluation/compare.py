@@ -140,6 +140,7 @@ def compare(
     scores, failures = _run(candidates, X, y, ids, folds, scorer, n_jobs, verbose)
     if isinstance(learners, str) and learners == "all":
         failures = broken_learners() | failures
+    asked, scored = check_n_shot(n_shot, fractions=True), set(scores["n_shot"])
     lower = getattr(scorer, "_sign", 1) < 0
     metric = _metric_name(scoring, kind)
     families = {name: families[name] for name in scores["candidate"].unique()}
@@ -153,7 +154,8 @@ def compare(
             "holdout": holdout,
             "folds": cv,
             "repeats": n_repeats if holdout == "tasks" else 1,
-            "n_shot": list(check_n_shot(n_shot, fractions=True)),
+            "n_shot": [k for k in asked if k in scored],
+            "n_shot_left_out": [k for k in asked if k not in scored],  # no task is large enough
             "n_tasks": len(np.unique(ids)),
             "n_rows": len(y),
             "kind": kind,

@@ -200,7 +200,13 @@ class Verdict:
         if start is None:
             most = _shots(self.against_per_task[-1].n_shot)
             return f"  Up to {most} no model of the task's own rows alone is as good."
-        return f"  From {_shots(start)} on a plain per-task model is as good (within the interval)."
+        later = [d for d in self.against_per_task if d.n_shot >= start]
+        how = (
+            "better"
+            if all(d.sign < 0 for d in later)
+            else "as good or better, as far as can be told"
+        )
+        return f"  From {_shots(start)} on a plain per-task model is {how}."
 
 
 def _shots(n_shot: int | float) -> str:
