@@ -50,14 +50,19 @@ class Comparison:
             A row a candidate, with its family, columns ``mean``, ``low``, ``high`` for each
             shot count, and its mean ``rank`` over tasks and shot counts (1 is best).
         """
-        curve = shots_curve(self.scores, by="candidate")
-        if self.lower_is_better:
-            curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
+        curve = self._curve()
         table = curve.pivot(index="candidate", columns="n_shot", values=["mean", "low", "high"])
         table = table.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)
         table.insert(0, ("", "family"), pd.Series(self.families))
         table.insert(1, ("", "rank"), self._ranks())
         return table.sort_values(("", "rank"))
+
+    def _curve(self) -> pd.DataFrame:
+        """Return the curves over shot counts, errors without the sign that scorers give them."""
+        curve = shots_curve(self.scores, by="candidate")
+        if self.lower_is_better:
+            curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
+        return curve
 
     def _ranks(self) -> pd.Series:
         cells = self.scores.groupby(["n_shot", "task", "candidate"])["score"].mean().unstack()
@@ -81,7 +86,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return protocol, leaderboard and verdict as plain values, for JSON."""
-        curve = shots_curve(self.scores, by="candidate")
+        curve = self._curve()
         return {
             "metric": self.metric,
             "lower_is_better": self.lower_is_better,

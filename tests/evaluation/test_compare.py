@@ -58,6 +58,8 @@ def test_every_registered_learner_and_baseline_is_compared():
     assert counts.nunique() == 1  # the same draws for all
     assert "pooled forest" in str(result)
     assert result.as_dict()["protocol"]["n_tasks"] == 30
+    for point in result.as_dict()["curve"]:  # an error: positive, with its bounds in order
+        assert 0 < point["low"] <= point["mean"] <= point["high"]
 
 
 def test_classification_is_recognised_and_served():
