@@ -4,6 +4,7 @@ from metaskl.evaluation.compare import compare
 from metaskl.evaluation.comparison import Comparison
 from metaskl.evaluation.cross_validate import cross_validate_tasks, shots_curve
 from metaskl.evaluation.episodes import episode_scores
+from metaskl.evaluation.ranking import Ranking, rank_candidates
 from metaskl.evaluation.scorer import FewShotScorer
 from metaskl.evaluation.verdict import Difference, Verdict
 
@@ -11,9 +12,11 @@ __all__ = [
     "Comparison",
     "Difference",
     "FewShotScorer",
+    "Ranking",
     "Verdict",
     "compare",
     "cross_validate_tasks",
     "episode_scores",
+    "rank_candidates",
     "shots_curve",
 ]

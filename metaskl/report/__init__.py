@@ -3,6 +3,13 @@
 from metaskl.report.adaptation import AdaptationDisplay
 from metaskl.report.leaderboard import LeaderboardDisplay
 from metaskl.report.page import write_report
+from metaskl.report.ranks import CriticalDifferenceDisplay
 from metaskl.report.shots import ShotsCurveDisplay
 
-__all__ = ["AdaptationDisplay", "LeaderboardDisplay", "ShotsCurveDisplay", "write_report"]
+__all__ = [
+    "AdaptationDisplay",
+    "CriticalDifferenceDisplay",
+    "LeaderboardDisplay",
+    "ShotsCurveDisplay",
+    "write_report",
+]
