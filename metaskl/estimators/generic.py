@@ -8,9 +8,9 @@ from typing import Any
 from metaskl.errors import ParameterError
 from metaskl.estimators.base import BaseMetaEstimator, outer_space
 from metaskl.estimators.docs import with_shared_parameters
-from metaskl.estimators.inputs import Array
 from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
 from metaskl.estimators.state import learner_arguments
+from metaskl.estimators.uncertain import PredictsStd
 from metaskl.learners import MetaLearner
 from metaskl.learners.space import Dimension
 from metaskl.registry import get_learner
@@ -43,7 +43,7 @@ class _GenericFamily(BaseMetaEstimator):
 
 @with_shared_parameters
 @dataclass(kw_only=True, eq=False, repr=False)
-class MetaRegressor(_GenericFamily, BaseMetaRegressor):
+class MetaRegressor(PredictsStd, _GenericFamily, BaseMetaRegressor):
     """A regressor by any registered learner, a plugin's too.
 
     Parameters
@@ -69,41 +69,6 @@ class MetaRegressor(_GenericFamily, BaseMetaRegressor):
     >>> meta.adapt(lines.X[:5], lines.y[:5]).predict(lines.X[5:8]).shape
     (3,)
     """
-
-    def predict(  # type: ignore[override]
-        self, X: Any, return_std: bool = False
-    ) -> Array | tuple[Array, Array]:
-        """Predict targets, and how uncertain they are if the learner knows it.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (n_rows, ...)
-            Features.
-        return_std : bool, default=False
-            Whether to return standard deviations too.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-            The targets: of the adapted task, or before adapting what the tasks have in common.
-        std : ndarray of the same shape, with ``return_std=True``
-            The predictive standard deviation.
-
-        Raises
-        ------
-        ParameterError
-            If the learner gives no standard deviations.
-        """
-        mean = super().predict(X)
-        if not return_std:
-            return mean
-        if self._learner().predict_std is MetaLearner.predict_std:
-            raise ParameterError(
-                f"return_std must be False for learner={self.learner!r}, which gives no standard "
-                "deviations, got True. Use learner='ridge_head', which does."
-            )
-        std = self._outputs(X, std=True) * self.y_scaling_["scale"]
-        return mean, (std[:, 0] if self.y_is_1d_ else std)
 
 
 @with_shared_parameters

@@ -13,6 +13,7 @@ from torch import Tensor
 from metaskl.errors import ParameterError, SupportError
 from metaskl.estimators.base import BaseMetaEstimator
 from metaskl.estimators.inputs import Array, fit_scaling, scale
+from metaskl.estimators.uncertain import refuse_std
 from metaskl.tasks import ClassEpisodes, EpisodeSampler, TaskEpisodes, TaskSet
 
 
@@ -22,19 +23,23 @@ class BaseMetaRegressor(RegressorMixin, BaseMetaEstimator):  # type: ignore[misc
 
     kind: ClassVar[str] = "regression"
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, return_std: bool = False) -> Array:
         """Predict targets.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (n_rows, ...)
             Features.
+        return_std : bool, default=False
+            Must be False: this learner gives no standard deviations.
 
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, n_outputs)
             The targets: of the adapted task, or before adapting what the tasks have in common.
         """
+        if return_std:
+            refuse_std(f"a {type(self).__name__}")
         y = self._outputs(X) * self.y_scaling_["scale"] + self.y_scaling_["mean"]
         return y[:, 0] if self.y_is_1d_ else y
 
@@ -96,19 +101,26 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         first = not hasattr(self, "net_")
         return self._train(X, y, groups, reset=first, classes=classes if first else None)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, return_std: bool = False) -> Array:
         """Predict classes.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (n_rows, ...)
             Features.
+        return_std : bool, default=False
+            Must be False: how sure a classifier is says ``predict_proba``.
 
         Returns
         -------
         ndarray of shape (n_rows,)
             The most probable class of each row.
         """
+        if return_std:
+            raise ParameterError(
+                f"return_std must be False for a {type(self).__name__}, got True: classes have no "
+                "standard deviations. Use predict_proba, which says how sure it is."
+            )
         best = self._logits(X).argmax(axis=1)
         labels: Array = self.classes_[best]
         return labels

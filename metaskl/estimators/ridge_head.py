@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from metaskl.estimators.base import BaseMetaEstimator
 from metaskl.estimators.docs import with_shared_parameters
-from metaskl.estimators.inputs import Array
 from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
+from metaskl.estimators.uncertain import PredictsStd
 from metaskl.learners import MetaLearner
 from metaskl.learners.ridge_head import RidgeHead
 
@@ -25,7 +24,7 @@ class _RidgeHeadFamily(BaseMetaEstimator):
 
 @with_shared_parameters
 @dataclass(kw_only=True, eq=False, repr=False)
-class RidgeHeadRegressor(_RidgeHeadFamily, BaseMetaRegressor):
+class RidgeHeadRegressor(PredictsStd, _RidgeHeadFamily, BaseMetaRegressor):
     """Bayesian linear regression on meta-learned features, exact for each task.
 
     The features, the prior of the head and the noise are meta-learned; adapting is one linear
@@ -67,31 +66,6 @@ class RidgeHeadRegressor(_RidgeHeadFamily, BaseMetaRegressor):
     """
 
     likelihood: bool = True
-
-    def predict(  # type: ignore[override]
-        self, X: Any, return_std: bool = False
-    ) -> Array | tuple[Array, Array]:
-        """Predict targets, and how uncertain they are.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (n_rows, ...)
-            Features.
-        return_std : bool, default=False
-            Whether to return standard deviations too.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-            The predictive mean.
-        std : ndarray of the same shape, with ``return_std=True``
-            The predictive standard deviation, noise included.
-        """
-        mean = super().predict(X)
-        if not return_std:
-            return mean
-        std = self._outputs(X, std=True) * self.y_scaling_["scale"]
-        return mean, (std[:, 0] if self.y_is_1d_ else std)
 
 
 @with_shared_parameters

@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 from metaskl import (
     AdaptedClassifier,
     MAMLClassifier,
+    MAMLRegressor,
     MetaRegressor,
     ProtoNetClassifier,
     RidgeHeadRegressor,
@@ -320,3 +321,18 @@ class TestOrder:
             ParameterError, match="estimator must be a classifier, got a RidgeHeadR"
         ):
             AdaptedClassifier(fitted).__sklearn_tags__()
+
+
+class TestStandardDeviations:
+    def test_what_gives_none_says_so(self, fitted, of_classes):
+        message = "return_std must be False for a MAMLRegressor, which gives no.*RidgeHeadRegressor"
+        plain = MAMLRegressor(**QUICK).fit(LINES.X, LINES.y, groups=LINES.groups)
+        with pytest.raises(ParameterError, match=message):
+            plain.predict(LINES.X, return_std=True)
+        with pytest.raises(ParameterError, match="return_std must be False for MAML, which"):
+            MetaRegressor(learner="maml", **QUICK).fit(LINES.X, LINES.y).predict(
+                LINES.X, return_std=True
+            )
+        message = "return_std must be False for a ProtoNetClassifier.*Use predict_proba"
+        with pytest.raises(ParameterError, match=message):
+            of_classes.predict(BLOBS.X, return_std=True)
