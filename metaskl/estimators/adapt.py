@@ -95,6 +95,17 @@ def _(estimator: FrozenEstimator, X: Any, y: Any) -> Any:
     return adapt(estimator.estimator, X, y)
 
 
+def can_adapt(estimator: Any) -> bool:
+    """Say whether :func:`adapt` can adapt this estimator, once it is fitted."""
+    if isinstance(estimator, Pipeline):
+        return can_adapt(estimator.steps[-1][1])
+    if isinstance(estimator, TransformedTargetRegressor):
+        return can_adapt(estimator.regressor)
+    if isinstance(estimator, FrozenEstimator | BaseSearchCV):
+        return can_adapt(estimator.estimator)
+    return hasattr(estimator, "adapt")
+
+
 def adapt_groups(estimator: Any, X: Any, y: Any, groups: Any) -> dict[Any, Any]:
     """Adapt a fitted estimator to many tasks: as :func:`adapt` on each, in fewer calls.
 

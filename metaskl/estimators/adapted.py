@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import (
@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from metaskl.errors import ParameterError
 from metaskl.estimators.adapt import adapt
+from metaskl.estimators.uncertain import predict_with_std
 
 
 class _Adapted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -57,22 +58,6 @@ class _Adapted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         validate_data(
             self, X, y, skip_check_array=True
         )  # sets the feature names; the estimator checks the rows
-
-    def predict(self, X: Any) -> Any:
-        """Predict rows of the task.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_rows, ...)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-            Targets or classes.
-        """
-        check_is_fitted(self, "estimator_")
-        return self.estimator_.predict(X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")
@@ -118,6 +103,30 @@ class AdaptedRegressor(RegressorMixin, _Adapted):  # type: ignore[misc]
     (3,)
     """
 
+    __metadata_request__predict: ClassVar = {"return_std": True}
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predict rows of the task.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_rows, ...)
+            Features.
+        return_std : bool, default=False
+            Whether to return standard deviations too, if the meta-learner knows them.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_rows,)
+            Targets.
+        std : ndarray of shape (n_rows,), with ``return_std=True``
+            The standard deviations.
+        """
+        check_is_fitted(self, "estimator_")
+        if return_std:
+            return predict_with_std(self.estimator_, X)
+        return self.estimator_.predict(X)
+
 
 class AdaptedClassifier(ClassifierMixin, _Adapted):  # type: ignore[misc]
     """A classifier of one task, whose ``fit`` adapts a meta-learner.
@@ -149,6 +158,22 @@ class AdaptedClassifier(ClassifierMixin, _Adapted):  # type: ignore[misc]
     >>> new.classes_.tolist()
     [0, 1, 2]
     """
+
+    def predict(self, X: Any) -> Any:
+        """Predict rows of the task.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_rows, ...)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            Classes.
+        """
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.predict(X)
 
     def predict_proba(self, X: Any) -> Any:
         """Predict probabilities.

@@ -10,17 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import config_context
 from sklearn.base import MetaEstimatorMixin, clone, is_classifier
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from metaskl._compat import BaseSearchCV
 from metaskl.errors import GroupsError
-from metaskl.estimators.adapt import adapt, adapt_groups
+from metaskl.estimators.adapt import adapt, adapt_groups, can_adapt
+from metaskl.estimators.uncertain import predict_with_std
 from metaskl.estimators.wrapper import TaskWrapper, rows_of_tasks, wrapped_has
 from metaskl.tasks.groups import resolve_groups
 
@@ -75,7 +73,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
     array([7.])
     """
 
-    __metadata_request__predict = {"groups": True}  # noqa: RUF012
+    __metadata_request__predict = {"groups": True, "return_std": True}  # noqa: RUF012
     __metadata_request__predict_proba = {"groups": True}  # noqa: RUF012
     __metadata_request__score = {"groups": True}  # noqa: RUF012
 
@@ -105,7 +103,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         if hasattr(self, "adapted_"):
             del self.adapted_
         self.fallback_tasks_: list[Any] = []
-        meta = _is_meta_learner(estimator)
+        meta = can_adapt(estimator)
         if meta and ids is not None:
             # A pipeline hands groups to its last step only with routing on.
             with config_context(enable_metadata_routing=True):
@@ -160,7 +158,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         """
         X = self._features(X)
         new = copy(self)
-        if _is_meta_learner(self.shared_):
+        if can_adapt(self.shared_):
             new.adapted_, refused = adapt(self.shared_, X, y), False
         else:
             # Bad features shall raise here, and not be taken for a support that is too small.
@@ -171,7 +169,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             new.classes_ = np.union1d(self.classes_, new.adapted_.classes_)
         return new
 
-    def predict(self, X: Any, groups: Any = None) -> npt.NDArray[Any]:
+    def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
         """Predict the target of each row by the model of its task.
 
         Parameters
@@ -181,12 +179,19 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         groups : array-like of shape (n_rows,) or str, optional
             Task ids. Rows of tasks not seen in fit, and all rows without task ids, are
             predicted by the shared model. An adapted copy is for one task and ignores them.
+        return_std : bool, default=False
+            Whether to return standard deviations too, if the estimator knows them.
 
         Returns
         -------
-        ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        mean : ndarray of shape (n_rows,) or (n_rows, n_outputs)
             The predictions.
+        std : ndarray of the same shape, with ``return_std=True``
+            The standard deviations; NaN where the model of a task is a constant.
         """
+        if return_std:
+            both = self._by_task(X, groups, lambda *part: np.stack(predict_with_std(*part), -1))
+            return both[..., 0], both[..., 1]
         return self._by_task(X, groups, lambda model, rows: np.asarray(model.predict(rows)))
 
     @available_if(wrapped_has("predict_proba"))  # type: ignore[untyped-decorator]
@@ -263,17 +268,6 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             tags.target_tags.multi_output = False
             tags.classifier_tags.multi_label = False
         return tags
-
-
-def _is_meta_learner(estimator: Any) -> bool:
-    """Say whether `metaskl.adapt` can adapt this estimator."""
-    if isinstance(estimator, Pipeline):
-        return _is_meta_learner(estimator.steps[-1][1])
-    if isinstance(estimator, TransformedTargetRegressor):
-        return _is_meta_learner(estimator.regressor)
-    if isinstance(estimator, FrozenEstimator | BaseSearchCV):
-        return _is_meta_learner(estimator.estimator)
-    return hasattr(estimator, "adapt")
 
 
 def _seen_tasks(estimator: Any) -> dict[Any, Any]:

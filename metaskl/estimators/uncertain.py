@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+from sklearn.dummy import DummyRegressor
 
 from metaskl.errors import ParameterError
 from metaskl.estimators.inputs import Array
@@ -15,6 +18,8 @@ class PredictsStd:
     Comes first among the bases: ``class MyRegressor(PredictsStd, MyFamily, BaseMetaRegressor)``.
     """
 
+    # So that a Pipeline hands return_std on with metadata routing too.
+    __metadata_request__predict: ClassVar = {"return_std": True}
     y_is_1d_: bool
     y_scaling_: dict[str, Array]
 
@@ -52,9 +57,28 @@ class PredictsStd:
         return mean, (std[:, 0] if self.y_is_1d_ else std)
 
 
-def refuse_std(name: str) -> None:
+def refuse_std(name: str) -> NoReturn:
     """Raise because what is named gives no standard deviations."""
     raise ParameterError(
         f"return_std must be False for {name}, which gives no standard deviations, got True. "
         "Leave it out, or use a regressor that knows them, such as RidgeHeadRegressor."
     )
+
+
+def predict_with_std(model: Any, X: Any) -> tuple[Array, Array]:
+    """Return mean and standard deviation of any model's predictions.
+
+    Raises
+    ------
+    ParameterError
+        If the model gives no standard deviations.
+    """
+    try:
+        mean, std = model.predict(X, return_std=True)
+    except TypeError as error:  # an estimator, or a Pipeline's last step, without the argument
+        if "return_std" not in str(error):
+            raise
+        refuse_std(f"a {type(model).__name__}")
+    if isinstance(model, DummyRegressor):  # it says 0, but a constant knows nothing of its error
+        std = np.full_like(mean, np.nan)
+    return mean, std
