@@ -141,7 +141,7 @@ class Adapting:
         with torch.no_grad(), limit_threads(self.n_threads):
             blocks = [(rows, len(rows))] if mixes_rows(learner) else in_blocks(rows)
             chunks = [predict(self.state_, block)[:n] for block, n in blocks]
-        outputs: Array = torch.cat(chunks).double().cpu().numpy()
+        outputs: Array = torch.cat(chunks).cpu().double().numpy()
         return outputs
 
     def _to_tensor(self, X: Array) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from metaskl.backbones import MLP, Backbone, Conv4
 from metaskl.errors import ParameterError
 from metaskl.learners import Adapted, MetaLearner
+from metaskl.learners.base import solve_dtype
 
 Array = npt.NDArray[Any]
 # One stack of tasks holds at most so many values inside the network and so many tasks: the
@@ -164,5 +165,10 @@ def to_arrays(state: Adapted) -> dict[str, Array]:
 
 
 def from_arrays(arrays: dict[str, Array], device: str) -> Adapted:
-    """Return arrays as tensors on a device."""
-    return {name: torch.from_numpy(np.array(a)).to(device) for name, a in arrays.items()}
+    """Return arrays as tensors on a device, doubles as singles where it has no doubles."""
+    precise = solve_dtype(torch.device(device))
+    tensors = {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+    return {
+        name: (value.to(precise) if value.dtype == torch.float64 else value).to(device)
+        for name, value in tensors.items()
+    }

@@ -177,6 +177,11 @@ def stack_of_one(adapted: Adapted) -> Adapted:
     return {name: value.unsqueeze(0) for name, value in adapted.items()}
 
 
+def solve_dtype(device: torch.device) -> torch.dtype:
+    """Return the precision of linear solves: float64, but where a device has none (MPS)."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def mixes_rows(module: nn.Module) -> bool:
     """Say whether a row's features depend on the other rows in the call.
 
