@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 # The base of all searches, HalvingGridSearchCV among them, has no public name.
 from sklearn.model_selection._search import BaseSearchCV as BaseSearchCV
+
+# scikit-learn's printer knows an estimator by its __repr__.
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
+
+Repr = TypeVar("Repr", bound=Callable[..., str])
+
+
+def print_as_estimator(representation: Repr) -> Repr:
+    """Let a class with this ``__repr__`` of its own be wrapped and indented as estimators are."""
+    _EstimatorPrettyPrinter._dispatch[representation] = _EstimatorPrettyPrinter._pprint_estimator
+    return representation
 
 
 class _ThreadLimits:

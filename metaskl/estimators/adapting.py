@@ -61,7 +61,8 @@ class Adapting:
         encoded, attributes = self._encode_support(y, strict=True)
         weight = torch.ones(1, len(X), device=self.device_)
         stack = self._adapt_stack(self._to_tensor(X)[None], self._tensor(encoded)[None], weight)
-        return self._copy({name: value[0] for name, value in stack.items()}, attributes)
+        state = {name: value[0] for name, value in stack.items()}
+        return self._copy(state, {"n_support_": len(X), **attributes})
 
     def adapt_groups(self, X: Any, y: Any, groups: Any) -> dict[Any, Self]:
         """Adapt to many tasks at once, in a few stacked calls.
@@ -106,7 +107,8 @@ class Adapting:
             adapted = self._adapt_stack(*padded)
             for position, task in enumerate(stack):
                 state = {name: value[position].clone() for name, value in adapted.items()}
-                copies[int(task)] = self._copy(state, encodings[task][1])
+                attributes = {"n_support_": int(sizes[task]), **encodings[task][1]}
+                copies[int(task)] = self._copy(state, attributes)
         return {name: copies[task] for task, name in enumerate(names.tolist())}
 
     def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:

@@ -17,6 +17,7 @@ from metaskl.errors import TaskError
 from metaskl.estimators.adapting import Adapting
 from metaskl.estimators.checks import check_parameters, warn_of_few_rows, warn_of_one_task
 from metaskl.estimators.inputs import Array, check_rows, fit_scaling, resolve_device, scale
+from metaskl.estimators.showing import Showing
 from metaskl.estimators.state import (
     build_learner,
     learner_arguments,
@@ -35,7 +36,7 @@ _POOLED_ROWS = 4096
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseMetaEstimator(Storing, Adapting, BaseEstimator):  # type: ignore[misc]
+class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ignore[misc]
     """Fit on the rows of many tasks, adapt to the support of a new one."""
 
     backbone: Backbone | None = None
@@ -186,6 +187,7 @@ class BaseMetaEstimator(Storing, Adapting, BaseEstimator):  # type: ignore[misc]
         self.history_ = plain_history(self.net_)
         self.n_iter_ = len(self.history_)
         self.n_tasks_ = len(tasks)
+        self.n_support_ = 0
         self._set_initial_state(tasks, one_task=ids is None)
         return self
 

@@ -78,6 +78,8 @@ history_ : list of dict
     The losses of each epoch.
 n_tasks_ : int
     Tasks in the last fit (classes with ``label_space="task"``).
+n_support_ : int
+    Rows that an adapted copy was adapted to; 0 before adapting.
 n_iter_ : int
     Epochs trained.
 n_features_in_ : int

@@ -8,6 +8,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from metaskl import (
@@ -424,3 +426,31 @@ def test_the_documentation_has_an_entry_for_what_is_fitted(cls):
 def test_the_representation_shows_what_was_chosen(cls):
     assert repr(cls(n_shot=3)) == f"{cls.__name__}(n_shot=3)"
     assert repr(clone(cls(n_shot=3))) == f"{cls.__name__}(n_shot=3)"
+
+
+class TestShowing:
+    def test_an_adapted_copy_tells_that_it_is_one(self):
+        meta = RidgeHeadRegressor(**QUICK)
+        text = "RidgeHeadRegressor(max_epochs=1, random_state=0, steps_per_epoch=2)"
+        assert repr(meta) == text
+        meta.fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert repr(meta) == text
+        assert meta.n_support_ == 0
+        adapted = meta.adapt(LINES.X[:5], LINES.y[:5])
+        assert adapted.n_support_ == 5
+        assert repr(adapted) == str(adapted) == text + ".adapt(<5 rows>)"
+        assert "<p>Adapted to 5 rows:</p>" in adapted._repr_html_()
+        assert "Adapted to" not in meta._repr_html_()
+        many = meta.adapt_groups(LINES.X[:7], LINES.y[:7], [0] * 3 + [1] * 4)
+        assert [copy.n_support_ for copy in many.values()] == [3, 4]
+        assert repr(clone(adapted)) == text
+
+    def test_long_ones_are_wrapped_as_estimators_are(self):
+        meta = RidgeHeadRegressor(
+            backbone=MLP(hidden_layer_sizes=(40, 40), activation="tanh"), n_query=7, n_shot=(2, 9)
+        )
+        assert repr(meta) == (
+            "RidgeHeadRegressor(backbone=MLP(activation='tanh', hidden_layer_sizes=(40, 40)),\n"
+            "                   n_query=7, n_shot=(2, 9))"
+        )
+        assert repr(make_pipeline(StandardScaler(), meta)).count("\n") > 2
