@@ -98,7 +98,8 @@ class KnowsItsProcess(RidgeHeadRegressor):
 
 class WantsArrays(RidgeHeadRegressor):
     def fit(self, X, y, groups=None):
-        return super().fit(X, y, groups if isinstance(groups, np.ndarray) else None)
+        other = np.arange(len(X)) % 3
+        return super().fit(X, y, groups if isinstance(groups, np.ndarray) else other)
 
 
 class ForgetsTheColumn(RidgeHeadRegressor):
