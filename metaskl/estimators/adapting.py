@@ -79,7 +79,7 @@ class Adapting:
             as with ``allow_single_class=True``.
         """
         check_is_fitted(self, "net_")
-        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_, fitting=False)
         if ids is None:
             raise GroupsError(
                 "groups must name the task of each row, got None. Pass the task ids, or call "

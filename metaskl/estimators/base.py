@@ -149,7 +149,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
     def _train(self, X: Any, y: Any, groups: Any, *, reset: bool, classes: Any = None) -> Self:
         check_parameters(self)
         column = None if reset else self.groups_column_
-        X, ids, column = resolve_groups(X, groups, column=column)
+        X, ids, column = resolve_groups(X, groups, column=column, fitting=reset)
         X, y = check_rows(self, X, y, reset=reset, numeric=self.kind == "regression")
         _check_tasks(ids, len(X))
         if reset:

@@ -11,7 +11,7 @@ from metaskl.errors import GroupsError
 
 
 def resolve_groups(
-    X: Any, groups: Any, *, column: str | None = None
+    X: Any, groups: Any, *, column: str | None = None, fitting: bool = True
 ) -> tuple[Any, npt.NDArray[Any] | None, str | None]:
     """Return the features without the task column, the task ids, and the column's name.
 
@@ -21,11 +21,13 @@ def resolve_groups(
         The features, with or without a task column.
     groups : None, str or array-like of shape (n_rows,)
         Task ids (strings, categories, integers), the name of a column of `X`,
-        or None for data that are one task. A column itself, ``frame["school"]`` with
-        ``X=frame``, counts as its name: ids that stayed a feature would mean nothing in a
-        new task.
+        or None for data that are one task.
     column : str, optional
         The task column's name of an earlier call; it is dropped from `X` if it is there.
+    fitting : bool, default=True
+        Whether the features are chosen here. Then a column itself, ``frame["school"]`` with
+        ``X=frame``, counts as its name: ids that stayed a feature would mean nothing in a
+        new task. Later the features are those of fit.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def resolve_groups(
                 "Name one of them, or pass the task ids as an array."
             )
         column, groups = groups, X[groups]
-    elif column is None:
+    elif fitting and column is None:
         column = _column_of(X, groups)
     if column is not None and column in getattr(X, "columns", ()):
         X = X.drop(columns=[column])

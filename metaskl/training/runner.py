@@ -186,7 +186,7 @@ def _refuse_unsaved_state(callbacks: list[Any]) -> None:
         for kind, replacement in instead.items():
             if isinstance(callback, kind):
                 raise ParameterError(
-                    f"callbacks must not hold a {kind.__name__} beside a checkpoint, which does "
+                    f"callbacks must not hold an {kind.__name__} beside a checkpoint, which does "
                     f"not keep its state. Use {replacement}, or leave the checkpoint out."
                 )
 

@@ -402,6 +402,18 @@ class TestPartialFit:
         with pytest.raises(SupportError, match=r"y must have 1 target\(s\)"):
             meta.partial_fit(LINES.X, np.zeros((120, 2)), groups=LINES.groups)
 
+    def test_ids_taken_from_the_frame_are_no_feature(self):
+        frame = pd.DataFrame(LINES.X, columns=list("abc")).assign(shop=LINES.groups)
+        meta = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups=frame["shop"])
+        assert meta.feature_names_in_.tolist() == ["a", "b", "c"]
+        named = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups="shop")
+        assert np.array_equal(meta.predict(frame), named.predict(frame))
+        many = meta.adapt_groups(frame, LINES.y, frame["shop"])
+        assert np.isfinite(many[0].predict(frame)).all()
+        kept = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups=LINES.groups)
+        assert kept.n_features_in_ == 4
+        assert len(kept.adapt_groups(frame, LINES.y, frame["shop"])) == 10
+
     def test_the_column_of_the_first_call_is_dropped(self):
         frame = pd.DataFrame(LINES.X, columns=list("abc")).assign(shop=LINES.groups)
         meta = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups="shop")

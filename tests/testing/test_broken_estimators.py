@@ -93,7 +93,7 @@ class KnowsItsProcess(RidgeHeadRegressor):
 
     def __getstate__(self):
         state = super().__getstate__()
-        return {**state, "process_": os.getpid()} if "weights_" in state else state
+        return {**state, "process_": os.getpid()} if "_stored" in state else state
 
 
 class WantsArrays(RidgeHeadRegressor):
