@@ -2,13 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 # The base of all searches, HalvingGridSearchCV among them, has no public name.
 from sklearn.model_selection._search import BaseSearchCV as BaseSearchCV
+
+# scikit-learn's printer knows an estimator by its __repr__.
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
+
+Repr = TypeVar("Repr", bound=Callable[..., str])
+
+
+def print_as_estimator(representation: Repr) -> Repr:
+    """Let a class with this ``__repr__`` of its own be wrapped and indented as estimators are."""
+    _EstimatorPrettyPrinter._dispatch[representation] = _EstimatorPrettyPrinter._pprint_estimator
+    return representation
+
+
+class _ThreadLimits:
+    """Who limits torch's CPU threads at the moment, in which Python thread.
+
+    Torch's setting is partly the process's and partly each thread's own: a thread that starts
+    inside another's limit inherits it. So what to restore is what was found when nobody
+    limited anything, but for a limit within a limit.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.active = 0
+        self.unlimited = 0
+        self.own = threading.local()
+
+    def enter(self, n_threads: int) -> None:
+        """Set a limit, and remember what was there before."""
+        with self.lock:
+            if self.active == 0:
+                self.unlimited = torch.get_num_threads()
+            self.active += 1
+            stack = self.own.__dict__.setdefault("limits", [])
+            stack.append(n_threads)
+            torch.set_num_threads(n_threads)
+
+    def leave(self) -> None:
+        """Set the limit around this one again, or none."""
+        with self.lock:
+            self.active -= 1
+            stack = self.own.limits
+            stack.pop()
+            torch.set_num_threads(stack[-1] if stack else self.unlimited)
+
+
+_LIMITS = _ThreadLimits()
 
 
 @contextmanager
@@ -16,14 +65,16 @@ def limit_threads(n_threads: int | None) -> Iterator[None]:
     """Limit torch's CPU threads for a while; None leaves them as they are.
 
     Two threads on busy cores were measured 20 times slower than one on the small matrices
-    of meta-learning, so the library runs on one unless told otherwise.
+    of meta-learning, so the library runs on one unless told otherwise. Python threads may hold
+    different limits at once: when the last has left, the number is what it was before the first.
+    While they overlap, MKL's part of the setting is that of the last to enter or leave, which
+    changes the speed and no result.
     """
-    found = torch.get_num_threads()
-    if n_threads is None or n_threads == found:
+    if n_threads is None:
         yield
         return
-    torch.set_num_threads(n_threads)
+    _LIMITS.enter(n_threads)
     try:
         yield
     finally:
-        torch.set_num_threads(found)
+        _LIMITS.leave()

@@ -140,3 +140,11 @@ class TableError(MetasklError, ValueError):
 
 class MetasklWarning(UserWarning):
     """Base of the warnings that are metaskl's own."""
+
+
+class OneTaskWarning(MetasklWarning):
+    """A meta-learner fitted without task ids, so that there are no tasks to learn across."""
+
+
+class EpisodeWarning(MetasklWarning):
+    """Training episodes that are smaller than was asked for."""

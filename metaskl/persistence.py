@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        content = skops.io.dumps(estimator)
+        content = skops.io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
     except Exception as error:
         raise ModelFileError(
             f"a {type(estimator).__name__} with these parts cannot be stored as arrays and text "

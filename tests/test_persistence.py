@@ -190,3 +190,45 @@ class TestDevices:
         on_cpu = load(save(adapted.set_params(device="cpu"), tmp_path / "model"))
         assert on_cpu.device_ == "cpu"
         np.testing.assert_allclose(on_cpu.predict(LINES.X), adapted.predict(LINES.X), rtol=1e-3)
+
+
+class TestManyCopies:
+    """Adapted copies share one network in memory, in a pickle and in a file."""
+
+    def stored(self, estimator, tmp_path):
+        path = save(estimator, tmp_path / "model")
+        content = pickle.dumps(estimator)
+        return (pickle.loads(content), len(content)), (load(path), path.stat().st_size)
+
+    def test_the_network_is_stored_once(self, tmp_path):
+        # The state of a copy is a head of 4 + 1 weights; the network has thousands.
+        parameters = {"backbone": MLP((200, 200)), "strategy": "head"}
+        per_task = PerTask(TransferRegressor(**QUICK, **parameters))
+        per_task.fit(LINES.X, LINES.y, groups=LINES.groups)
+        expected = per_task.predict(LINES.X, groups=LINES.groups)
+        network = 4 * sum(p.numel() for p in per_task.shared_.net_.module_.parameters())
+        for loaded, size in self.stored(per_task, tmp_path):
+            assert 0.8 * network < size < 1.5 * network
+            assert np.array_equal(loaded.predict(LINES.X, groups=LINES.groups), expected)
+            nets = {id(model.net_) for model in [loaded.shared_, *loaded.estimators_.values()]}
+            assert len(nets) == 1
+            # What was read can be stored again.
+            again = pickle.loads(pickle.dumps(loaded))
+            assert np.array_equal(again.predict(LINES.X, groups=LINES.groups), expected)
+
+    def test_further_training_parts_them(self, tmp_path):
+        adapted = fitted()
+        trained = adapted.adapt(LINES.X[:5], LINES.y[:5])
+        trained.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        for (first, second), _ in self.stored([adapted, trained], tmp_path):
+            assert first.net_ is not second.net_
+            assert np.array_equal(first.predict(LINES.X), adapted.predict(LINES.X))
+            assert np.array_equal(second.predict(LINES.X), trained.predict(LINES.X))
+
+    def test_weights_changed_by_hand_are_stored_as_they_are(self, tmp_path):
+        meta = fitted()
+        pickle.dumps(meta)
+        with torch.no_grad():
+            meta.net_.module_.log_noise.fill_(0.25)
+        for loaded, _ in self.stored(meta, tmp_path):
+            assert loaded.net_.module_.log_noise.item() == 0.25

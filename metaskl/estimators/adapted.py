@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from metaskl.errors import ParameterError
+from metaskl.errors import OneTaskWarning, ParameterError
 from metaskl.estimators.adapt import adapt
 from metaskl.estimators.uncertain import predict_with_std
 
@@ -48,7 +49,9 @@ class _Adapted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         if _is_fitted(self.estimator):
             self.estimator_ = adapt(self.estimator, X, y)
         else:  # nothing was meta-trained: this one task is all there is
-            self.estimator_ = clone(self.estimator).fit(X, y)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", OneTaskWarning)
+                self.estimator_ = clone(self.estimator).fit(X, y)
         for name in ("n_features_in_", "feature_names_in_", "classes_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))

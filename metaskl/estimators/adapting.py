@@ -61,7 +61,8 @@ class Adapting:
         encoded, attributes = self._encode_support(y, strict=True)
         weight = torch.ones(1, len(X), device=self.device_)
         stack = self._adapt_stack(self._to_tensor(X)[None], self._tensor(encoded)[None], weight)
-        return self._copy({name: value[0] for name, value in stack.items()}, attributes)
+        state = {name: value[0] for name, value in stack.items()}
+        return self._copy(state, {"n_support_": len(X), **attributes})
 
     def adapt_groups(self, X: Any, y: Any, groups: Any) -> dict[Any, Self]:
         """Adapt to many tasks at once, in a few stacked calls.
@@ -78,7 +79,7 @@ class Adapting:
             as with ``allow_single_class=True``.
         """
         check_is_fitted(self, "net_")
-        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_, fitting=False)
         if ids is None:
             raise GroupsError(
                 "groups must name the task of each row, got None. Pass the task ids, or call "
@@ -106,7 +107,8 @@ class Adapting:
             adapted = self._adapt_stack(*padded)
             for position, task in enumerate(stack):
                 state = {name: value[position].clone() for name, value in adapted.items()}
-                copies[int(task)] = self._copy(state, encodings[task][1])
+                attributes = {"n_support_": int(sizes[task]), **encodings[task][1]}
+                copies[int(task)] = self._copy(state, attributes)
         return {name: copies[task] for task, name in enumerate(names.tolist())}
 
     def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:
@@ -141,7 +143,7 @@ class Adapting:
         with torch.no_grad(), limit_threads(self.n_threads):
             blocks = [(rows, len(rows))] if mixes_rows(learner) else in_blocks(rows)
             chunks = [predict(self.state_, block)[:n] for block, n in blocks]
-        outputs: Array = torch.cat(chunks).double().cpu().numpy()
+        outputs: Array = torch.cat(chunks).cpu().double().numpy()
         return outputs
 
     def _to_tensor(self, X: Array) -> Tensor:

@@ -13,29 +13,30 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from metaskl.backbones import Backbone
-from metaskl.errors import ParameterError, TaskError
+from metaskl.errors import TaskError
 from metaskl.estimators.adapting import Adapting
+from metaskl.estimators.checks import check_parameters, warn_of_few_rows, warn_of_one_task
 from metaskl.estimators.inputs import Array, check_rows, fit_scaling, resolve_device, scale
+from metaskl.estimators.showing import Showing
 from metaskl.estimators.state import (
     build_learner,
-    from_arrays,
     learner_arguments,
     plain_history,
     spec_of,
-    to_arrays,
 )
+from metaskl.estimators.storing import StoredNet, Storing
 from metaskl.estimators.training import make_plan, split_validation
 from metaskl.learners import MetaLearner
 from metaskl.learners.space import Dimension, Real
 from metaskl.tasks import EpisodeSampler, TaskSet, resolve_groups
-from metaskl.training import meta_train, new_net, seeded
+from metaskl.training import meta_train, seeded
 
 # Rows of all tasks that stand in for a support where a learner knows nothing before one.
 _POOLED_ROWS = 4096
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
+class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ignore[misc]
     """Fit on the rows of many tasks, adapt to the support of a new one."""
 
     backbone: Backbone | None = None
@@ -146,8 +147,9 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         return self._train(X, y, groups, reset=not hasattr(self, "net_"))
 
     def _train(self, X: Any, y: Any, groups: Any, *, reset: bool, classes: Any = None) -> Self:
+        check_parameters(self)
         column = None if reset else self.groups_column_
-        X, ids, column = resolve_groups(X, groups, column=column)
+        X, ids, column = resolve_groups(X, groups, column=column, fitting=reset)
         X, y = check_rows(self, X, y, reset=reset, numeric=self.kind == "regression")
         _check_tasks(ids, len(X))
         if reset:
@@ -173,15 +175,19 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
             self.build_ = self._build_record(tasks, encoded.shape[1])
             with seeded(plan.seed):
                 learner = build_learner(self.build_, self._learner())
-            self.net_ = meta_train(learner, sampler, plan)
         else:
             # A copy is trained: what was adapted from the network before goes on predicting alike.
             learner = copy.deepcopy(self.net_.module_)
             plan.checkpoint = None  # the file is fit's: from it a later fit would resume too far
-            self.net_ = meta_train(learner, sampler, plan, net=self.net_)
+        if ids is None and not self._private:
+            warn_of_one_task(self)
+        warn_of_few_rows(train, self.n_shot, of_classes=self._private)
+        self.net_ = meta_train(learner, sampler, plan, net=None if reset else self.net_)
+        self._stored = StoredNet(self.net_)
         self.history_ = plain_history(self.net_)
         self.n_iter_ = len(self.history_)
         self.n_tasks_ = len(tasks)
+        self.n_support_ = 0
         self._set_initial_state(tasks, one_task=ids is None)
         return self
 
@@ -218,43 +224,6 @@ class BaseMetaEstimator(Adapting, BaseEstimator):  # type: ignore[misc]
         weight = torch.ones(1, len(rows), device=self.device_)
         stack = self._adapt_stack(tasks.X[rows][None], tasks.y[rows][None], weight)
         self.state_ = {name: value[0] for name, value in stack.items()}
-
-    # State
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state with arrays for tensors: small, and readable without torch."""
-        state: dict[str, Any] = dict(super().__getstate__())
-        if "net_" in state:
-            state["weights_"] = to_arrays(state.pop("net_").module_.state_dict())
-            state["callbacks"] = None  # may hold open files and bars; none is needed to predict
-        if "state_" in state:
-            state["state_"] = to_arrays(state["state_"])
-        return state
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copy everything, callbacks too, which a stored estimator leaves out."""
-        copied = self.__class__.__new__(self.__class__)
-        memo[id(self)] = copied
-        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return copied
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Rebuild the network from its arrays, on a device that is there."""
-        weights = state.pop("weights_", None)
-        super().__setstate__(state)
-        if weights is None:
-            return
-        try:
-            self.device_ = resolve_device(self.device)
-        except ParameterError:  # fitted on a device that this machine lacks
-            self.device_ = resolve_device("auto")
-        with seeded(0):  # the initialisation is overwritten: no reason to draw from torch's state
-            learner = build_learner(self.build_, self._learner(), pretrained=False)
-        learner.load_state_dict(from_arrays(weights, "cpu"))
-        self.net_ = new_net(learner, make_plan(self, None, None, {}, check_random_state(0)))
-        self.net_.history_ = type(self.net_.history)(dict(row) for row in self.history_)
-        if "state_" in state:
-            self.state_ = from_arrays(state["state_"], self.device_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

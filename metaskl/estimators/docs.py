@@ -13,7 +13,9 @@ _SHARED = """backbone : Backbone, optional
 n_shot : int or tuple of two int, default=5
     Support rows of a training episode, >= 1; rows of each class with
     ``label_space="task"``. A range ``(5, 20)`` is drawn anew for each step, for a learner
-    that meets supports of several sizes.
+    that meets supports of several sizes. A task with fewer than ``n_shot + n_query`` rows
+    gives what it has, up to a third of it for the query; if none has ``n_shot + 1`` rows, an
+    `EpisodeWarning` says so.
 n_query : int, default=10
     Query rows of a training episode, >= 1; of each class with ``label_space="task"``.
 meta_batch_size : int, default=16
@@ -27,14 +29,14 @@ weight_decay : float, default=0.0
 lr_schedule : {"cosine", "constant"}, default="cosine"
     How the outer rate falls over the epochs.
 max_epochs : int, default=10
-    Epochs of meta-training.
+    Epochs of meta-training, >= 1.
 steps_per_epoch : int, default=100
-    Outer steps in an epoch.
+    Outer steps in an epoch, >= 1.
 validation_fraction : float, default=0.0
     Fraction of the tasks kept apart, in [0, 1). Above 0 the weights with the lowest loss on
     these meta-validation tasks are kept.
 patience : int, optional
-    Epochs without improvement on the meta-validation tasks before stopping early.
+    Epochs, >= 1, without improvement on the meta-validation tasks before stopping early.
 standardize : bool, default=True
     Scale features (each column; each channel of images) and numeric targets by their mean
     and standard deviation over all training rows.
@@ -47,6 +49,7 @@ n_threads : int, optional, default=1
     More than one seldom helps and can be far slower on busy cores.
 checkpoint : path-like, optional
     File to write after every epoch of `fit` and to resume from, bit-identically, if it is there.
+    The state of your own `callbacks` is not in it.
 callbacks : list of skorch callbacks, optional
     More callbacks for the training loop.
 net_params : dict, optional
@@ -75,6 +78,8 @@ history_ : list of dict
     The losses of each epoch.
 n_tasks_ : int
     Tasks in the last fit (classes with ``label_space="task"``).
+n_support_ : int
+    Rows that an adapted copy was adapted to; 0 before adapting.
 n_iter_ : int
     Epochs trained.
 n_features_in_ : int

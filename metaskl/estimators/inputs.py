@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.validation import validate_data
 
 from metaskl.errors import ParameterError, SupportError
+from metaskl.tasks.groups import are_missing
 
 Array = npt.NDArray[Any]
 # Double precision until the columns are standardised: a time stamp would lose its seconds.
@@ -36,6 +37,8 @@ def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
 
 def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Array, Any]:
     """Return features and targets of one length, after scikit-learn's checks."""
+    if numeric:
+        require_numbers(y)
     try:
         checked, y = validate_data(
             estimator,
@@ -51,6 +54,41 @@ def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) ->
     except ValueError as error:
         raise _explained(error, X) from error
     return _dense(estimator, checked, reset=reset), y
+
+
+def require_numbers(y: Any) -> None:
+    """Raise if targets hold text, or None where a number is missing.
+
+    Raises
+    ------
+    ValueError
+        It names a value; what else may be wrong with `y` is left to scikit-learn's checks.
+    """
+    try:
+        values = np.asarray(y)
+    except ValueError:  # rows of unequal length
+        return
+    if values.dtype.kind in "OSU" and values.ndim:
+        _refuse_text(values.ravel().tolist())
+    missing = are_missing(values.ravel()) if values.ndim else np.zeros(0, bool)
+    if missing.any():
+        raise ValueError(
+            f"Input y contains NaN: y must not hold missing values, got {int(missing.sum())} of "
+            "them. Drop those rows."
+        )
+
+
+def _refuse_text(values: list[Any]) -> None:
+    """Raise if one of the values is text that is no number."""
+    for value in values:
+        try:
+            if isinstance(value, str | bytes):
+                float(value)
+        except ValueError:
+            raise ValueError(
+                f"y must hold numbers, got text such as {value!r}. Use a classifier for classes, "
+                "or turn the text into numbers first."
+            ) from None
 
 
 def _dense(estimator: Any, X: Any, *, reset: bool) -> Array:
@@ -124,10 +162,18 @@ def resolve_device(device: Any) -> str:
     try:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        usable = resolved.type != "meta"  # torch's device for shapes without values
+    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError):
+        usable = False  # torch's own reason is of its build, and says nothing to a user
+    if not usable:
         raise ParameterError(
-            f"device must be 'auto', 'cpu' or an accelerator of this machine such as 'cuda', got "
-            f"{device!r} ({reason}). Use device='auto' to take what there is."
-        ) from error
+            f"device must be 'auto' or one that this machine has ({', '.join(_devices())}), got "
+            f"{device!r}. Use device='auto' to take a GPU if there is one."
+        )
     return str(resolved)
+
+
+def _devices() -> list[str]:
+    """Name the devices of this machine."""
+    cuda = [f"'cuda:{i}'" for i in range(torch.cuda.device_count())]
+    return ["'cpu'", *cuda, *(["'mps'"] if torch.backends.mps.is_available() else [])]

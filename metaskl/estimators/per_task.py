@@ -245,7 +245,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         check_is_fitted(self)
         if groups is None and self.groups_column_ in getattr(X, "columns", ()):
             groups = self.groups_column_
-        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_, fitting=False)
         if hasattr(self, "adapted_"):
             return np.asarray(call(self.adapted_, X))
         if ids is None or not self.estimators_:

@@ -174,7 +174,7 @@ class ShrinkageEstimator(TaskWrapper):
             Task id to adapted copy, as ``adapt`` returns it.
         """
         check_is_fitted(self)
-        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_)
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_, fitting=False)
         if ids is None:
             raise GroupsError(
                 "groups must name the task of each row, got None. Pass the task ids, or call "

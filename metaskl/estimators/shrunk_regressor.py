@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from metaskl.errors import ParameterError
+from metaskl.estimators.inputs import require_numbers
 from metaskl.estimators.random_effects import MixedFit, blup, fit_mixed, size_of, times_root
 from metaskl.estimators.shrinkage import Array, ShrinkageEstimator
 
@@ -148,6 +149,7 @@ class ShrunkRegressor(ShrinkageEstimator):
             The fitted estimator itself.
         """
         X, ids, tasks = self._start_fit(X, groups)
+        require_numbers(y)
         fit = self._fit_linear if self.estimator is None else self._fit_around
         found, residual, design = fit(X, y, ids, list(tasks.values()))
         self.sigma_ = float(np.sqrt(found.sigma2))
@@ -205,6 +207,7 @@ class ShrunkRegressor(ShrinkageEstimator):
 
     def _support(self, X: Any, y: Any) -> tuple[Array, ...]:
         check_consistent_length(X, y)
+        require_numbers(y)
         y = check_array(column_or_1d(y), ensure_2d=False, dtype=np.float64, input_name="y")
         residual = y - self.estimator_.predict(X)
         return self._design(X), residual

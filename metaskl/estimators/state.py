@@ -15,6 +15,7 @@ from torch import Tensor
 from metaskl.backbones import MLP, Backbone, Conv4
 from metaskl.errors import ParameterError
 from metaskl.learners import Adapted, MetaLearner
+from metaskl.learners.base import solve_dtype
 
 Array = npt.NDArray[Any]
 # One stack of tasks holds at most so many values inside the network and so many tasks: the
@@ -37,6 +38,7 @@ def default_backbone(in_shape: tuple[int, ...]) -> Backbone:
     """
     if len(in_shape) == 1:
         return MLP(skip=True)
+    _refuse_other_images(in_shape)
     if len(in_shape) == 3:
         return Conv4()
     raise ParameterError(
@@ -60,8 +62,25 @@ def spec_of(backbone: Any, in_shape: tuple[int, ...]) -> Backbone:
             f"backbone must be a spec such as MLP((40, 40)), got {backbone!r}. Wrap a torch module "
             "of your own, or its class, in metaskl.backbones.FromModule."
         )
+    if isinstance(backbone, Conv4):
+        _refuse_other_images(in_shape)
     copied: Backbone = clone(backbone)
     return copied
+
+
+def _refuse_other_images(in_shape: tuple[int, ...]) -> None:
+    """Raise if rows look like images whose channel axis is missing or last."""
+    shape = f"(n, {', '.join(map(str, in_shape))})"
+    if len(in_shape) == 2:
+        raise ParameterError(
+            f"X must hold images (n, C, H, W), got shape {shape}: the axis of channels is missing. "
+            "Put it in with X[:, None]. For another kind of data give a backbone with FromModule."
+        )
+    if len(in_shape) == 3 and in_shape[2] in (1, 3, 4) and min(in_shape[:2]) > 4:
+        raise ParameterError(
+            f"X must hold images (n, C, H, W), got shape {shape}: the axis of channels is last. "
+            "Move it with X.transpose(0, 3, 1, 2)."
+        )
 
 
 def learner_arguments(learner: type[MetaLearner], parameters: dict[str, Any]) -> dict[str, Any]:
@@ -146,5 +165,10 @@ def to_arrays(state: Adapted) -> dict[str, Array]:
 
 
 def from_arrays(arrays: dict[str, Array], device: str) -> Adapted:
-    """Return arrays as tensors on a device."""
-    return {name: torch.from_numpy(np.array(a)).to(device) for name, a in arrays.items()}
+    """Return arrays as tensors on a device, doubles as singles where it has no doubles."""
+    precise = solve_dtype(torch.device(device))
+    tensors = {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+    return {
+        name: (value.to(precise) if value.dtype == torch.float64 else value).to(device)
+        for name, value in tensors.items()
+    }

@@ -25,16 +25,11 @@ def split_validation(
 
     Raises
     ------
-    ParameterError, TaskError
-        If the fraction is out of range, or there are too few tasks.
+    TaskError
+        If there are too few tasks.
     """
     if fraction == 0:
         return tasks, None
-    if not 0 < fraction < 1:
-        raise ParameterError(
-            f"validation_fraction must be in [0, 1), got {fraction}. Give 0.2 to keep one task "
-            "in five for validation."
-        )
     names = np.unique(units)
     if len(names) < 2:
         raise TaskError(

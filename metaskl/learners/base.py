@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar
 
 import torch
@@ -174,6 +177,11 @@ def stack_of_one(adapted: Adapted) -> Adapted:
     return {name: value.unsqueeze(0) for name, value in adapted.items()}
 
 
+def solve_dtype(device: torch.device) -> torch.dtype:
+    """Return the precision of linear solves: float64, but where a device has none (MPS)."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def mixes_rows(module: nn.Module) -> bool:
     """Say whether a row's features depend on the other rows in the call.
 
@@ -183,9 +191,56 @@ def mixes_rows(module: nn.Module) -> bool:
     return any(isinstance(m, norms) and m.running_mean is None for m in module.modules())
 
 
+_EPISODE: ContextVar[Episode | None] = ContextVar("episode", default=None)
+
+
+@contextmanager
+def padding_of(episode: Episode) -> Iterator[None]:
+    """Let :func:`embed_tasks` leave the episode's padding out of batch normalisation."""
+    token = _EPISODE.set(episode)
+    try:
+        yield
+    finally:
+        _EPISODE.reset(token)
+
+
 def embed_tasks(backbone: nn.Module, X: Tensor) -> Tensor:
     """Map (task, row, *feature) to (task, row, embedding) by weights that all tasks share."""
-    if len(X) > 1 and mixes_rows(backbone):  # of one task with each other, not of all tasks
-        return torch.stack([backbone(rows) for rows in X])
-    features: Tensor = backbone(X.flatten(0, 1))
-    return features.reshape(*X.shape[:2], *features.shape[1:])
+    episode, weight = _EPISODE.get(), None
+    if episode is not None and X is episode.X_support:
+        weight = episode.weight_support
+    elif episode is not None and X is episode.X_query:
+        weight = episode.weight_query
+    return map_rows(backbone, X, weight)
+
+
+def map_rows(module: nn.Module, X: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Map (task, row, *feature) to (task, row, output); rows of weight 0 may become 0.
+
+    They are left out where the network normalises over rows: padding is no data. But one row
+    alone cannot be normalised by itself, so a stack with such a task is taken as it is.
+    """
+    mixes = mixes_rows(module)
+    if mixes and weight is not None and (weight > 0).sum(-1).min() < 2:
+        weight = None
+    if weight is not None and (mixes or _gathers_statistics(module)) and not weight.all():
+        parts = zip(X, weight, strict=True) if mixes else [(X.flatten(0, 1), weight.flatten())]
+        outputs = torch.cat([_of_real(module, rows, real > 0) for rows, real in parts])
+    elif len(X) > 1 and mixes:  # of one task with each other, not of all tasks
+        outputs = torch.cat([module(rows) for rows in X])
+    else:
+        outputs = module(X.flatten(0, 1))
+    return outputs.reshape(*X.shape[:2], *outputs.shape[1:])
+
+
+def _of_real(module: nn.Module, X: Tensor, real: Tensor) -> Tensor:
+    """Map the real rows, and put zeros for the others."""
+    outputs: Tensor = module(X[real])
+    return outputs.new_zeros(len(X), *outputs.shape[1:]).index_put((real,), outputs)
+
+
+def _gathers_statistics(module: nn.Module) -> bool:
+    """Say whether a call would change running statistics."""
+    return any(
+        m.training and getattr(m, "running_mean", None) is not None for m in module.modules()
+    )

@@ -8,10 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import (
+    Adapted,
+    MetaLearner,
+    embed_tasks,
+    one_task,
+    solve_dtype,
+    stack_of_one,
+)
 from metaskl.learners.space import Dimension, Real
 from metaskl.tasks import Episode
 
+# What is added to a unit diagonal, so that rounding leaves a matrix positive definite.
+_JITTER = {torch.float64: 1e-10, torch.float32: 1e-5}
 _LOG_2_PI = math.log(2 * math.pi)
 
 
@@ -46,7 +55,8 @@ class RidgeHead(MetaLearner):
     Notes
     -----
     The solve is in float64 and of the size of the support or of the features, whichever is
-    smaller.
+    smaller. On a device without float64 (Apple's MPS) it is in float32, with a
+    jitter that keeps it well-behaved.
 
     References
     ----------
@@ -65,6 +75,9 @@ class RidgeHead(MetaLearner):
     >>> learner.predict(adapted, torch.tensor([[2.0]])).round().tolist()
     [[5.0]]
     """
+
+    # In the class, so that the path without float64 can be tried on a device that has it.
+    _solve_dtype = staticmethod(solve_dtype)
 
     def __init__(
         self,
@@ -126,6 +139,10 @@ class RidgeHead(MetaLearner):
         scaled = features * torch.exp(-self._log_precision())
         eye = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
         kernel = features @ scaled.mT + torch.exp(2 * self._log_noise()) * eye
+        if kernel.dtype == torch.float32:  # of 7 digits: a share of each row's own size more
+            kernel = kernel + _JITTER[kernel.dtype] * torch.diag_embed(
+                kernel.diagonal(dim1=-2, dim2=-1)
+            )
         factor = torch.linalg.cholesky(kernel)
         half = torch.linalg.solve_triangular(factor, scaled, upper=False)
         change = half.mT @ torch.linalg.solve_triangular(factor, residual, upper=False)
@@ -164,24 +181,28 @@ class RidgeHead(MetaLearner):
         return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
 
     def _features(self, X: Tensor) -> Tensor:
-        """Return (task, row, embedding + 1) in float64, where the solve is well-behaved."""
+        """Return (task, row, embedding + 1) in the precision of the solve."""
         features = embed_tasks(self.backbone, X)
-        return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1).double()
+        return self._precise(torch.cat([features, torch.ones_like(features[..., :1])], dim=-1))
+
+    def _precise(self, values: Tensor) -> Tensor:
+        return values.to(self._solve_dtype(values.device))
 
     def _log_precision(self) -> Tensor:
-        return self.log_precision.double().clamp(-14, 14)
+        return self._precise(self.log_precision).clamp(-14, 14)
 
     def _log_noise(self) -> Tensor:
         # From 1e-3 up: noise-free targets would drive σ to 0 and the solve out of float64.
-        return self.log_noise.double().clamp(-6.9, 7.0)
+        return self._precise(self.log_noise).clamp(-6.9, 7.0)
 
     def _prior(self, n_outputs: int) -> Tensor:
         if self.private_labels:  # classes unknown beforehand, and maybe of another number
-            return self.prior_weight.new_zeros(len(self.prior_weight), n_outputs).double()
-        return self.prior_weight.double()
+            none = self.prior_weight.new_zeros(len(self.prior_weight), n_outputs)
+            return self._precise(none)
+        return self._precise(self.prior_weight)
 
     def _targets(self, y: Tensor) -> Tensor:
-        y = y.double()
+        y = self._precise(y)
         return y if self.kind == "regression" else y - 1.0 / y.shape[-1]
 
     def _variance(self, adapted: Adapted, features: Tensor) -> Tensor:
@@ -203,5 +224,5 @@ def _compressed(features: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
     size = gram.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     unit = gram / (size[:, :, None] * size[:, None, :])
-    factor = size[:, :, None] * torch.linalg.cholesky(unit + 1e-10 * eye)
+    factor = size[:, :, None] * torch.linalg.cholesky(unit + _JITTER[gram.dtype] * eye)
     return factor.mT, torch.linalg.solve_triangular(factor, features.mT @ residual, upper=False)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, one_task, stack_of_one
+from metaskl.learners.base import Adapted, MetaLearner, map_rows, one_task, stack_of_one
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
@@ -164,7 +164,7 @@ class Transfer(MetaLearner):
         weight = torch.cat([episode.weight_support, episode.weight_query], dim=1)
         if self.private_labels and episode.ways is not None:  # the pool's classes instead
             y = y @ torch.eye(self.n_pool_classes, dtype=y.dtype, device=y.device)[episode.ways]
-        output = self.network(X.flatten(0, 1)).unflatten(0, X.shape[:2])
+        output = map_rows(self.network, X, weight)
         return self.task_loss(output, y, weight).mean()
 
     def _start(self, n_tasks: int, n_outputs: int, *, new_head: bool | None = None) -> Adapted:

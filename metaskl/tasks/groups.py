@@ -11,7 +11,7 @@ from metaskl.errors import GroupsError
 
 
 def resolve_groups(
-    X: Any, groups: Any, *, column: str | None = None
+    X: Any, groups: Any, *, column: str | None = None, fitting: bool = True
 ) -> tuple[Any, npt.NDArray[Any] | None, str | None]:
     """Return the features without the task column, the task ids, and the column's name.
 
@@ -24,6 +24,10 @@ def resolve_groups(
         or None for data that are one task.
     column : str, optional
         The task column's name of an earlier call; it is dropped from `X` if it is there.
+    fitting : bool, default=True
+        Whether the features are chosen here. Then a column itself, ``frame["school"]`` with
+        ``X=frame``, counts as its name: ids that stayed a feature would mean nothing in a
+        new task. Later the features are those of fit.
 
     Returns
     -------
@@ -63,11 +67,21 @@ def resolve_groups(
                 "Name one of them, or pass the task ids as an array."
             )
         column, groups = groups, X[groups]
+    elif fitting and column is None:
+        column = _column_of(X, groups)
     if column is not None and column in getattr(X, "columns", ()):
         X = X.drop(columns=[column])
     if groups is None:
         return X, None, column
     return X, check_groups(groups, _n_rows(X)), column
+
+
+def _column_of(X: Any, groups: Any) -> str | None:
+    """Return the name of the column of `X` that `groups` was taken from, if it was."""
+    name = getattr(groups, "name", None)
+    if not isinstance(name, str) or name not in getattr(X, "columns", ()):
+        return None
+    return name if groups.equals(X[name]) else None
 
 
 def require_groups(X: Any, groups: Any) -> tuple[Any, npt.NDArray[Any]]:
@@ -120,9 +134,9 @@ def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
             f"groups must have one entry for each of the {n_rows} rows of X, got {len(ids)}. "
             "Take both from the same table, after the same filtering."
         )
-    if _is_missing(ids).any():
+    if are_missing(ids).any():
         raise GroupsError(
-            f"groups must not hold missing values, got {int(_is_missing(ids).sum())} of them. "
+            f"groups must not hold missing values, got {int(are_missing(ids).sum())} of them. "
             "Drop those rows, or give them a task of their own."
         )
     if ids.dtype.kind in "mM":  # as text: dates of two resolutions must stay the same task
@@ -135,8 +149,8 @@ def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
     return ids
 
 
-def _is_missing(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Say which ids are None or NaN."""
+def are_missing(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Say which values of a one-dimensional array are None, NaN or NA."""
     if ids.dtype.kind in "fmM":
         missing: npt.NDArray[np.bool_] = np.isnan(ids)
         return missing

@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from metaskl.errors import DivergenceError
+from metaskl.learners.base import padding_of
 from metaskl.tasks import Episode, EpisodeSampler
 
 # A loss that grew this many times over the first epoch's is not coming back.
@@ -106,7 +107,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         """Take the gradient of the outer loss on one stack of episodes."""
         del fit_params
         self._set_training(True)
-        with self._autocast():
+        with self._autocast(), padding_of(batch):
             loss = self.module_.episode_loss(batch)
         if loss.device.type == "cpu":  # elsewhere reading it would wait for the device
             self._refuse_divergence(float(loss.detach()), math.inf)
@@ -119,7 +120,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         """Return the loss of one stack of meta-validation episodes."""
         del fit_params
         self._set_training(False)
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._autocast(), padding_of(batch):
             loss = self.module_.validation_loss(batch)
         return {"loss": loss, "y_pred": None}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import EarlyStopping, LRScheduler
 
 from metaskl._compat import limit_threads
 from metaskl.errors import ParameterError
@@ -158,11 +158,8 @@ def _callbacks(
 ) -> list[Any]:
     """Return the callbacks in the order in which they must run."""
     callbacks: list[Any] = list(plan.callbacks)
-    if checkpoint is not None and any(isinstance(c, LRScheduler) for c in callbacks):
-        raise ParameterError(
-            "callbacks must not hold an LRScheduler beside a checkpoint, which does not keep its "
-            "state. Use lr_schedule='cosine', or leave the checkpoint out."
-        )
+    if checkpoint is not None:
+        _refuse_unsaved_state(callbacks)
     if plan.lr_schedule == "cosine":
         callbacks.append(("cosine_rate", CosineRate(earlier, plan.max_epochs)))
     elif plan.lr_schedule != "constant":
@@ -179,6 +176,19 @@ def _callbacks(
     if best is not None:
         callbacks.append(("stop", StopWhenExhausted(best)))
     return callbacks
+
+
+def _refuse_unsaved_state(callbacks: list[Any]) -> None:
+    """Raise if a resumed fit would differ because a callback of skorch's starts afresh."""
+    instead = {LRScheduler: "lr_schedule='cosine'", EarlyStopping: "patience"}
+    for callback in callbacks:
+        callback = callback[1] if isinstance(callback, tuple) else callback
+        for kind, replacement in instead.items():
+            if isinstance(callback, kind):
+                raise ParameterError(
+                    f"callbacks must not hold an {kind.__name__} beside a checkpoint, which does "
+                    f"not keep its state. Use {replacement}, or leave the checkpoint out."
+                )
 
 
 def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:

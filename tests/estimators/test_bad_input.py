@@ -3,24 +3,30 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from metaskl import (
     AdaptedClassifier,
+    AdaptedRegressor,
     MAMLClassifier,
     MAMLRegressor,
     MetaRegressor,
     ProtoNetClassifier,
     RidgeHeadRegressor,
+    ShrunkRegressor,
     TransferRegressor,
     adapt,
 )
 from metaskl.backbones import MLP, Conv4
 from metaskl.errors import (
     BackboneError,
+    EpisodeWarning,
     GroupsError,
     NotAdaptedError,
+    OneTaskWarning,
     ParameterError,
     PluginError,
     SupportError,
@@ -38,7 +44,7 @@ FRAME = pd.DataFrame(LINES.X, columns=["age", "dose", "weight"])
 
 
 def regressor(**parameters):
-    return RidgeHeadRegressor(**QUICK, **parameters)
+    return RidgeHeadRegressor(**{**QUICK, **parameters})
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +110,25 @@ class TestRows:
             fitted.adapt(LINES.X[:5], y[:5])
 
     def test_targets_are_numbers(self):
-        with pytest.raises(ValueError, match="could not convert string to float"):
-            regressor().fit(LINES.X, np.repeat(["a", "b"], 40), groups=LINES.groups)
+        for y in (np.repeat(["a", "b"], 40), ["b", 1.0] * 40):
+            with pytest.raises(ValueError, match=r"y must hold numbers, got text such as '[ab]'"):
+                regressor().fit(LINES.X, y, groups=LINES.groups)
+        as_text = regressor().fit(LINES.X, LINES.y.astype(str), groups=LINES.groups)
+        assert np.isfinite(as_text.predict(LINES.X)).all()
+
+    def test_targets_of_the_mixed_model_are_numbers(self):
+        for model in (ShrunkRegressor(), ShrunkRegressor(Ridge())):
+            holes = np.where(LINES.y > 1, np.nan, LINES.y)
+            text = np.repeat(["a", "b"], 40)
+            with pytest.raises(ValueError, match="y must hold numbers, got text such as 'a'"):
+                model.fit(LINES.X, text, groups=LINES.groups)
+            with pytest.raises(ValueError, match=r"y must not hold missing values, got \d+ of"):
+                model.fit(LINES.X, holes, groups=LINES.groups)
+            model.fit(LINES.X, LINES.y, groups=LINES.groups)
+            with pytest.raises(ValueError, match="y must hold numbers"):
+                model.adapt(LINES.X, text)
+            with pytest.raises(ValueError, match="y must not hold missing values"):
+                model.adapt(LINES.X, [None, *LINES.y[1:]])
 
     def test_rows_and_targets_have_one_length(self, fitted):
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -182,12 +205,35 @@ class TestTasks:
         with pytest.raises(GroupsError, match="must name the task of each row, got None"):
             fitted.adapt_groups(LINES.X, LINES.y, None)
 
-    @pytest.mark.parametrize(
-        "bad", [{"n_shot": 0}, {"n_query": 0}, {"meta_batch_size": 0}, {"n_shot": (5, 2)}]
-    )
-    def test_sizes_of_episodes_are_positive(self, bad):
-        with pytest.raises(TaskError, match="must be at least 1 and a range of n_shot must ascend"):
-            regressor(**bad).fit(LINES.X, LINES.y, groups=LINES.groups)
+    def test_a_support_larger_than_any_task_is_said(self):
+        # Tasks of 10 rows: a support of 9 leaves one for the query, a support of 10 none.
+        for n_shot in (9, (9, 20)):
+            regressor(n_shot=n_shot).fit(LINES.X, LINES.y, groups=LINES.groups)
+        message = (
+            r"n_shot=\(10, 20\) asks for more rows than any task has: the largest has 10 rows, and "
+            "11 are needed"
+        )
+        with pytest.warns(EpisodeWarning, match=message):
+            regressor(n_shot=(10, 20)).fit(LINES.X, LINES.y, groups=LINES.groups)
+        meta = ProtoNetClassifier(label_space="task", n_way=3, n_shot=6, **QUICK)
+        with pytest.warns(EpisodeWarning, match="than any class has: the largest has 6 rows"):
+            meta.fit(POOL_X, POOL_Y)
+
+    def test_a_fit_without_groups_is_said(self):
+        message = "RidgeHeadRegressor is fitted without groups, so all rows are ONE task.*routing"
+        with pytest.warns(OneTaskWarning, match=message):
+            regressor().fit(LINES.X, LINES.y)
+        with config_context(enable_metadata_routing=True):
+            declined = regressor().set_fit_request(groups=False)
+        declined.fit(LINES.X, LINES.y)
+        AdaptedRegressor(regressor()).fit(LINES.X, LINES.y)  # one task is meant
+
+    def test_groups_that_reach_the_splitter_only_are_said(self):
+        search = GridSearchCV(regressor(), {"noise": [0.3]}, cv=GroupKFold(2))
+        with pytest.warns(OneTaskWarning, match="turn routing on first"):
+            search.fit(LINES.X, LINES.y, groups=LINES.groups)
+        with config_context(enable_metadata_routing=True):
+            search.fit(LINES.X, LINES.y, groups=LINES.groups)
 
 
 class TestClasses:
@@ -260,36 +306,97 @@ class TestClasses:
 
 
 class TestParameters:
-    @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta-device", 3.5, None, ""])
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            ({"n_shot": 0}, "n_shot must be a whole number of at least 1, or two that .* got 0. "),
+            ({"n_shot": "5"}, r"n_shot must be a whole number.* got '5'. Give for .* n_shot=5"),
+            ({"n_shot": (5, 2)}, r"n_shot must .* two that ascend, got \(5, 2\)"),
+            ({"n_shot": (1, 2, 3)}, r"n_shot must .* got \(1, 2, 3\)"),
+            ({"n_shot": 2.5}, "n_shot must be a whole number of at least 1.* got 2.5"),
+            ({"n_query": 0}, "n_query must be a whole number of at least 1, got 0. Give"),
+            ({"meta_batch_size": True}, "meta_batch_size must be a whole number.* got True"),
+            ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1, got 0. Give"),
+            ({"steps_per_epoch": 1.0}, "steps_per_epoch must be a whole number .* got 1.0"),
+            ({"outer_lr": 0}, "outer_lr must be a number above 0, got 0. Give"),
+            ({"outer_lr": np.nan}, "outer_lr must be a number above 0, got nan. Give"),
+            ({"outer_lr": "1e-3"}, "outer_lr must be a number above 0, got '1e-3'. Give"),
+            ({"weight_decay": -1}, "weight_decay must be a number of at least 0, got -1. Give"),
+            ({"validation_fraction": -0.1}, r"validation_fraction must be in \[0, 1\), got -0.1"),
+            ({"validation_fraction": "a"}, r"validation_fraction must be in \[0, 1\), got 'a'"),
+            ({"patience": 0}, "patience must be None or a whole number of at least 1, got 0. Give"),
+            ({"n_threads": -1}, "n_threads must be None or a whole number .* got -1. Give None"),
+            ({"standardize": "yes"}, "standardize must be True or False, got 'yes'. Give"),
+            ({"checkpoint": 5}, "checkpoint must be None or the path of a file, got 5. Give"),
+            ({"callbacks": "stop"}, "callbacks must be None or a list .* got 'stop'. Put"),
+            ({"net_params": [1]}, r"net_params must be None or a dict .* got \[1\]. Leave"),
+        ],
+    )
+    def test_each_says_its_rule(self, bad, message):
+        with pytest.raises(ParameterError, match=f"^{message}"):
+            regressor(**bad).fit(LINES.X, LINES.y, groups=LINES.groups)
+
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            ({"n_way": 1}, "n_way must be a whole number of at least 2, got 1. Give"),
+            ({"within_groups": None}, "within_groups must be True or False, got None. Give"),
+            ({"allow_single_class": 1}, "allow_single_class must be True or False, got 1. Give"),
+        ],
+    )
+    def test_each_of_a_classifier_too(self, bad, message):
+        with pytest.raises(ParameterError, match=f"^{message}"):
+            ProtoNetClassifier(**QUICK, **bad).fit(BLOBS.X, BLOBS.y, groups=BLOBS.groups)
+
+    def test_numbers_of_numpy_are_numbers(self):
+        sizes = {"n_shot": np.int64(3), "outer_lr": np.float32(0.01), "standardize": np.True_}
+        assert regressor(**sizes).fit(LINES.X, LINES.y, groups=LINES.groups).n_tasks_ == 8
+
+    @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta-device", "meta", 3.5, None, ""])
     def test_an_unknown_device_is_said(self, device):
-        message = f"device must be 'auto', 'cpu' or an accelerator .* got {device!r}"
+        message = (
+            rf"^device must be 'auto' or one that this machine has \('cpu'.*\), got {device!r}\. "
+            "Use device='auto' to take a GPU if there is one.$"
+        )
         with pytest.raises(ParameterError, match=message):
             regressor(device=device).fit(LINES.X, LINES.y, groups=LINES.groups)
 
     @pytest.mark.parametrize("backbone", ["mlp", torch.nn.Linear(3, 4), MLP])
     def test_a_backbone_is_a_spec(self, backbone):
         with pytest.raises(ParameterError, match=r"backbone must be a spec.*FromModule"):
-            TransferRegressor(backbone=backbone, **QUICK).fit(LINES.X, LINES.y)
+            TransferRegressor(backbone=backbone, **QUICK).fit(LINES.X, LINES.y, groups=LINES.groups)
 
     def test_a_backbone_fits_the_rows(self):
         with pytest.raises(BackboneError, match="Conv4 takes images"):
             regressor(backbone=Conv4()).fit(LINES.X, LINES.y, groups=LINES.groups)
         with pytest.raises(
-            ParameterError, match=r"backbone must be given for rows of shape \(2, 3\)"
+            ParameterError, match=r"backbone must be given for rows of shape \(2, 2, 3, 2\)"
         ):
-            regressor().fit(np.zeros((9, 2, 3)), np.zeros(9))
+            regressor().fit(np.zeros((9, 2, 2, 3, 2)), np.zeros(9), groups=[0, 1, 2] * 3)
+
+    @pytest.mark.parametrize("backbone", [None, Conv4()])
+    def test_images_have_their_channels_first(self, backbone):
+        meta = regressor(backbone=backbone)
+        message = r"got shape \(n, 28, 28\): the axis of channels is missing.* X\[:, None\]"
+        with pytest.raises(ParameterError, match=message):
+            meta.fit(np.zeros((20, 28, 28)), np.zeros(20), groups=np.arange(20) // 5)
+        message = (
+            r"got shape \(n, 16, 28, 3\): the axis of channels is last.*transpose\(0, 3, 1, 2\)"
+        )
+        with pytest.raises(ParameterError, match=message):
+            meta.fit(np.zeros((20, 16, 28, 3)), np.zeros(20), groups=np.arange(20) // 5)
 
     def test_a_learner_is_named(self):
         with pytest.raises(UnknownLearnerError, match="Did you mean 'maml'"):
-            MetaRegressor(learner="mam", **QUICK).fit(LINES.X, LINES.y)
+            MetaRegressor(learner="mam", **QUICK).fit(LINES.X, LINES.y, groups=LINES.groups)
         with pytest.raises(
             ParameterError, match=r"arguments of the learner 'maml', got \['depth'\]"
         ):
             MetaRegressor(learner="maml", learner_params={"depth": 2}, **QUICK).fit(
-                LINES.X, LINES.y
+                LINES.X, LINES.y, groups=LINES.groups
             )
         with pytest.raises(ParameterError, match=r"kind must be one of .* got 'regression'"):
-            MetaRegressor(learner="protonet", **QUICK).fit(LINES.X, LINES.y)
+            MetaRegressor(learner="protonet", **QUICK).fit(LINES.X, LINES.y, groups=LINES.groups)
         assert issubclass(UnknownLearnerError, ValueError)
         assert not issubclass(PluginError, ValueError)
 
@@ -330,9 +437,9 @@ class TestStandardDeviations:
         with pytest.raises(ParameterError, match=message):
             plain.predict(LINES.X, return_std=True)
         with pytest.raises(ParameterError, match="return_std must be False for MAML, which"):
-            MetaRegressor(learner="maml", **QUICK).fit(LINES.X, LINES.y).predict(
-                LINES.X, return_std=True
-            )
+            MetaRegressor(learner="maml", **QUICK).fit(
+                LINES.X, LINES.y, groups=LINES.groups
+            ).predict(LINES.X, return_std=True)
         message = "return_std must be False for a ProtoNetClassifier.*Use predict_proba"
         with pytest.raises(ParameterError, match=message):
             of_classes.predict(BLOBS.X, return_std=True)

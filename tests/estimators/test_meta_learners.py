@@ -8,6 +8,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from metaskl import (
@@ -22,7 +24,7 @@ from metaskl import (
     TransferRegressor,
 )
 from metaskl.backbones import MLP, Conv4, FromModule
-from metaskl.errors import SupportError
+from metaskl.errors import OneTaskWarning, SupportError
 from metaskl.estimators.docs import documented_parameters
 from metaskl.tasks import BlobTasks, LinearTasks
 
@@ -178,7 +180,10 @@ def test_one_task_makes_an_ordinary_estimator(cls):
     data = LinearTasks(n_features=2, noise=0.1).sample(1, 120, random_state=0)
     y = data.y if cls in REGRESSORS else (data.y > np.median(data.y)).astype(int)
     more = {"max_epochs": 3, "steps_per_epoch": 20}
-    assert cls(**{**QUICK, **more}).fit(data.X, y).score(data.X, y) > 0.5
+    meta = cls(**{**QUICK, **more})
+    with pytest.warns(OneTaskWarning):
+        meta.fit(data.X, y)
+    assert meta.score(data.X, y) > 0.5
 
 
 @by_class
@@ -259,21 +264,22 @@ class TestInputs:
 
     def test_images_are_scaled_by_channel(self):
         X = np.stack([np.full((6, 4, 4), 5.0), np.arange(96.0).reshape(6, 4, 4)], axis=1)
-        meta = RidgeHeadRegressor(backbone=FromModule(nn.Flatten()), **QUICK)
-        meta.fit(X, np.arange(6.0))
+        meta = RidgeHeadRegressor(backbone=FromModule(nn.Flatten()), n_shot=2, **QUICK)
+        meta.fit(X, np.arange(6.0), groups=[0, 0, 0, 1, 1, 1])
         assert meta.x_scaling_["mean"].shape == (2, 1, 1)
         assert meta.x_scaling_["mean"].ravel().tolist() == [5.0, 47.5]
         assert meta.x_scaling_["scale"].ravel()[0] == 1.0
 
     def test_nothing_is_scaled_unless_asked(self):
-        meta = RidgeHeadRegressor(standardize=False, **QUICK).fit(LINES.X, LINES.y)
+        meta = fitted(RidgeHeadRegressor, standardize=False)
         assert (meta.x_scaling_["mean"] == 0).all()
         assert (meta.y_scaling_["scale"] == 1).all()
 
     def test_time_stamps_keep_their_seconds(self):
         seconds = 1.7e9 + np.random.default_rng(0).uniform(0, 100, (120, 1))
         y = (seconds[:, 0] - 1.7e9) / 10
-        meta = RidgeHeadRegressor(**{**QUICK, "steps_per_epoch": 50}).fit(seconds, y)
+        meta = RidgeHeadRegressor(**{**QUICK, "steps_per_epoch": 50})
+        meta.fit(seconds, y, groups=np.arange(120) // 12)
         assert meta.score(seconds, y) > 0.9
 
     def test_dates_of_any_resolution_name_the_same_task(self):
@@ -396,6 +402,18 @@ class TestPartialFit:
         with pytest.raises(SupportError, match=r"y must have 1 target\(s\)"):
             meta.partial_fit(LINES.X, np.zeros((120, 2)), groups=LINES.groups)
 
+    def test_ids_taken_from_the_frame_are_no_feature(self):
+        frame = pd.DataFrame(LINES.X, columns=list("abc")).assign(shop=LINES.groups)
+        meta = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups=frame["shop"])
+        assert meta.feature_names_in_.tolist() == ["a", "b", "c"]
+        named = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups="shop")
+        assert np.array_equal(meta.predict(frame), named.predict(frame))
+        many = meta.adapt_groups(frame, LINES.y, frame["shop"])
+        assert np.isfinite(many[0].predict(frame)).all()
+        kept = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups=LINES.groups)
+        assert kept.n_features_in_ == 4
+        assert len(kept.adapt_groups(frame, LINES.y, frame["shop"])) == 10
+
     def test_the_column_of_the_first_call_is_dropped(self):
         frame = pd.DataFrame(LINES.X, columns=list("abc")).assign(shop=LINES.groups)
         meta = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups="shop")
@@ -424,3 +442,31 @@ def test_the_documentation_has_an_entry_for_what_is_fitted(cls):
 def test_the_representation_shows_what_was_chosen(cls):
     assert repr(cls(n_shot=3)) == f"{cls.__name__}(n_shot=3)"
     assert repr(clone(cls(n_shot=3))) == f"{cls.__name__}(n_shot=3)"
+
+
+class TestShowing:
+    def test_an_adapted_copy_tells_that_it_is_one(self):
+        meta = RidgeHeadRegressor(**QUICK)
+        text = "RidgeHeadRegressor(max_epochs=1, random_state=0, steps_per_epoch=2)"
+        assert repr(meta) == text
+        meta.fit(LINES.X, LINES.y, groups=LINES.groups)
+        assert repr(meta) == text
+        assert meta.n_support_ == 0
+        adapted = meta.adapt(LINES.X[:5], LINES.y[:5])
+        assert adapted.n_support_ == 5
+        assert repr(adapted) == str(adapted) == text + ".adapt(<5 rows>)"
+        assert "<p>Adapted to 5 rows:</p>" in adapted._repr_html_()
+        assert "Adapted to" not in meta._repr_html_()
+        many = meta.adapt_groups(LINES.X[:7], LINES.y[:7], [0] * 3 + [1] * 4)
+        assert [copy.n_support_ for copy in many.values()] == [3, 4]
+        assert repr(clone(adapted)) == text
+
+    def test_long_ones_are_wrapped_as_estimators_are(self):
+        meta = RidgeHeadRegressor(
+            backbone=MLP(hidden_layer_sizes=(40, 40), activation="tanh"), n_query=7, n_shot=(2, 9)
+        )
+        assert repr(meta) == (
+            "RidgeHeadRegressor(backbone=MLP(activation='tanh', hidden_layer_sizes=(40, 40)),\n"
+            "                   n_query=7, n_shot=(2, 9))"
+        )
+        assert repr(make_pipeline(StandardScaler(), meta)).count("\n") > 2

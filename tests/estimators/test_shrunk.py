@@ -342,6 +342,23 @@ def test_task_effects_of_a_linear_model_are_those_of_adapt():
     )
 
 
+def test_a_task_of_fit_stands_on_a_model_that_had_not_seen_it():
+    X, y, groups = tasks_of_lines()
+    model = ShrunkRegressor(Ridge(), random_effects="intercept", cv=2)
+    model.fit(X, y, groups=groups)
+    (tau,), sigma = model.tau_, model.sigma_
+    for train, test in GroupKFold(2).split(X, y, groups):
+        alone = Ridge().fit(X[train], y[train])
+        for task in np.unique(groups[test]):
+            copy, rows = model.adapted_tasks()[task], groups == task
+            np.testing.assert_allclose(copy.estimator_.coef_, alone.coef_)
+            # The best linear unbiased prediction of an intercept from n rows: r n τ² / (n τ² + s²).
+            n, above = rows.sum(), (y[rows] - alone.predict(X[rows])).mean()
+            expected = above * n * tau**2 / (n * tau**2 + sigma**2)
+            np.testing.assert_allclose(copy.effects_, [expected], rtol=1e-6)
+            np.testing.assert_allclose(copy.predict(X[rows]), alone.predict(X[rows]) + expected)
+
+
 def test_a_forest_that_knows_its_rows_by_heart_is_asked_about_others():
     X, y, groups = tasks_of_lines(30, 20, spread=(3.0, 0.0, 0.0))
     # A feature from which a forest can tell the tasks.

@@ -8,7 +8,8 @@ from sklearn.linear_model import Ridge
 
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
-from metaskl.learners.ridge_head import RidgeHead
+from metaskl.learners.base import solve_dtype
+from metaskl.learners.ridge_head import RidgeHead, _compressed
 from metaskl.tasks import Episode
 
 SIGMA = 0.4
@@ -152,3 +153,53 @@ def test_equal_rows_do_not_break_the_solve():
 def test_noise_and_precision_are_positive(arguments):
     with pytest.raises(ParameterError, match="noise and prior_precision must be above 0"):
         RidgeHead(MLP(()).build((3,)), 1, **arguments)
+
+
+class InSingle(RidgeHead):
+    """As on a device without float64."""
+
+    _solve_dtype = staticmethod(lambda device: torch.float32)
+
+
+class TestWithoutDoubles:
+    def test_only_where_a_device_has_none(self):
+        assert solve_dtype(torch.device("mps")) == torch.float32
+        assert solve_dtype(torch.device("cpu")) == torch.float64
+        assert solve_dtype(torch.device("cuda:1")) == torch.float64
+
+    @pytest.mark.parametrize("n_rows", N_ROWS)
+    def test_the_answers_are_alike(self, n_rows):
+        X, y = (torch.tensor(values, dtype=torch.float32) for values in rows(n_rows))
+        found = []
+        for learner_class in (RidgeHead, InSingle):
+            torch.manual_seed(0)
+            learner = learner_class(MLP((8,)).build((3,)), 1, noise=SIGMA, prior_precision=1.0)
+            adapted = learner.eval().adapt(X, y)
+            found.append((learner.predict(adapted, X), learner.predict_std(adapted, X)))
+        assert adapted["weight"].dtype == torch.float32
+        torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-3)
+
+    @pytest.mark.parametrize("n_rows", [3, 40])
+    def test_equal_rows_and_targets_without_noise_do_not_break_the_solve(self, n_rows):
+        learner = InSingle(MLP(()).build((3,)), 1, noise=1e-6, prior_precision=1e-6)
+        X = torch.ones(n_rows, 3) * torch.tensor([1e3, 1.0, 1e-3])
+        adapted = learner.adapt(X, torch.ones(n_rows, 1))
+        torch.testing.assert_close(
+            learner.predict(adapted, X), torch.ones(n_rows, 1), atol=1e-2, rtol=0
+        )
+        loss = learner.row_loss(learner.predict(adapted, X), torch.ones(n_rows, 1)).mean()
+        loss.backward()
+        assert all(torch.isfinite(p.grad).all() for p in learner.parameters() if p.grad is not None)
+
+
+def test_features_of_unlike_scale_are_compressed_alike():
+    # The jitter is of each feature's own size: else it would swamp the small ones.
+    scales = torch.tensor([1e6, 1.0, 1e-6], dtype=torch.float64)
+    features = torch.tensor(rows(50)[0])[None] * scales
+    residual = torch.tensor(rows(50)[1])[None]
+    few, rest = _compressed(features, residual)
+    assert few.shape == (1, 3, 3)
+    size = scales[:, None] * scales
+    torch.testing.assert_close(few.mT @ few / size, features.mT @ features / size)
+    projected = features.mT @ residual / scales[:, None]
+    torch.testing.assert_close(few.mT @ rest / scales[:, None], projected)

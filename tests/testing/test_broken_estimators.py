@@ -93,12 +93,13 @@ class KnowsItsProcess(RidgeHeadRegressor):
 
     def __getstate__(self):
         state = super().__getstate__()
-        return {**state, "process_": os.getpid()} if "weights_" in state else state
+        return {**state, "process_": os.getpid()} if "_stored" in state else state
 
 
 class WantsArrays(RidgeHeadRegressor):
     def fit(self, X, y, groups=None):
-        return super().fit(X, y, groups if isinstance(groups, np.ndarray) else None)
+        other = np.arange(len(X)) % 3
+        return super().fit(X, y, groups if isinstance(groups, np.ndarray) else other)
 
 
 class ForgetsTheColumn(RidgeHeadRegressor):

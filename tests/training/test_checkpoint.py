@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from metaskl import MAMLRegressor, RidgeHeadRegressor
 from metaskl.backbones import MLP
@@ -192,9 +192,17 @@ def test_a_resumed_fit_must_draw_the_same_tasks(random_state, tmp_path):
         fit(checkpoint=tmp_path / "fit.pt", random_state=random_state)
 
 
-def test_a_scheduler_whose_state_is_not_kept_is_refused(tmp_path):
-    with pytest.raises(ParameterError, match="must not hold an LRScheduler beside a checkpoint"):
-        fit(checkpoint=tmp_path / "fit.pt", callbacks=[LRScheduler(policy="StepLR", step_size=1)])
+@pytest.mark.parametrize(
+    ("callback", "instead"),
+    [
+        (LRScheduler(policy="StepLR", step_size=1), "an? LRScheduler .*lr_schedule='cosine'"),
+        (EarlyStopping(monitor="train_loss"), "an? EarlyStopping .*Use patience"),
+    ],
+)
+def test_a_callback_whose_state_is_not_kept_is_refused(callback, instead, tmp_path):
+    for callbacks in ([callback], [("named", callback)]):
+        with pytest.raises(ParameterError, match=f"callbacks must not hold {instead}"):
+            fit(checkpoint=tmp_path / "fit.pt", callbacks=callbacks)
 
 
 @pytest.mark.parametrize("place", ["missing/fit.pt", "."])

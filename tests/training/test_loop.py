@@ -1,3 +1,4 @@
+import itertools
 import math
 import signal
 import subprocess
@@ -283,14 +284,29 @@ class TestFurtherTraining:
         seen = Seen()
         meta = fit(callbacks=[seen])
         meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
-        assert not torch.equal(seen.batches[0], seen.batches[6])
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        first = seen.batches[0], seen.batches[6], seen.batches[12]
+        assert not any(torch.equal(a, b) for a, b in itertools.combinations(first, 2))
+
+    def test_the_same_calls_draw_the_same(self):
+        found = []
+        for _ in range(2):
+            seen = Seen()
+            meta = fit(callbacks=[seen], random_state=np.random.RandomState(7))
+            seed = meta.seed_
+            meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+            assert meta.seed_ == seed, "validation tasks would change"
+            found.append((seed, torch.stack(seen.batches)))
+        assert found[0][0] == found[1][0]
+        assert torch.equal(found[0][1], found[1][1])
 
     def test_the_cosine_starts_anew(self):
         diary = Diary()
         meta = fit(outer_lr=0.2, callbacks=[diary])
         meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
         assert diary.rates[0] == 0.2
-        np.testing.assert_allclose(diary.rates[3:], diary.rates[:3])
+        np.testing.assert_allclose(diary.rates, diary.rates[:3] * 3)
 
     def test_a_new_rate_is_taken_up(self):
         diary = Diary()

@@ -1,0 +1,151 @@
+"""Hyper-parameters that all meta-learning estimators share, checked before a fit."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaskl.errors import EpisodeWarning, OneTaskWarning, ParameterError
+from metaskl.tasks import TaskSet
+
+
+class _Rule(NamedTuple):
+    """What a hyper-parameter must be, and what to do otherwise."""
+
+    holds: Callable[[Any], bool]
+    must_be: str
+    advice: str
+
+
+def _is_whole(value: Any, least: int = 1) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_shots(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return len(value) == 2 and all(map(_is_whole, value)) and value[0] <= value[1]
+    return _is_whole(value)
+
+
+def _whole(advice: str, least: int = 1) -> _Rule:
+    return _Rule(
+        lambda value: _is_whole(value, least), f"a whole number of at least {least}", advice
+    )
+
+
+def _whole_or_none(advice: str) -> _Rule:
+    return _Rule(
+        lambda value: value is None or _is_whole(value),
+        "None or a whole number of at least 1",
+        advice,
+    )
+
+
+def _switch(advice: str) -> _Rule:
+    return _Rule(lambda value: isinstance(value, bool | np.bool_), "True or False", advice)
+
+
+_RULES = {
+    "n_shot": _Rule(
+        _is_shots,
+        "a whole number of at least 1, or two that ascend",
+        "Give for example n_shot=5 or n_shot=(5, 20).",
+    ),
+    "n_query": _whole("Give for example n_query=10."),
+    "meta_batch_size": _whole("Give for example meta_batch_size=16."),
+    "max_epochs": _whole("Give for example max_epochs=10."),
+    "steps_per_epoch": _whole("Give for example steps_per_epoch=100."),
+    "outer_lr": _Rule(
+        lambda value: _is_number(value) and value > 0,
+        "a number above 0",
+        "Give for example outer_lr=1e-3.",
+    ),
+    "weight_decay": _Rule(
+        lambda value: _is_number(value) and value >= 0,
+        "a number of at least 0",
+        "Give weight_decay=0 for none.",
+    ),
+    "validation_fraction": _Rule(
+        lambda value: _is_number(value) and 0 <= value < 1,
+        "in [0, 1)",
+        "Give 0.2 to keep one task in five for validation.",
+    ),
+    "patience": _whole_or_none("Give None never to stop early."),
+    "n_threads": _whole_or_none("Give None to leave torch's setting as it is."),
+    "standardize": _switch("Give False only for data of like scale around 0."),
+    "checkpoint": _Rule(
+        lambda value: value is None or isinstance(value, str | os.PathLike),
+        "None or the path of a file",
+        "Give for example checkpoint='fit.ckpt'.",
+    ),
+    "callbacks": _Rule(
+        lambda value: value is None or (isinstance(value, Sequence) and not isinstance(value, str)),
+        "None or a list of skorch callbacks",
+        "Put a single callback in a list.",
+    ),
+    "net_params": _Rule(
+        lambda value: value is None or isinstance(value, Mapping),
+        "None or a dict of arguments of skorch's net",
+        "Leave it out unless you know skorch.",
+    ),
+    "n_way": _whole("Give for example n_way=5.", 2),
+    "within_groups": _switch("Give False to mix the classes of all groups in an episode."),
+    "allow_single_class": _switch("Give True to adapt on a support of one class."),
+}
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise if a hyper-parameter that the estimators share is out of its range.
+
+    Raises
+    ------
+    ParameterError
+        At the first one; the message says what to give.
+    """
+    for name, rule in _RULES.items():
+        if hasattr(estimator, name) and not rule.holds(getattr(estimator, name)):
+            raise ParameterError(
+                f"{name} must be {rule.must_be}, got {getattr(estimator, name)!r}. {rule.advice}"
+            )
+
+
+def warn_of_few_rows(tasks: TaskSet, n_shot: Any, *, of_classes: bool) -> None:
+    """Warn if no task can give the support that was asked for and a query row."""
+    shots = min(n_shot) if isinstance(n_shot, tuple | list) else n_shot
+    largest = int(tasks.sizes.max())
+    if largest > shots:
+        return
+    kind = "class" if of_classes else "task"
+    warnings.warn(
+        f"n_shot={n_shot!r} asks for more rows than any {kind} has: the largest has {largest} "
+        f"rows, and {shots + 1} are needed for a support of {shots} and one row of query. Training "
+        f"episodes have smaller supports. Lower n_shot to what a new {kind} will bring.",
+        EpisodeWarning,
+        stacklevel=4,
+    )
+
+
+def warn_of_one_task(estimator: Any) -> None:
+    """Warn of a fit without task ids, unless they were declined by ``set_fit_request``."""
+    if estimator.get_metadata_routing().fit.requests.get("groups") is False:
+        return
+    name = type(estimator).__name__
+    warnings.warn(
+        f"{name} is fitted without groups, so all rows are ONE task and nothing is learned across "
+        "tasks. Pass groups to fit. If you passed them to a search, a cross-validation or a "
+        "Pipeline of scikit-learn, turn routing on first: "
+        "sklearn.set_config(enable_metadata_routing=True). If one task is meant, use "
+        f"Adapted{'Classifier' if hasattr(estimator, 'predict_proba') else 'Regressor'}({name}()).",
+        OneTaskWarning,
+        stacklevel=4,
+    )
