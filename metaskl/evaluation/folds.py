@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,16 +83,17 @@ def too_small(y: Any, ids: Array, n_shot: int | float, n_way: int | None) -> str
 def _check_cv(cv: Any, n_tasks: int, holdout: str) -> None:
     """Refuse what cannot split these tasks."""
     number = isinstance(cv, (int, np.integer)) and not isinstance(cv, bool)
+    splitter = hasattr(cv, "split") and not isinstance(cv, str)
     if n_tasks < 2:
         raise TaskError(f"groups must hold at least 2 tasks, got {n_tasks}. Bring more tasks.")
-    if holdout == "rows" and hasattr(cv, "split"):
+    if holdout == "rows" and splitter:
         raise TaskError(
             f"cv must be a number of random splits with holdout='rows', got {cv!r}: there no task "
             "is held out, and n_shot says how many rows of each task are for training. Give a "
             "number such as cv=5, or use holdout='tasks'."
         )
     if not number:
-        if holdout == "tasks" and (hasattr(cv, "split") or isinstance(cv, list)):
+        if holdout == "tasks" and (splitter or isinstance(cv, list)):
             return
         raise TaskError(
             f"cv must be a number of folds or a scikit-learn splitter over groups, got {cv!r}. "
@@ -110,8 +112,10 @@ def _splits(y: Array, ids: Array, cv: Any, random_state: int) -> Iterator[tuple[
     """Yield training and test rows that share no task."""
     number = isinstance(cv, (int, np.integer))
     splitter = GroupKFold(int(cv), shuffle=True, random_state=random_state) if number else cv
-    rows = np.zeros(len(ids))
-    for train, test in check_cv(splitter).split(rows, y, groups=ids):
+    with warnings.catch_warnings():  # of a splitter that ignores groups, more is said below
+        warnings.filterwarnings("ignore", message="The groups parameter is ignored")
+        pairs = list(check_cv(splitter).split(np.zeros(len(ids)), y, groups=ids))
+    for train, test in pairs:
         torn = np.intersect1d(ids[train], ids[test])
         if len(torn):
             raise TaskError(

@@ -159,21 +159,21 @@ def test_a_learners_own_parameters_go_to_the_learners_that_have_them():
 
 def test_what_fails_everywhere_is_one_error():
     broken = {"broken": RidgeHeadRegressor(backbone=MLP((0,)))}
-    with pytest.raises(CandidateError, match="1 were tried:\n  broken failed: .*hidden_layer"):
+    with pytest.raises(CandidateError, match=r"1 were tried:\n  broken failed: .*hidden_layer"):
         lines(learners=broken, baselines={})
     two = {"a": Pooled(Refuses()), "b": Pooled(Refuses())}
-    with pytest.raises(CandidateError, match="tried:\n  a, b failed: ValueError: no such luck$"):
+    with pytest.raises(CandidateError, match=r"tried:\n  a, b failed: ValueError: no such luck$"):
         lines(baselines=two)
 
 
 def test_a_preprocessing_that_fails_is_named_once():
     columns = ColumnTransformer([("scaled", StandardScaler(), [7])])
     with pytest.raises(
-        CandidateError, match="preprocess must fit .* ColumnTransformer raised"
-    ) as e:
+        CandidateError, match=r"preprocess must fit .* ColumnTransformer raised"
+    ) as failure:
         lines(baselines="all", preprocess=columns)
-    assert len(str(e.value)) < 500
-    assert "pooled ridge" not in str(e.value)
+    assert len(str(failure.value)) < 500
+    assert "pooled ridge" not in str(failure.value)
 
 
 class Refuses(DummyRegressor):
@@ -253,6 +253,10 @@ def test_fractions_and_counts_go_together():
 
 class Faulty(MetaLearner):
     """A learner of somebody else's, which breaks when it is used."""
+
+    def __init__(self, backbone, n_outputs, *, kind, private_labels=False, n_pool_classes=0):
+        super().__init__(backbone, n_outputs, kind=kind, private_labels=private_labels)
+        self.backbone = backbone
 
     def adapt(self, X_support, y_support, weight=None):
         raise RuntimeError("this learner is broken\nand says much about it")

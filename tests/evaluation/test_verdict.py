@@ -53,9 +53,8 @@ def test_candidates_are_chosen_on_the_other_folds():
 
 
 def test_candidates_are_chosen_on_other_tasks_where_each_fold_holds_all():
-    # Each learner wins on one task only, by luck, in both splits: whoever chose by the task's
-    # own scores would gain 0.5 everywhere. With ten tasks in five blocks of two, eight others
-    # choose. Those score 0.1 for "steady", and at most 1/8 for the lucky one of no lucky task.
+    # Each learner is right on one task only. In a block of two tasks the other eight choose, so
+    # one that is lucky on one of those: on the block's own it gains 0 - 0.5.
     tasks = list("abcdefghij")
     cells = [(fold, task) for fold in (0, 1) for task in tasks]
     table = {f"lucky {t}": {(f, u): 1.0 if t == u else 0.0 for f, u in cells} for t in tasks}
