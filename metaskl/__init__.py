@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from metaskl.estimators.transfer import TransferRegressor as TransferRegressor
     from metaskl.evaluation.compare import compare as compare
     from metaskl.evaluation.cross_validate import cross_validate_tasks as cross_validate_tasks
-    from metaskl.evaluation.cross_validate import shots_curve as shots_curve
+    from metaskl.evaluation.curve import shots_curve as shots_curve
     from metaskl.evaluation.scorer import FewShotScorer as FewShotScorer
     from metaskl.persistence import load as load
     from metaskl.persistence import save as save
@@ -87,7 +87,7 @@ _HOMES = {
     "cross_validate_tasks": "metaskl.evaluation.cross_validate",
     "load": "metaskl.persistence",
     "save": "metaskl.persistence",
-    "shots_curve": "metaskl.evaluation.cross_validate",
+    "shots_curve": "metaskl.evaluation.curve",
 }
 
 # Without this, `metaskl.datasets` would work or not depending on what ran before.

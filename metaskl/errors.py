@@ -9,6 +9,31 @@ from difflib import get_close_matches
 from typing import Self
 
 
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return a hint with the names that are near to one, after a space; empty if none is.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    known : sequence of str
+        All names that would have worked.
+
+    Returns
+    -------
+    str
+        `` Did you mean 'maml'?`` or the empty string.
+
+    Examples
+    --------
+    >>> from metaskl.errors import did_you_mean
+    >>> did_you_mean("pooled rigde", ["pooled ridge", "pooled forest"])
+    " Did you mean 'pooled ridge'?"
+    """
+    near = get_close_matches(name.lower(), known, n=3)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
 class MetasklError(Exception):
     """Base of all errors that metaskl raises on purpose."""
 
@@ -32,8 +57,7 @@ class UnknownLearnerError(MetasklError, ValueError):
         UnknownLearnerError
             The error, to be raised by the caller.
         """
-        near = get_close_matches(name.lower(), known, n=3)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(name, known)
         names = ", ".join(map(repr, known)) or "none; is metaskl itself installed (pip install)?"
         return cls(
             f"learner must be the name of an installed learner, got {name!r}.{hint} "
@@ -132,6 +156,10 @@ class ModelFileError(MetasklError, ValueError):
 
 class MissingExtraError(MetasklError, ImportError):
     """An optional dependency that is not installed."""
+
+
+class CandidateError(MetasklError, ValueError):
+    """No candidate of a comparison could be fitted."""
 
 
 class TableError(MetasklError, ValueError):

@@ -2,11 +2,13 @@
 
 from metaskl.evaluation.compare import compare
 from metaskl.evaluation.comparison import Comparison
-from metaskl.evaluation.cross_validate import cross_validate_tasks, shots_curve
+from metaskl.evaluation.cross_validate import cross_validate_tasks
+from metaskl.evaluation.curve import shots_curve
+from metaskl.evaluation.differences import Difference
 from metaskl.evaluation.episodes import episode_scores
 from metaskl.evaluation.ranking import Ranking, rank_candidates
 from metaskl.evaluation.scorer import FewShotScorer
-from metaskl.evaluation.verdict import Difference, Verdict
+from metaskl.evaluation.verdict import Verdict
 
 __all__ = [
     "Comparison",

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import get_scorer
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
 from metaskl.estimators.adapt import adapt_groups, transform
 from metaskl.evaluation.draws import Draw
+from metaskl.evaluation.scoring import needed
 
 Array = npt.NDArray[Any]
 
@@ -22,10 +22,10 @@ Array = npt.NDArray[Any]
 class _Answers(BaseEstimator):  # type: ignore[misc]
     """Predictions that were made already, in the form that scikit-learn's scorers ask for."""
 
-    def __init__(self, prediction: Array) -> None:
+    def __init__(self, prediction: Array | None) -> None:
         self.prediction = prediction
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> Array | None:
         del X
         return self.prediction
 
@@ -38,23 +38,16 @@ class _Numbers(RegressorMixin, _Answers):  # type: ignore[misc]
 
 
 class _Labels(ClassifierMixin, _Answers):  # type: ignore[misc]
-    """Answers of a classifier, with probabilities."""
+    """Answers of a classifier: labels, probabilities, or both, as the scorer asks for."""
 
-    def __init__(self, prediction: Array, probability: Array, classes: Array) -> None:
+    def __init__(self, prediction: Array | None, probability: Array | None, classes: Array) -> None:
         super().__init__(prediction)
         self.probability = probability
         self.classes_ = classes
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> Array | None:
         del X
         return self.probability
-
-
-def resolve_scorer(scoring: Any, *, classification: bool) -> Any:
-    """Return a scorer: the one asked for, or accuracy, or minus the root mean squared error."""
-    if scoring is None:
-        scoring = "accuracy" if classification else "neg_root_mean_squared_error"
-    return get_scorer(scoring)
 
 
 def score_draws(
@@ -71,7 +64,7 @@ def score_draws(
         One row a draw: task, repeat, n_shot, n_support, n_query, score.
     """
     rows = []
-    answers = _answers(estimator, X, y, draws, seen=seen)
+    answers = _answers(estimator, X, y, draws, needed(scorer), seen=seen)
     for draw, answer in zip(draws, answers, strict=True):
         rows.append(
             {
@@ -86,13 +79,15 @@ def score_draws(
     return rows
 
 
-def _answers(estimator: Any, X: Any, y: Array, draws: list[Draw], *, seen: bool) -> list[_Answers]:
+def _answers(
+    estimator: Any, X: Any, y: Array, draws: list[Draw], need: tuple[bool, bool], *, seen: bool
+) -> list[_Answers]:
     """Return the answers to every draw's query."""
     if isinstance(estimator, Pipeline):  # its fitted steps transform every row once
         X, estimator = transform(estimator, X), estimator.steps[-1][1]
     if getattr(estimator, "ignores_support", False):  # one call serves all draws
         every = np.unique(np.concatenate([draw.query for draw in draws]))
-        whole = _answer(estimator, _safe_indexing(X, every))
+        whole = _answer(estimator, _safe_indexing(X, every), need)
         return [_part(whole, np.searchsorted(every, draw.query)) for draw in draws]
     answers: dict[int, _Answers] = {}
     for shots in dict.fromkeys(draw.n_shot for draw in draws):
@@ -106,26 +101,36 @@ def _answers(estimator: Any, X: Any, y: Array, draws: list[Draw], *, seen: bool)
         else:
             copies = adapt_groups(estimator, _safe_indexing(X, support), y[support], ids)
         for i in numbers:
-            answers[i] = _answer(copies[i], _safe_indexing(X, draws[i].query))
+            answers[i] = _answer(copies[i], _safe_indexing(X, draws[i].query), need)
     return [answers[i] for i in range(len(draws))]
 
 
-def _answer(estimator: Any, X: Any) -> _Answers:
+def _answer(estimator: Any, X: Any, need: tuple[bool, bool]) -> _Answers:
+    """Predict the query rows, in one pass of the kind that the scorer asks for.
+
+    Labels are what ``predict`` says: that may differ from the likeliest class, as in ``SVC``.
+    """
     if not is_classifier(estimator):
         return _Numbers(np.asarray(estimator.predict(X)))
-    if not hasattr(estimator, "predict_proba"):
-        prediction = np.asarray(estimator.predict(X))
-        probability = (prediction[:, None] == estimator.classes_).astype(float)
-        return _Labels(prediction, probability, estimator.classes_)
-    probability = np.asarray(estimator.predict_proba(X))
-    prediction = estimator.classes_[probability.argmax(axis=1)]
-    return _Labels(prediction, probability, estimator.classes_)
+    labels, shares = need
+    classes = estimator.classes_
+    certain = shares and not hasattr(estimator, "predict_proba")
+    prediction = np.asarray(estimator.predict(X)) if labels or certain else None
+    probability = None
+    if certain:  # a model without probabilities is taken to be sure of what it says
+        probability = (np.asarray(prediction)[:, None] == classes).astype(float)
+    elif shares:
+        probability = np.asarray(estimator.predict_proba(X))
+    return _Labels(prediction, probability, classes)
 
 
 def _part(answers: _Answers, index: Array) -> _Answers:
+    def rows(values: Array | None) -> Array | None:
+        return None if values is None else values[index]
+
     if isinstance(answers, _Labels):
-        return _Labels(answers.prediction[index], answers.probability[index], answers.classes_)
-    return _Numbers(answers.prediction[index])
+        return _Labels(rows(answers.prediction), rows(answers.probability), answers.classes_)
+    return _Numbers(rows(answers.prediction))
 
 
 def _score(scorer: Any, answer: _Answers, X: Any, y: Array) -> float:

@@ -7,22 +7,20 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import type_of_target
 
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, did_you_mean
 from metaskl.estimators.generic import MetaClassifier, MetaRegressor
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
 from metaskl.estimators.shrunk import ShrunkClassifier, ShrunkRegressor
+from metaskl.evaluation.boosting import BoostingClassifier, BoostingRegressor
+from metaskl.evaluation.cross_validate import check_adapts
+from metaskl.evaluation.parameters import route_parameters
 from metaskl.registry import get_learner, list_learners
 
 _ALPHAS = np.logspace(-2, 4, 13)
@@ -45,6 +43,12 @@ def with_preprocess(candidates: dict[str, Any], preprocess: Any) -> dict[str, An
     """Put a transformer, if there is one, before every candidate."""
     if preprocess is None:
         return candidates
+    methods = all(hasattr(preprocess, method) for method in ("fit", "transform"))
+    if isinstance(preprocess, type) or not methods:
+        raise ParameterError(
+            f"preprocess must be a transformer, with fit and transform, got {preprocess!r}. Give "
+            "for example StandardScaler(), a ColumnTransformer or a Pipeline of transformers."
+        )
     return {name: make_pipeline(clone(preprocess), model) for name, model in candidates.items()}
 
 
@@ -60,7 +64,20 @@ def make_learners(
     kind : {"regression", "classification"}
         What to learn.
     **parameters
-        Hyper-parameters of the estimators of registered learners.
+        Hyper-parameters of the estimators of registered learners, or of learners themselves:
+        these go to the learners that have them.
+
+    Returns
+    -------
+    dict of str to estimator
+        The estimators.
+
+    Raises
+    ------
+    ParameterError
+        If a learner cannot do `kind`, or no learner has a hyper-parameter of some name.
+    UnknownLearnerError
+        If no learner has a name.
     """
     if isinstance(learners, Mapping):
         return dict(learners)
@@ -72,16 +89,19 @@ def make_learners(
         else learners
     )
     estimator = MetaRegressor if kind == "regression" else MetaClassifier
-    found: dict[str, Any] = {}
+    able = []
     for name in wanted:
         if kind in get_learner(name).kinds:
-            found[name] = estimator(learner=name, **parameters)
+            able.append(name)
         elif learners != "all":
             raise ParameterError(
                 f"learners must be able to do {kind}, got {name!r} which does "
                 f"{sorted(get_learner(name).kinds)}. Leave it out, or give learners='all'."
             )
-    return found
+    if not able:
+        return {}
+    routed = route_parameters(able, parameters, estimator().get_params(deep=False))
+    return {name: estimator(learner=name, **own) for name, own in routed.items()}
 
 
 def broken_learners() -> dict[str, str]:
@@ -104,11 +124,66 @@ def make_baselines(kind: str, *, private_labels: bool = False, seed: int = 0) ->
     return found
 
 
+def choose_baselines(
+    baselines: str | Iterable[str] | Mapping[str, Any],
+    kind: str,
+    *,
+    private_labels: bool,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the baselines that were asked for: all, some by name, or estimators of one's own."""
+    if isinstance(baselines, Mapping):
+        return dict(baselines)
+    every = make_baselines(kind, private_labels=private_labels, seed=seed)
+    if isinstance(baselines, str):
+        if baselines == "all":
+            return every
+        baselines = [baselines]
+    wanted = list(baselines)
+    for name in wanted:
+        if name not in every:
+            raise ParameterError(
+                f"baselines must be among {', '.join(map(repr, every))}, got {name!r}."
+                f"{did_you_mean(str(name), list(every))} Or give a dict of your own."
+            )
+    return {name: every[name] for name in wanted}
+
+
+def join_candidates(
+    learners: dict[str, Any], baselines: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return all candidates by name, and the family of each."""
+    if both := sorted(set(learners) & set(baselines)):
+        raise ParameterError(
+            f"learners and baselines must have different names, got {both[0]!r} in both. "
+            "Rename one."
+        )
+    families = dict.fromkeys(learners, "learner")
+    families |= {name: family_of(model) for name, model in baselines.items()}
+    every = learners | baselines
+    for name, model in every.items():
+        check_adapts(model, f"the candidate {name!r}")
+    return every, families
+
+
+def family_of(model: Any) -> str:
+    """Return what kind of baseline a model is: pooled, per-task, shrunk, or just a baseline."""
+    if isinstance(model, Pipeline):
+        return family_of(model.steps[-1][1])
+    if isinstance(model, PerTask):  # around a meta-learner it knows more than the task's own rows
+        inner = model.estimator
+        last = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner
+        return "baseline" if hasattr(last, "adapt") else "per-task"
+    if isinstance(model, Pooled):
+        return "pooled"
+    return "shrunk" if isinstance(model, (ShrunkRegressor, ShrunkClassifier)) else "baseline"
+
+
 def _regressors(seed: int) -> dict[str, Any]:
     return {
         "ridge": make_pipeline(StandardScaler(), RidgeCV(_ALPHAS)),
         "forest": RandomForestRegressor(_TREES, min_samples_leaf=2, random_state=seed),
-        "boosting": HistGradientBoostingRegressor(min_samples_leaf=5, random_state=seed),
+        "boosting": BoostingRegressor(min_samples_leaf=5, random_state=seed),
     }
 
 
@@ -116,5 +191,5 @@ def _classifiers(seed: int) -> dict[str, Any]:
     return {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
         "forest": RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed),
-        "boosting": HistGradientBoostingClassifier(min_samples_leaf=5, random_state=seed),
+        "boosting": BoostingClassifier(min_samples_leaf=5, random_state=seed),
     }

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from sklearn.utils.parallel import Parallel, delayed
-from tqdm.auto import tqdm
 
-from metaskl.evaluation.answers import Array, resolve_scorer
+from metaskl.errors import ParameterError
 from metaskl.evaluation.candidates import (
     broken_learners,
-    make_baselines,
+    choose_baselines,
+    join_candidates,
     make_learners,
     target_kind,
     with_preprocess,
 )
 from metaskl.evaluation.comparison import Comparison
-from metaskl.evaluation.cross_validate import Fold, make_folds, score_fold
 from metaskl.evaluation.draws import check_n_shot
-from metaskl.evaluation.verdict import Verdict, chosen_difference
+from metaskl.evaluation.folds import Array, make_folds, shots_left_out
+from metaskl.evaluation.running import no_candidate, run_candidates
+from metaskl.evaluation.scoring import resolve_scorer
+from metaskl.evaluation.verdict import reach_verdict
 from metaskl.tasks import require_groups
 
 
@@ -33,7 +34,7 @@ def compare(
     baselines: Any = "all",
     n_shot: Any = (5, 10, 20),
     n_repeats: int = 3,
-    cv: int = 3,
+    cv: Any = 3,
     holdout: str = "tasks",
     scoring: Any = None,
     kind: str = "auto",
@@ -63,14 +64,18 @@ def compare(
     learners : "all", list of str or dict of str to estimator, default="all"
         Registered learners, or estimators of your own by name.
     baselines : "all", list of str or dict of str to estimator, default="all"
-        Pooled, per-task and shrunk models, each over ridge (or logistic regression), a random
-        forest and gradient boosting; a list keeps those named.
+        Pooled, per-task and shrunk models. For regression they are called ``"pooled ridge"``,
+        ``"pooled forest"``, ``"pooled boosting"``, ``"per-task ridge"``, ... ``"shrunk boosting"``;
+        for classification ``logistic`` takes the place of ``ridge``. With
+        ``label_space="task"`` there are the three per-task ones. A list keeps those named; the
+        verdict then says that it holds against the baselines given.
     n_shot : int, float or sequence of them, default=(5, 10, 20)
-        Labelled rows of a task; see :func:`cross_validate_tasks`.
+        Labelled rows of a task; see :func:`cross_validate_tasks`. Counts that no task is large
+        enough for are named in the verdict.
     n_repeats : int, default=3
         Draws of support and query for each task.
-    cv : int, default=3
-        Folds over tasks, or random splits with ``holdout="rows"``.
+    cv : int or scikit-learn splitter over groups, default=3
+        Folds over tasks, or the number of random splits with ``holdout="rows"``.
     holdout : {"tasks", "rows"}, default="tasks"
         Whether whole tasks are held out, or rows of tasks that are all seen.
     scoring : str or callable, optional
@@ -80,25 +85,28 @@ def compare(
     label_space, n_way
         As in the classifiers.
     learner_params : dict, optional
-        Hyper-parameters of the estimators of registered learners, such as ``max_epochs``.
+        Hyper-parameters of registered learners: of the training, such as ``max_epochs``, for
+        all of them; a learner's own, such as ``inner_lr``, for those that have it.
     preprocess : transformer, optional
-        Put before every candidate, and fitted on the training tasks of each fold.
+        Put before every candidate, and fitted on the training tasks of each fold alone.
     n_jobs : int, optional
         Fits in parallel, by joblib.
     random_state : int, default=0
         Seed.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, and the seconds that each candidate took.
 
     Returns
     -------
     Comparison
-        Scores, leaderboard and verdict; ``print`` shows both.
+        Scores, leaderboard and verdict; ``print`` shows both. A candidate that fails is named
+        in ``failures`` and the rest goes on.
 
     Raises
     ------
     ValueError
-        If the task ids do not fit or no candidate can be fitted.
+        If the task ids do not fit, a name is unknown, a candidate cannot adapt, or no candidate
+        can be fitted.
 
     Examples
     --------
@@ -114,48 +122,61 @@ def compare(
     X, ids = require_groups(X, groups)
     y = np.asarray(y)
     private = label_space == "task"
+    _check_settings(kind, label_space, learners, learner_params)
     if kind == "auto":
         kind = "classification" if private else target_kind(y)
+    scorer = resolve_scorer(scoring, classification=kind == "classification")
+    ways = n_way if private else None
     folds = make_folds(
         y,
         ids,
-        n_way=n_way if private else None,
+        n_way=ways,
         n_shot=n_shot,
         n_repeats=n_repeats,
         cv=cv,
         holdout=holdout,
         random_state=random_state,
     )
-    parameters = _learner_defaults(check_n_shot(n_shot, fractions=True), ids, random_state)
+    asked = check_n_shot(n_shot, fractions=True)
+    parameters = _learner_defaults(asked, ids, random_state)
     if private:
         parameters |= {"label_space": "task", "n_way": n_way}
-    parameters |= learner_params or {}
-    candidates = make_learners(learners, kind=kind, **parameters)
-    families = dict.fromkeys(candidates, "learner")
-    for name, model in _baselines(baselines, kind, private, random_state).items():
-        candidates[name] = model
-        families[name] = name.split(" ")[0] if name.split(" ")[0] in _FAMILIES else "baseline"
+    candidates, families = join_candidates(
+        make_learners(learners, kind=kind, **parameters | (learner_params or {})),
+        choose_baselines(baselines, kind, private_labels=private, seed=random_state),
+    )
     candidates = with_preprocess(candidates, preprocess)
-    scorer = resolve_scorer(scoring, classification=kind == "classification")
-    scores, failures = _run(candidates, X, y, ids, folds, scorer, n_jobs, verbose)
+    scores, seconds, failures = run_candidates(
+        candidates, X, y, ids, folds, scorer, n_jobs=n_jobs, verbose=verbose
+    )
+    if scores.empty:
+        raise no_candidate(failures, preprocess, X, y, folds)
     if isinstance(learners, str) and learners == "all":
         failures = broken_learners() | failures
-    asked, scored = check_n_shot(n_shot, fractions=True), set(scores["n_shot"])
     lower = getattr(scorer, "_sign", 1) < 0
     metric = _metric_name(scoring, kind)
-    families = {name: families[name] for name in scores["candidate"].unique()}
+    all_baselines = isinstance(baselines, str) and baselines == "all"
+    left_out = shots_left_out(folds, y, ids, n_shot, ways)
     return Comparison(
         scores=scores,
-        families=families,
-        verdict=_verdict(scores, families, metric, lower),
+        families={name: families[name] for name in scores["candidate"].unique()},
+        verdict=reach_verdict(
+            scores,
+            families,
+            metric=metric,
+            lower_is_better=lower,
+            condition="" if all_baselines else "against the baselines given",
+            left_out=left_out,
+            failures=failures,
+        ),
         metric=metric,
         lower_is_better=lower,
         protocol={
             "holdout": holdout,
-            "folds": cv,
+            "folds": cv if isinstance(cv, int) else len({fold.number for fold in folds}),
             "repeats": n_repeats if holdout == "tasks" else 1,
-            "n_shot": [k for k in asked if k in scored],
-            "n_shot_left_out": [k for k in asked if k not in scored],  # no task is large enough
+            "n_shot": [k for k in asked if k not in left_out],
+            "n_shot_left_out": list(left_out),  # no task is large enough
             "n_tasks": len(np.unique(ids)),
             "n_rows": len(y),
             "kind": kind,
@@ -163,24 +184,23 @@ def compare(
             "random_state": random_state,
         },
         failures=failures,
+        seconds=seconds,
     )
 
 
-_FAMILIES = ("pooled", "per-task", "shrunk")
-
-
-def _baselines(baselines: Any, kind: str, private: bool, seed: int) -> dict[str, Any]:
-    if isinstance(baselines, dict):
-        return baselines
-    every = make_baselines(kind, private_labels=private, seed=seed)
-    if baselines == "all":
-        return every
-    unknown = sorted(set(baselines) - set(every))
-    if unknown:
-        raise ValueError(
-            f"baselines must be among {sorted(every)}, got {unknown}. Or give a dict of your own."
+def _check_settings(kind: str, label_space: str, learners: Any, learner_params: Any) -> None:
+    """Refuse settings that would be taken for others, or silently have no effect."""
+    for name, value, known in (
+        ("kind", kind, ("auto", "regression", "classification")),
+        ("label_space", label_space, ("shared", "task")),
+    ):
+        if value not in known:
+            raise ParameterError(f"{name} must be one of {known}, got {value!r}.")
+    if learner_params and isinstance(learners, Mapping):
+        raise ParameterError(
+            "learner_params must be left out where learners are estimators of your own, got "
+            f"{sorted(learner_params)}. Set them on the estimators."
         )
-    return {name: every[name] for name in baselines}
 
 
 def _learner_defaults(
@@ -191,56 +211,6 @@ def _learner_defaults(
     rows = [k if isinstance(k, int) else max(1, round(k * typical)) for k in shots]
     span = (min(rows), max(rows))
     return {"n_shot": span if span[0] < span[1] else span[0], "random_state": random_state}
-
-
-def _run(
-    candidates: dict[str, Any],
-    X: Any,
-    y: Array,
-    ids: Array,
-    folds: list[Fold],
-    scorer: Any,
-    n_jobs: int | None,
-    verbose: int,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Fit and score every candidate on every fold; one that fails is left out and named."""
-    jobs = [(name, fold) for name in candidates for fold in folds]
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_try)(candidates[name], X, y, ids, fold, scorer) for name, fold in jobs
-    )
-    parts, failures = [], {}
-    bar = tqdm(jobs, disable=not verbose, unit="fit")
-    for (name, _), result in zip(bar, results, strict=True):
-        bar.set_description(f"compare: {name:<18}")
-        if isinstance(result, str):
-            failures[name] = result
-        else:
-            parts.append(result.assign(candidate=name))
-    if not parts:
-        raise ValueError(f"no candidate could be fitted: {failures}")
-    scores = pd.concat(parts, ignore_index=True)
-    return scores[~scores["candidate"].isin(failures)].reset_index(drop=True), failures
-
-
-def _try(estimator: Any, X: Any, y: Array, ids: Array, fold: Fold, scorer: Any) -> Any:
-    """Return a fold's scores, or the reason why there are none."""
-    try:
-        return score_fold(estimator, X, y, ids, fold, scorer)
-    except Exception as error:  # noqa: BLE001 - a candidate's fault is no reason to lose the rest
-        return f"{type(error).__name__}: {error}"
-
-
-def _verdict(scores: pd.DataFrame, families: dict[str, str], metric: str, lower: bool) -> Verdict:
-    learners = [name for name, family in families.items() if family == "learner"]
-    others = [name for name in families if name not in learners]
-    alone = [name for name, family in families.items() if family == "per-task"]
-    shots = list(dict.fromkeys(scores["n_shot"]))
-    shots.sort()
-    found = [
-        tuple(d for k in shots if (d := chosen_difference(scores, learners, names, k)) is not None)
-        for names in (others, alone)
-    ]
-    return Verdict(found[0], found[1], metric, lower)
 
 
 def _metric_name(scoring: Any, kind: str) -> str:

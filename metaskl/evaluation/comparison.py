@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import html
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from metaskl.evaluation.cross_validate import shots_curve
-from metaskl.evaluation.verdict import Verdict
+from metaskl.evaluation.curve import shots_curve
+from metaskl.evaluation.verdict import Verdict, failure_lines
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The result of :func:`compare`.
 
@@ -20,7 +21,8 @@ class Comparison:
     scores : DataFrame
         One row a candidate, fold, task, repeat and shot count; greater is better.
     families : dict of str
-        ``"learner"``, ``"pooled"``, ``"per-task"`` or ``"shrunk"`` for each candidate.
+        ``"learner"``, ``"pooled"``, ``"per-task"``, ``"shrunk"`` or, for a model of another
+        kind among the baselines, ``"baseline"``, for each candidate.
     verdict : Verdict
         Whether meta-learning pays; ``str(verdict)`` says it in words.
     metric : str
@@ -31,6 +33,8 @@ class Comparison:
         How it was measured.
     failures : dict of str
         Candidates that could not be fitted, with the reason.
+    seconds : dict of float
+        Seconds that each candidate took for fitting, adapting and predicting, over all folds.
     """
 
     scores: pd.DataFrame
@@ -40,6 +44,12 @@ class Comparison:
     lower_is_better: bool
     protocol: dict[str, Any]
     failures: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> bool:
+        """Whether a learner was compared with a baseline: without it there is no verdict."""
+        return self.verdict.compared
 
     def leaderboard(self) -> pd.DataFrame:
         """Return means with 95 % intervals over tasks, the best candidate first.
@@ -48,18 +58,21 @@ class Comparison:
         -------
         DataFrame
             A row a candidate, with its family, columns ``mean``, ``low``, ``high`` for each
-            shot count, and its mean ``rank`` over tasks and shot counts (1 is best).
+            shot count, its mean ``rank`` over tasks and shot counts (1 is best), and the
+            ``seconds`` that it took.
         """
         curve = self._curve()
         table = curve.pivot(index="candidate", columns="n_shot", values=["mean", "low", "high"])
         table = table.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)
         table.insert(0, ("", "family"), pd.Series(self.families))
         table.insert(1, ("", "rank"), self._ranks())
+        table.insert(2, ("", "seconds"), pd.Series(self.seconds, dtype=float))
         return table.sort_values(("", "rank"))
 
     def _curve(self) -> pd.DataFrame:
         """Return the curves over shot counts, errors without the sign that scorers give them."""
         curve = shots_curve(self.scores, by="candidate")
+        curve = curve[curve["n_tasks"] > 0].reset_index(drop=True)  # the verdict names the others
         if self.lower_is_better:
             curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
         return curve
@@ -69,20 +82,41 @@ class Comparison:
         return cells.rank(axis=1, ascending=False).mean()
 
     def __str__(self) -> str:
+        verdict = str(self.verdict)
+        # Where nothing was compared, the verdict itself says who failed.
+        failed = [line for line in failure_lines(self.failures) if line not in verdict]
+        return "\n".join([self._title(), self._table().to_string(), "", verdict, *failed])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return the same as a table and text, for notebooks."""
+        verdict = str(self.verdict)
+        failed = [line for line in failure_lines(self.failures) if line not in verdict]
+        text = html.escape("\n".join([verdict, *failed]))
+        return f"<p>{html.escape(self._title())}</p>{self._table().to_html()}<pre>{text}</pre>"
+
+    def _title(self) -> str:
+        better = "lower" if self.lower_is_better else "higher"
+        return f"{self.metric} ({better} is better), mean [95 % interval over tasks]"
+
+    def _table(self) -> pd.DataFrame:
+        """Return the leaderboard as texts."""
         board = self.leaderboard()
         shots = [key for key in dict.fromkeys(board.columns.get_level_values(0)) if key != ""]
         columns: dict[str, Any] = {"rank": board[("", "rank")].map("{:.2f}".format)}
-        for shot in shots:
+        if self.seconds:
+            columns["seconds"] = board[("", "seconds")].map("{:.1f}".format)
+        for shot in sorted(shots):
             part = board[shot]
-            columns[f"{shot} rows" if isinstance(shot, int) else f"{shot:.0%} rows"] = [
+            columns[f"{shot:.0%} rows" if shot < 1 else f"{shot:g} rows"] = [
                 f"{m:.4g} [{a:.4g}, {b:.4g}]"
                 for m, a, b in zip(part["mean"], part["low"], part["high"], strict=True)
             ]
-        text = pd.DataFrame(columns, index=board.index).to_string()
-        better = "lower" if self.lower_is_better else "higher"
-        title = f"{self.metric} ({better} is better), mean [95 % interval over tasks]"
-        failed = [f"  {name} failed: {reason}" for name, reason in self.failures.items()]
-        return "\n".join([title, text, "", str(self.verdict), *failed])
+        table = pd.DataFrame(columns, index=board.index)
+        table.index.name = None
+        return table
 
     def as_dict(self) -> dict[str, Any]:
         """Return protocol, leaderboard and verdict as plain values, for JSON."""
@@ -96,4 +130,5 @@ class Comparison:
             "rank": self._ranks().to_dict(),
             "verdict": self.verdict.as_dict(),
             "failures": self.failures,
+            "seconds": self.seconds,
         }

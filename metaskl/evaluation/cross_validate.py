@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import GroupKFold
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
-from metaskl.errors import TaskError
-from metaskl.evaluation.answers import Array, resolve_scorer, score_draws
-from metaskl.evaluation.draws import Draw, check_n_shot, draw_classes, draw_rows
+from metaskl._compat import BaseSearchCV, threads_for
+from metaskl.errors import MetasklWarning, ParameterError
+from metaskl.estimators.adapt import adapt
+from metaskl.evaluation.answers import score_draws
+from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
+from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import require_groups
 
 
@@ -28,7 +33,7 @@ def cross_validate_tasks(
     *,
     n_shot: Any = (5, 10, 20),
     n_repeats: int = 3,
-    cv: int = 5,
+    cv: Any = 5,
     holdout: str = "tasks",
     scoring: Any = None,
     n_way: int | None = None,
@@ -54,11 +59,14 @@ def cross_validate_tasks(
         Task ids, or the name of the column of `X` that holds them.
     n_shot : int, float or sequence of them, default=(5, 10, 20)
         Labelled rows of a held-out task; rows of each class with ``label_space="task"``.
-        Fractions of a task's rows are allowed with ``holdout="rows"``.
+        Fractions of a task's rows are allowed with ``holdout="rows"``. A quarter of a task's
+        rows at least is kept to be predicted; a count that no task is large enough for is left
+        out with a warning.
     n_repeats : int, default=3
         Draws of support and query for each task (``holdout="tasks"``).
-    cv : int, default=5
-        Folds over tasks, or with ``holdout="rows"`` random splits of the rows.
+    cv : int or scikit-learn splitter over groups, default=5
+        Folds over tasks; ``GroupKFold(5)``, ``LeaveOneGroupOut()``, ``GroupShuffleSplit()`` and
+        the like are given the task ids. With ``holdout="rows"`` the number of random splits.
     holdout : {"tasks", "rows"}, default="tasks"
         What is held out.
     scoring : str or callable, optional
@@ -77,12 +85,19 @@ def cross_validate_tasks(
     -------
     DataFrame
         One row a fold, task, repeat and shot count, with ``n_support``, ``n_query``,
-        ``score`` (NaN where it is not defined) and ``fit_time`` in seconds.
+        ``score`` (NaN where it is not defined), and the fold's ``fit_time`` and ``score_time``
+        (adapting and predicting) in seconds.
 
     Raises
     ------
     ValueError
-        If the task ids do not fit, or no task is large enough for any shot count.
+        If the task ids do not fit, the estimator cannot adapt, `cv` tears tasks apart, or no
+        task is large enough for any shot count.
+
+    Warns
+    -----
+    MetasklWarning
+        If a shot count is left out because no task is large enough for it.
 
     Examples
     --------
@@ -94,19 +109,27 @@ def cross_validate_tasks(
     >>> scores.groupby("n_shot")["score"].mean().is_monotonic_increasing
     True
     """
+    check_adapts(estimator)
+    scorer = resolve_scorer(scoring, classification=is_classifier(estimator))
     X, ids = require_groups(X, groups)
+    n_way = private_ways(estimator) if n_way is None else n_way
+    y = np.asarray(y)
     folds = make_folds(
         y,
         ids,
-        n_way=private_ways(estimator) if n_way is None else n_way,
+        n_way=n_way,
         n_shot=n_shot,
         n_repeats=n_repeats,
         cv=cv,
         holdout=holdout,
         random_state=random_state,
     )
-    scorer = resolve_scorer(scoring, classification=is_classifier(estimator))
-    y = np.asarray(y)
+    for count, why in shots_left_out(folds, y, ids, n_shot, n_way).items():
+        warnings.warn(
+            f"n_shot={count} was left out: {why}. Leave it out of n_shot, or bring larger tasks.",
+            MetasklWarning,
+            stacklevel=2,
+        )
     parts = Parallel(n_jobs=n_jobs)(
         delayed(score_fold)(estimator, X, y, ids, fold, scorer) for fold in folds
     )
@@ -114,50 +137,35 @@ def cross_validate_tasks(
     return scores
 
 
-def shots_curve(scores: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
-    """Summarise scores over tasks: mean and 95 % interval at each shot count.
+def check_adapts(estimator: Any, name: str = "estimator") -> None:
+    """Refuse an estimator that cannot be adapted, before any time is spent on it.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        What :func:`cross_validate_tasks` returned, or ``Comparison.scores``.
-    by : str, optional
-        A further column to keep apart, such as ``"candidate"``.
-
-    Returns
-    -------
-    DataFrame
-        With ``n_shot``, ``mean``, ``low``, ``high``, ``n_tasks`` (and `by`). A task's repeats
-        are averaged first: the interval is over tasks.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from metaskl import shots_curve
-    >>> scores = pd.DataFrame({"task": list("aabb"), "n_shot": 5, "score": [1.0, 3.0, 4.0, 6.0]})
-    >>> shots_curve(scores)[["mean", "n_tasks"]].to_numpy().tolist()
-    [[3.5, 2.0]]
+    Raises
+    ------
+    ParameterError
+        If it has no ``adapt`` and holds nothing that has.
     """
-    from metaskl.evaluation.verdict import interval
+    if isinstance(estimator, Pipeline) and estimator.steps:
+        check_adapts(estimator.steps[-1][1], name)
+    elif isinstance(estimator, BaseSearchCV | FrozenEstimator):
+        check_adapts(estimator.estimator, name)
+    elif isinstance(estimator, TransformedTargetRegressor):
+        check_adapts(estimator.regressor, name)
+    elif isinstance(estimator, type) or not _adapts(estimator):
+        what = (
+            f"the class {estimator.__name__}; give an object, {estimator.__name__}()"
+            if isinstance(estimator, type)
+            else f"a {type(estimator).__name__}"
+        )
+        raise ParameterError(
+            f"{name} must be able to adapt to a task, got {what}. Wrap an ordinary estimator: "
+            "PerTask(model) fits one to each task, Pooled(model) one to all of them."
+        )
 
-    keys = ["n_shot"] if by is None else [by, "n_shot"]
-    per_task = scores.groupby([*keys, "task"], sort=False)["score"].mean().dropna()
-    rows = []
-    for key, values in per_task.groupby(level=keys, sort=False):
-        mean, low, high = interval(values.to_numpy())
-        names = dict(zip(keys, key if isinstance(key, tuple) else (key,), strict=True))
-        rows.append({**names, "mean": mean, "low": low, "high": high, "n_tasks": len(values)})
-    return pd.DataFrame(rows)
 
-
-class Fold:
-    """Rows to fit on, and draws to score, of one fold."""
-
-    def __init__(self, number: int, train: Array, draws: list[Draw], *, seen: bool) -> None:
-        self.number = number
-        self.train = train
-        self.draws = draws
-        self.seen = seen  # whether the supports are the rows of the fit
+def _adapts(estimator: Any) -> bool:
+    registered = adapt.dispatch(type(estimator)) is not adapt.dispatch(object)
+    return registered or hasattr(estimator, "adapt")
 
 
 def private_ways(estimator: Any) -> int | None:
@@ -170,100 +178,25 @@ def private_ways(estimator: Any) -> int | None:
     return None if inner is None else private_ways(inner)
 
 
-def make_folds(
-    y: Any,
-    ids: Array,
-    *,
-    n_way: int | None,
-    n_shot: Any,
-    n_repeats: int,
-    cv: int,
-    holdout: str,
-    random_state: int,
-) -> list[Fold]:
-    """Split tasks (or rows) into folds with their draws."""
-    if holdout not in ("tasks", "rows"):
-        raise TaskError(
-            f"holdout must be 'tasks' (whole tasks are held out) or 'rows' (every task is seen), "
-            f"got {holdout!r}."
-        )
-    shots = check_n_shot(n_shot, fractions=holdout == "rows")
-    n_tasks = len(np.unique(ids))
-    enough = n_tasks >= 2 and (cv >= 1 if holdout == "rows" else 2 <= cv <= n_tasks)
-    if not enough:
-        raise TaskError(
-            f"cv must be from 2 to the number of tasks, got cv={cv} for {n_tasks} task(s). "
-            "Lower cv, or bring more tasks."
-        )
-    if holdout == "rows":
-        folds = _row_folds(ids, shots, cv, random_state)
-    else:
-        folds = _task_folds(np.asarray(y), ids, shots, n_way, n_repeats, cv, random_state)
-    if not any(fold.draws for fold in folds):
-        raise TaskError(
-            f"tasks must be larger than the shot count, got n_shot={shots} for tasks of "
-            f"{np.unique(ids, return_counts=True)[1].max()} rows at most (a quarter is kept to be "
-            "predicted; with label_space='task' n_way classes are needed). Lower n_shot."
-        )
-    return folds
-
-
 def score_fold(
     estimator: Any, X: Any, y: Array, ids: Array, fold: Fold, scorer: Any
 ) -> pd.DataFrame:
     """Fit on a fold's rows and score its draws."""
+    train = fold.train
     start = time.perf_counter()
-    fitted = fit_on_tasks(
-        clone(estimator), _safe_indexing(X, fold.train), y[fold.train], ids[fold.train]
-    )
-    fit_time = time.perf_counter() - start
-    scores = pd.DataFrame(score_draws(fitted, X, y, fold.draws, scorer, seen=fold.seen))
+    with threads_for(len(train)):
+        part = _safe_indexing(X, train), y[train], ids[train]
+        fitted = fit_on_tasks(clone(estimator), *part)
+    fitting = time.perf_counter() - start
+    with threads_for(max(len(draw.support) for draw in fold.draws)):
+        rows = score_draws(fitted, X, y, fold.draws, scorer, seen=fold.seen)
+    scoring = time.perf_counter() - start - fitting
+    scores = pd.DataFrame(rows)
     scores.insert(0, "fold", fold.number)
-    scores["fit_time"] = fit_time
-    return scores
+    return scores.assign(fit_time=fitting, score_time=scoring)
 
 
 def fit_on_tasks(estimator: Any, X: Any, y: Any, groups: Any) -> Any:
     """Fit with task ids, through Pipelines and searches too, whatever the user's routing is."""
     with config_context(enable_metadata_routing=True):
         return estimator.fit(X, y, groups=groups)
-
-
-def _task_folds(
-    y: Array,
-    ids: Array,
-    shots: tuple[int | float, ...],
-    n_way: int | None,
-    n_repeats: int,
-    cv: int,
-    random_state: int,
-) -> list[Fold]:
-    """Hold out whole tasks."""
-    if n_way is not None:
-        draws = draw_classes(
-            y, ids, shots, n_way=n_way, n_repeats=n_repeats, random_state=random_state
-        )
-    else:
-        draws = draw_rows(ids, shots, n_repeats=n_repeats, random_state=random_state)
-    splitter = GroupKFold(cv, shuffle=True, random_state=random_state)
-    folds = []
-    for number, (train, test) in enumerate(splitter.split(np.zeros(len(ids)), groups=ids)):
-        held_out = set(np.unique(ids[test]).tolist())
-        inside = [draw for draw in draws if draw.task in held_out]
-        folds.append(Fold(number, train, inside, seen=False))
-    return [fold for fold in folds if fold.draws]
-
-
-def _row_folds(
-    ids: Array, shots: tuple[int | float, ...], n_splits: int, random_state: int
-) -> list[Fold]:
-    """Split the rows of every task: one fit for each split and shot count."""
-    folds = []
-    for split in range(n_splits):
-        draws = draw_rows(ids, shots, n_repeats=1, random_state=random_state + split)
-        for shot in shots:
-            chosen = [draw for draw in draws if draw.n_shot == shot]
-            if chosen:
-                train = np.concatenate([draw.support for draw in chosen])
-                folds.append(Fold(split, train, chosen, seen=True))
-    return folds

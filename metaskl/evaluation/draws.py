@@ -47,11 +47,10 @@ def check_n_shot(n_shot: Any, *, fractions: bool) -> tuple[int | float, ...]:
     TaskError
         If one is not a positive whole number (or, where allowed, a fraction below 1).
     """
-    values: tuple[Any, ...] = tuple(np.atleast_1d(n_shot).tolist())
-    if isinstance(n_shot, Sequence):
-        values = tuple(n_shot)
+    several = isinstance(n_shot, Sequence) and not isinstance(n_shot, str)
+    values: tuple[Any, ...] = tuple(n_shot if several else np.atleast_1d(n_shot).tolist())
     for value in values:
-        whole = isinstance(value, (int, np.integer)) and value >= 1
+        whole = _is_whole(value) and value >= 1
         part = fractions and isinstance(value, float) and 0 < value < 1
         if not (whole or part):
             also = ", or a fraction between 0 and 1" if fractions else ""
@@ -62,6 +61,23 @@ def check_n_shot(n_shot: Any, *, fractions: bool) -> tuple[int | float, ...]:
     if not values:
         raise TaskError("n_shot must hold at least one number, got none. Give n_shot=(5, 10, 20).")
     return tuple(float(v) if isinstance(v, float) else int(v) for v in values)
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number that is large enough.
+
+    Raises
+    ------
+    TaskError
+        If it is none, or below `least`.
+    """
+    if not _is_whole(value) or value < least:
+        raise TaskError(f"{name} must be a whole number, at least {least}, got {value!r}.")
+    return int(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def draw_rows(
@@ -126,15 +142,17 @@ def draw_classes(
 ) -> list[Draw]:
     """Draw n-way episodes of every task: `n_way` of its classes, `n_shot` rows of each.
 
-    Tasks with fewer classes that have a row to spare are left out.
+    As in :func:`draw_rows` a task is left out at the shot counts that it is too small for:
+    those at which fewer than `n_way` of its classes have a row to spare.
     """
     draws = []
-    most = int(max(n_shot))
     for task, inside in rows_of_tasks(groups):
         classes, sizes = np.unique(y[inside], return_counts=True)
-        classes = classes[sizes > most]
-        if len(classes) < n_way:
+        fitting = [int(k) for k in n_shot if (sizes > k).sum() >= n_way]
+        if not fitting:
             continue
+        most = max(fitting)
+        classes = classes[sizes > most]
         for repeat in range(n_repeats):
             rng = np.random.default_rng(_seed(random_state, repeat, task))
             chosen = rng.choice(classes, n_way, replace=False)
@@ -143,6 +161,7 @@ def draw_classes(
             draws += [
                 Draw(task, repeat, k, np.concatenate([o[: int(k)] for o in orders]), query)
                 for k in n_shot
+                if k in fitting
             ]
     return draws
 

@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from metaskl.errors import TaskError
 from metaskl.estimators.adapt import adapt_groups
+from metaskl.evaluation.draws import check_count
 
 
 def episode_scores(
@@ -52,7 +53,8 @@ def episode_scores(
     Raises
     ------
     TaskError
-        If there are fewer than `n_way` classes with more than `n_shot` rows.
+        If there are fewer than `n_way` classes with more than `n_shot` rows, or a number is
+        not a whole one that is large enough.
 
     Examples
     --------
@@ -67,6 +69,9 @@ def episode_scores(
     >>> episode_scores(meta, classes.X.numpy(), y, n_episodes=10).shape
     (10,)
     """
+    check_count("n_way", n_way, 2)
+    for name, value in (("n_shot", n_shot), ("n_query", n_query), ("n_episodes", n_episodes)):
+        check_count(name, value)
     rng = np.random.default_rng(random_state)
     y = np.asarray(y)
     pool = np.zeros(len(y), int) if groups is None else np.unique(groups, return_inverse=True)[1]

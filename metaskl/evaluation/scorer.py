@@ -10,9 +10,10 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from metaskl.errors import GroupsError, TaskError
-from metaskl.evaluation.answers import resolve_scorer, score_draws
+from metaskl.evaluation.answers import score_draws
 from metaskl.evaluation.cross_validate import private_ways
-from metaskl.evaluation.draws import draw_classes, draw_rows
+from metaskl.evaluation.draws import check_count, draw_classes, draw_rows
+from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import check_groups
 
 
@@ -21,7 +22,8 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
 
     For scikit-learn's own tools with metadata routing on: ``cross_val_score(est, X, y,
     scoring=FewShotScorer(), cv=GroupKFold(), params={"groups": groups})``, grid searches,
-    validation curves. Every candidate gets the same support rows.
+    validation curves. Every candidate gets the same support rows. For an estimator with
+    ``label_space="task"`` the draws are n-way episodes of its own `n_way`.
 
     Parameters
     ----------
@@ -69,12 +71,14 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         if groups is None:
             raise GroupsError(
                 "FewShotScorer must be given groups, got None. Turn metadata routing on "
-                "(sklearn.set_config(enable_metadata_routing=True)) and pass "
-                "params={'groups': groups}, or use metaskl.cross_validate_tasks."
+                "(sklearn.set_config(enable_metadata_routing=True)) and pass them: "
+                "cross_val_score(..., params={'groups': groups}), or "
+                "GridSearchCV(...).fit(X, y, groups=groups). Or use metaskl.cross_validate_tasks."
             )
         y = np.asarray(y)
         ids = check_groups(groups, len(y))
-        shots, seed = (int(self.n_shot),), self.random_state
+        shots, seed = (check_count("n_shot", self.n_shot),), self.random_state
+        check_count("n_repeats", self.n_repeats)
         n_way = private_ways(estimator)
         if n_way is None:
             draws = draw_rows(ids, shots, n_repeats=self.n_repeats, random_state=seed)

@@ -1,115 +1,13 @@
-"""The verdict: what meta-learning gains over the baselines, with an interval over tasks."""
+"""The verdict: what meta-learning gains over the baselines, in numbers and words."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-# Blocks of tasks for choosing candidates where every fold holds every task.
-_BLOCKS = 5
-
-
-def interval(values: npt.NDArray[Any], level: float = 0.95) -> tuple[float, float, float]:
-    """Return the mean and its Student interval; NaN bounds for a single value."""
-    mean = float(np.mean(values)) if len(values) else float("nan")
-    if len(values) < 2:
-        return mean, float("nan"), float("nan")
-    half = stats.t.ppf(0.5 + level / 2, len(values) - 1) * stats.sem(values)
-    return mean, mean - float(half), mean + float(half)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A paired difference of scores over tasks, greater is better for the first.
-
-    Attributes
-    ----------
-    n_shot : int or float
-        Labelled rows.
-    first, second : str
-        The candidates that were chosen most often.
-    mean, low, high : float
-        Mean difference and its 95 % interval over tasks.
-    n_tasks : int
-        Tasks.
-    """
-
-    n_shot: int | float
-    first: str
-    second: str
-    mean: float
-    low: float
-    high: float
-    n_tasks: int
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 if the interval is above or below 0, else 0."""
-        return int(self.low > 0) - int(self.high < 0)
-
-
-def chosen_difference(
-    scores: pd.DataFrame, first: list[str], second: list[str], n_shot: int | float
-) -> Difference | None:
-    """Compare the best of two sets of candidates without the winner's luck.
-
-    The tasks are cut into blocks: the folds, where these hold out whole tasks, else a random
-    fifth each. In each block the best of each set is chosen by its mean score over the *other*
-    blocks' tasks, and their scores on this block's tasks are compared. So no candidate is judged
-    on the tasks that it was chosen by.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        With ``candidate``, ``fold``, ``task``, ``n_shot``, ``score``.
-    first, second : list of str
-        Names of the candidates of each set.
-    n_shot : int or float
-        Which shot count.
-
-    Returns
-    -------
-    Difference or None
-        None if there is nothing to compare.
-    """
-    at = scores[(scores["n_shot"] == n_shot) & scores["candidate"].isin([*first, *second])]
-    table = at.pivot_table(index=["fold", "task"], columns="candidate", values="score")
-    present = [[name for name in names if name in table] for names in (first, second)]
-    if not all(present) or table.empty:
-        return None
-    table = table[[*present[0], *present[1]]].dropna()
-    block = _blocks(table)
-    differences, winners = [], ([], [])  # type: ignore[var-annotated]
-    for number in np.unique(block):
-        here = block == number
-        others = table[~here] if (~here).any() else table
-        best = [others[names].mean().idxmax() for names in present]
-        for record, name in zip(winners, best, strict=True):
-            record.append(name)
-        differences.append(table.loc[here, best[0]] - table.loc[here, best[1]])
-    if not differences:
-        return None
-    per_task = pd.concat(differences).groupby(level="task").mean()
-    mean, low, high = interval(per_task.to_numpy())
-    names = [max(set(record), key=record.count) for record in winners]
-    return Difference(n_shot, names[0], names[1], mean, low, high, len(per_task))
-
-
-def _blocks(table: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return a block number for each row, so that no task is in two blocks."""
-    fold = table.index.get_level_values("fold")
-    task = table.index.get_level_values("task")
-    if pd.Series(fold).groupby(np.asarray(task)).nunique().max() == 1:
-        return np.unique(np.asarray(fold), return_inverse=True)[1].astype(np.int64)
-    names, number = np.unique(np.asarray(task), return_inverse=True)
-    shuffled = np.random.default_rng(0).permutation(len(names))
-    blocks: npt.NDArray[np.int64] = (shuffled % _BLOCKS)[number].astype(np.int64)
-    return blocks
+from metaskl.evaluation.differences import Difference, chosen_difference
 
 
 @dataclass(frozen=True)
@@ -126,12 +24,26 @@ class Verdict:
         The score's name.
     lower_is_better : bool
         Whether the metric is an error (its sign was turned for the differences).
+    condition : str
+        What the verdict holds for, where that is not the full set of baselines.
+    left_out : dict of int or float to str
+        Shot counts that could not be compared, each with the reason.
+    nothing : str
+        What the verdict says if nothing was compared.
     """
 
     against_baselines: tuple[Difference, ...]
     against_per_task: tuple[Difference, ...]
     metric: str
     lower_is_better: bool
+    condition: str = ""
+    left_out: dict[int | float, str] = field(default_factory=dict)
+    nothing: str = "there is nothing to compare; give at least a learner and a baseline."
+
+    @property
+    def compared(self) -> bool:
+        """Whether a learner was compared with a baseline at some shot count."""
+        return bool(self.against_baselines)
 
     @property
     def pays(self) -> bool:
@@ -154,43 +66,55 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as plain values."""
         return {
+            "compared": self.compared,
             "pays": self.pays,
+            "condition": self.condition,
             "per_task_is_as_good_from": self.per_task_is_as_good_from,
             "metric": self.metric,
             "lower_is_better": self.lower_is_better,
             "against_baselines": [asdict(d) for d in self.against_baselines],
             "against_per_task": [asdict(d) for d in self.against_per_task],
+            "left_out": [{"n_shot": k, "reason": why} for k, why in self.left_out.items()],
             "text": str(self),
         }
 
     def __str__(self) -> str:
-        if not self.against_baselines:
-            return "Verdict: there is nothing to compare; give at least a learner and a baseline."
-        wins = [_shots(d.n_shot) for d in self.against_baselines if d.sign > 0]
-        losses = [_shots(d.n_shot) for d in self.against_baselines if d.sign < 0]
-        if wins and len(wins) == len(self.against_baselines):
-            head = "yes, meta-learning pays at every shot count tried"
-        elif wins:
-            head = f"it depends: meta-learning pays at {_join(wins)}"
-        elif len(losses) == len(self.against_baselines):
-            head = "no, a baseline is better at every shot count tried"
-        else:
-            head = "no, meta-learning does not beat the best baseline at any shot count tried"
-        n_tasks = min(d.n_tasks for d in self.against_baselines)
+        left_out = [f"  {shots_words(k)}: {why}." for k, why in self.left_out.items()]
+        if not self.compared:
+            return "\n".join([f"Verdict: {self.nothing}", *left_out])
+        condition = f"{self.condition}: " if self.condition else ""
         what = f"less {self.metric}" if self.lower_is_better else f"more {self.metric}"
+        sizes = sorted({d.n_tasks for d in self.against_baselines})
+        over = f"{sizes[0]} tasks" if len(sizes) == 1 else "as many tasks as each line names"
         lines = [
-            f"Verdict: {head}.",
-            f"  (A gain is {what}, paired over {n_tasks} tasks or more, with its 95 % interval.)",
+            f"Verdict: {condition}{self._headline()}.",
+            f"  (A gain is {what}, paired over {over}, with its 95 % interval.)",
         ]
-        lines += [self._sentence(d) for d in self.against_baselines]
-        lines.append(self._per_task_sentence())
-        return "\n".join(lines)
+        lines += [self._sentence(d, name_tasks=len(sizes) > 1) for d in self.against_baselines]
+        return "\n".join([*lines, *left_out, self._per_task_sentence()])
 
-    def _sentence(self, d: Difference) -> str:
+    def _headline(self) -> str:
+        """Return the verdict in one clause, of the shot counts that were scored."""
+        wins = [shots_words(d.n_shot) for d in self.against_baselines if d.sign > 0]
+        losses = [d for d in self.against_baselines if d.sign < 0]
+        every = [shots_words(d.n_shot) for d in self.against_baselines]
+        partial = bool(self.left_out)
+        everywhere = f"at {_join(every)}" if partial else "at every shot count tried"
+        anywhere = f"at {_join(every, 'or')}" if partial else "at any shot count tried"
+        if wins and len(wins) == len(every):
+            return f"yes, meta-learning pays {everywhere}"
+        if wins:
+            return f"it depends: meta-learning pays at {_join(wins)}"
+        if len(losses) == len(every):
+            return f"no, a baseline is better {everywhere}"
+        return f"no, meta-learning does not beat the best baseline {anywhere}"
+
+    def _sentence(self, d: Difference, *, name_tasks: bool) -> str:
         verb = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[d.sign]
+        over = f" over {d.n_tasks} task{'' if d.n_tasks == 1 else 's'}" if name_tasks else ""
         return (
-            f"  {_shots(d.n_shot)}: {d.first} {verb} the best baseline, {d.second}: gain "
-            f"{d.mean:+.4g} [{d.low:+.4g}, {d.high:+.4g}]."
+            f"  {shots_words(d.n_shot)}: {d.first} {verb} the best baseline, {d.second}: gain "
+            f"{d.mean:+.4g} [{d.low:+.4g}, {d.high:+.4g}]{over}."
         )
 
     def _per_task_sentence(self) -> str:
@@ -198,7 +122,7 @@ class Verdict:
             return "  No per-task model was compared."
         start = self.per_task_is_as_good_from
         if start is None:
-            most = _shots(self.against_per_task[-1].n_shot)
+            most = shots_words(self.against_per_task[-1].n_shot)
             return f"  Up to {most} no model of the task's own rows alone is as good."
         later = [d for d in self.against_per_task if d.n_shot >= start]
         how = (
@@ -206,14 +130,79 @@ class Verdict:
             if all(d.sign < 0 for d in later)
             else "as good or better, as far as can be told"
         )
-        return f"  From {_shots(start)} on a plain per-task model is {how}."
+        return f"  From {shots_words(start)} on a plain per-task model is {how}."
 
 
-def _shots(n_shot: int | float) -> str:
-    if isinstance(n_shot, float):
+def reach_verdict(
+    scores: pd.DataFrame,
+    families: dict[str, str],
+    *,
+    metric: str,
+    lower_is_better: bool,
+    condition: str,
+    left_out: dict[int | float, str],
+    failures: dict[str, str],
+) -> Verdict:
+    """Compare the best learner with the best baseline at each shot count.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of the candidates that could be fitted.
+    families : dict of str
+        The family of each candidate that was tried, in whatever way it ended.
+    metric, lower_is_better, condition, left_out
+        As in :class:`Verdict`.
+    failures : dict of str
+        The reason for each candidate that failed.
+    """
+    fitted = set(scores["candidate"])
+    learners = [name for name, family in families.items() if family == "learner"]
+    others = [name for name in families if name not in learners]
+    alone = [name for name, family in families.items() if family == "per-task"]
+    shots = sorted(dict.fromkeys(scores["n_shot"]))
+    found = [
+        {k: d for k in shots if (d := chosen_difference(scores, learners, names, k)) is not None}
+        for names in (others, alone)
+    ]
+    nothing = Verdict.nothing
+    sides = (("learner", learners), ("baseline", others))
+    missing = [side for side, names in sides if not fitted & set(names)]
+    if not missing:
+        why = "no task has a score of every candidate"
+        nothing = f"nothing was compared: {why}."
+        left_out = left_out | {k: why for k in shots if k not in found[0]}
+    elif learners and others:
+        failed = failure_lines(failures)
+        nothing = "\n".join([f"nothing was compared: no {missing[0]} could be fitted.", *failed])
+    if any(name in failures for name in others):
+        also = "the baselines given" if condition else "the baselines"
+        condition = f"against those of {also} that could be fitted"
+    return Verdict(
+        tuple(found[0].values()),
+        tuple(found[1].values()),
+        metric,
+        lower_is_better,
+        condition,
+        dict(sorted(left_out.items())),
+        nothing,
+    )
+
+
+def failure_lines(failures: dict[str, str]) -> list[str]:
+    """Return who failed and the first line of why, candidates of the same reason together."""
+    together: dict[str, list[str]] = {}
+    for name, reason in failures.items():
+        together.setdefault((reason.strip().splitlines() or [""])[0], []).append(name)
+    return [f"  {', '.join(names)} failed: {reason}" for reason, names in together.items()]
+
+
+def shots_words(n_shot: int | float) -> str:
+    """Return a shot count in words: ``5 labelled rows`` or ``50% of the rows``."""
+    if n_shot < 1:
         return f"{n_shot:.0%} of the rows"
-    return f"{n_shot} labelled row{'' if n_shot == 1 else 's'}"
+    return f"{n_shot:g} labelled row{'' if n_shot == 1 else 's'}"
 
 
-def _join(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def _join(items: list[str], word: str = "and") -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"

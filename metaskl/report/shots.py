@@ -157,6 +157,7 @@ class ShotsCurveDisplay(Display):
         if "candidate" not in scores:
             scores = scores.assign(candidate=name)
         curve = shots_curve(scores, by="candidate").sort_values("n_shot", kind="stable")
+        curve = curve[curve["n_tasks"] > 0]
         if lower_is_better:
             curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
         known = dict.fromkeys(curve["candidate"], "learner") | (families or {})

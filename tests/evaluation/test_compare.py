@@ -1,12 +1,18 @@
+import re
+
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from metaskl import PerTask, Pooled, RidgeHeadRegressor, compare
+from metaskl import PerTask, Pooled, RidgeHeadRegressor, ShrunkRegressor, compare, registry
 from metaskl.backbones import MLP
-from metaskl.errors import ParameterError
-from metaskl.evaluation.candidates import make_baselines
+from metaskl.errors import CandidateError
+from metaskl.evaluation.candidates import family_of, make_baselines, make_learners
+from metaskl.learners import MetaLearner
 from metaskl.registry import list_learners
 from metaskl.tasks import BlobTasks, LinearTasks
 
@@ -25,7 +31,9 @@ def test_it_says_yes_where_the_tasks_are_alike_but_not_equal():
         n_shot=3,
     )
     assert result.verdict.pays
-    assert str(result.verdict).startswith("Verdict: yes")
+    assert str(result.verdict).startswith("Verdict: against the baselines given: yes")
+    assert "paired over 30 tasks, with" in str(result.verdict)
+    assert result.compared
     assert result.families["per-task line"] == "per-task"
     assert result.leaderboard().index[0] == "bayes"
     assert result.lower_is_better
@@ -43,7 +51,7 @@ def test_it_says_no_where_every_task_is_the_same():
         n_shot=5,
     )
     assert not result.verdict.pays
-    assert "Verdict: no" in str(result)
+    assert "Verdict: against the baselines given: no, " in str(result)
 
 
 def test_every_registered_learner_and_baseline_is_compared():
@@ -92,25 +100,194 @@ def test_a_candidate_that_fails_is_named_and_the_rest_goes_on():
         cv=2,
     )
     assert list(result.failures) == ["broken"]
-    assert "hidden_layer_sizes must hold positive" in str(result)
-    assert "nothing to compare" in str(result.verdict)
+    said = str(result.verdict)
+    assert said.startswith("Verdict: nothing was compared: no learner could be fitted.")
+    assert re.search("broken failed: .*hidden_layer_sizes must hold positive", said)
+    assert str(result).count("hidden_layer_sizes") == 1
+    assert not result.compared
+    assert result.as_dict()["verdict"]["compared"] is False
 
 
-def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="baselines must be among"):
-        compare(LINES.X, LINES.y, LINES.groups, baselines=["pooled magic"], learners=["maml"])
-    with pytest.raises(ParameterError, match="learners must be able to do regression, got 'proto"):
-        compare(LINES.X, LINES.y, LINES.groups, learners=["protonet"])
-    with pytest.raises(ValueError, match="no candidate could be fitted"):
-        compare(
-            LINES.X,
-            LINES.y,
-            LINES.groups,
-            learners={"broken": RidgeHeadRegressor(backbone=MLP((0,)))},
-            baselines={},
-            n_shot=5,
-            cv=2,
-        )
+def lines(**changed):
+    settings = {"learners": [], "baselines": ["pooled ridge"], "n_shot": 5, "n_repeats": 1, "cv": 2}
+    return compare(LINES.X, LINES.y, LINES.groups, **settings | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"baselines": ["pooled rigde"]}, "got 'pooled rigde'. Did you mean 'pooled ridge'"),
+        ({"baselines": "pooled rigde"}, "baselines must be among 'per-task ridge'"),
+        ({"learners": ["protonet"]}, "learners must be able to do regression, got 'proto"),
+        ({"learners": ["mamml"]}, "got 'mamml'. Did you mean 'maml'"),
+        ({"learners": {"plain": Ridge()}}, "the candidate 'plain' must be able to adapt"),
+        ({"baselines": {"plain": Ridge}}, r"got the class Ridge; give an object, Ridge\(\)"),
+        ({"learners": {"pooled ridge": PerTask(Ridge())}}, "got 'pooled ridge' in both"),
+        ({"kind": "regresion"}, "kind must be one of"),
+        ({"label_space": "own"}, "label_space must be one of"),
+        ({"preprocess": "scale"}, "preprocess must be a transformer"),
+        ({"preprocess": StandardScaler}, "preprocess must be a transformer"),
+        ({"scoring": "rmse"}, "Did you mean 'neg_root_mean_squared_error'"),
+        (
+            {"learners": {"own": PerTask(Ridge())}, "learner_params": {"max_epochs": 1}},
+            "learner_params must be left out where learners are estimators of your own",
+        ),
+        (
+            {"learners": ["maml"], "learner_params": {"iner_lr": 0.1}},
+            "got 'iner_lr'. Did you mean 'inner_lr'",
+        ),
+        (
+            {"learners": ["ridge_head"], "learner_params": {"inner_lr": 0.1}},
+            "hyper-parameters of the learners ridge_head, got 'inner_lr'",
+        ),
+    ],
+)
+def test_bad_settings_get_one_clear_error(changed, message):
+    with pytest.raises(ValueError, match=message):
+        lines(**changed)
+
+
+def test_a_learners_own_parameters_go_to_the_learners_that_have_them():
+    mine = {"max_epochs": 1, "inner_lr": 0.3, "noise": 0.7}
+    made = make_learners(["maml", "ridge_head"], kind="regression", **mine)
+    assert made["maml"].learner_params == {"inner_lr": 0.3}
+    assert made["ridge_head"].learner_params == {"noise": 0.7}
+    assert {model.max_epochs for model in made.values()} == {1}
+    result = lines(learners=["maml", "ridge_head"], learner_params=QUICK | {"inner_lr": 0.3})
+    assert result.failures == {}
+
+
+def test_what_fails_everywhere_is_one_error():
+    broken = {"broken": RidgeHeadRegressor(backbone=MLP((0,)))}
+    with pytest.raises(CandidateError, match=r"1 were tried:\n  broken failed: .*hidden_layer"):
+        lines(learners=broken, baselines={})
+    two = {"a": Pooled(Refuses()), "b": Pooled(Refuses())}
+    with pytest.raises(CandidateError, match=r"tried:\n  a, b failed: ValueError: no such luck$"):
+        lines(baselines=two)
+
+
+def test_a_preprocessing_that_fails_is_named_once():
+    columns = ColumnTransformer([("scaled", StandardScaler(), [7])])
+    with pytest.raises(
+        CandidateError, match=r"preprocess must fit .* ColumnTransformer raised"
+    ) as failure:
+        lines(baselines="all", preprocess=columns)
+    assert len(str(failure.value)) < 500
+    assert "pooled ridge" not in str(failure.value)
+
+
+class Refuses(DummyRegressor):
+    def fit(self, X, y):
+        raise ValueError("no such luck\nand more of it")
+
+
+def test_shot_counts_that_fit_no_task_are_told():
+    learner = {"bayes": RidgeHeadRegressor(n_shot=3, random_state=0, **LINEAR)}
+    result = lines(learners=learner, baselines=["per-task ridge"], n_shot=(3, 50))
+    why = "50 labelled rows: no task is large enough (the largest has 20 rows"
+    assert why in str(result.verdict)
+    assert result.protocol["n_shot"] == [3]
+    assert result.protocol["n_shot_left_out"] == [50]
+    head = str(result.verdict).splitlines()[0]
+    assert "at 3 labelled rows" in head
+    assert "every shot count" not in head
+    assert result.verdict.as_dict()["left_out"][0]["n_shot"] == 50
+
+
+def test_the_tasks_behind_each_shot_count_are_told_where_they_differ():
+    keep = (LINES.groups < 10) | (np.arange(len(LINES.y)) % 20 < 8)  # 10 tasks of 20 rows, 20 of 8
+    result = compare(
+        LINES.X[keep],
+        LINES.y[keep],
+        LINES.groups[keep],
+        learners={"none": PerTask(LinearRegression())},
+        baselines=["pooled ridge"],
+        n_shot=(3, 12),
+        n_repeats=1,
+    )
+    few, many = [d.n_tasks for d in result.verdict.against_baselines]
+    assert (few, many) == (30, 10)
+    assert "] over 30 tasks." in str(result.verdict)
+    assert "] over 10 tasks." in str(result.verdict)
+    assert "paired over as many tasks as each line names" in str(result.verdict)
+
+
+def test_seconds_are_kept_and_shown(capsys):
+    result = lines(baselines=["pooled ridge", "per-task ridge"], verbose=1)
+    assert set(result.seconds) == {"pooled ridge", "per-task ridge"}
+    for name, seconds in result.seconds.items():
+        part = result.scores[result.scores["candidate"] == name].drop_duplicates("fold")
+        assert seconds == pytest.approx(part[["fit_time", "score_time"]].to_numpy().sum())
+        assert seconds > 0
+    assert result.leaderboard()[("", "seconds")].to_dict() == result.seconds
+    told = capsys.readouterr()
+    assert re.search(r"per-task ridge took \d+\.\d s", told.err)
+    assert told.out == ""
+
+
+def test_a_comparison_shows_itself_in_a_notebook():
+    result = lines(baselines={"<ours>": PerTask(Ridge())})
+    assert repr(result) == str(result)
+    assert "mean [95 % interval over tasks]" in repr(result)
+    page = result._repr_html_()
+    assert "<table" in page
+    assert "&lt;ours&gt;" in page
+    assert "<ours>" not in page
+    assert "Verdict: there is nothing to compare" in page
+
+
+def test_families_are_told_by_what_a_model_is():
+    scaled = make_pipeline(StandardScaler(), PerTask(Ridge()))
+    assert family_of(scaled) == "per-task"
+    assert family_of(Pooled(Ridge())) == "pooled"
+    assert family_of(ShrunkRegressor(Ridge())) == "shrunk"
+    assert family_of(PerTask(RidgeHeadRegressor())) == "baseline"
+
+
+def test_fractions_and_counts_go_together():
+    result = lines(n_shot=(0.5, 5), holdout="rows", baselines=["pooled ridge", "per-task ridge"])
+    assert "50% rows" in str(result)
+    assert " 5 rows" in str(result)
+    assert "500%" not in str(result)
+
+
+class Faulty(MetaLearner):
+    """A learner of somebody else's, which breaks when it is used."""
+
+    def __init__(self, backbone, n_outputs, *, kind, private_labels=False, n_pool_classes=0):
+        super().__init__(backbone, n_outputs, kind=kind, private_labels=private_labels)
+        self.backbone = backbone
+
+    def adapt(self, X_support, y_support, weight=None):
+        raise RuntimeError("this learner is broken\nand says much about it")
+
+    def predict(self, adapted, X_query):
+        return X_query
+
+
+def test_a_broken_plugin_is_named_and_the_rest_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "_session", {})
+    registry.register("faulty", Faulty)
+    info = tmp_path / "metaskl_torn-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: metaskl-torn\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[metaskl.learners]\ntorn = metaskl_torn:Torn\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    result = lines(learners="all", learner_params=QUICK)
+    assert set(result.failures) == {"faulty", "metaskl-torn:torn"}
+    assert "this learner is broken" in result.failures["faulty"]
+    assert "No module named 'metaskl_torn'" in result.failures["metaskl-torn:torn"]
+    assert {"maml", "ridge_head", "pooled ridge"} <= set(result.families)
+    assert result.compared
+    assert re.search(r"faulty failed: RuntimeError: this learner is broken$", str(result), re.M)
+
+
+def test_a_baseline_that_failed_is_a_condition_of_the_verdict():
+    learner = {"bayes": RidgeHeadRegressor(n_shot=3, random_state=0, **LINEAR)}
+    baselines = {"bad": Pooled(Refuses()), "pooled ridge": Pooled(Ridge())}
+    result = lines(learners=learner, baselines=baselines, n_shot=3)
+    start = "Verdict: against those of the baselines given that could be fitted: "
+    assert str(result.verdict).startswith(start)
 
 
 def test_private_classes_are_compared_with_per_task_models():

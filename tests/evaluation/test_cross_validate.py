@@ -5,8 +5,17 @@ import pandas as pd
 import pytest
 from sklearn import set_config
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.metrics import accuracy_score, mean_squared_error, roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    GroupShuffleSplit,
+    KFold,
+    LeaveOneGroupOut,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -19,8 +28,9 @@ from metaskl import (
     cross_validate_tasks,
     shots_curve,
 )
-from metaskl.errors import GroupsError, TaskError
+from metaskl.errors import GroupsError, MetasklWarning, ParameterError, TaskError
 from metaskl.evaluation import episode_scores
+from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import BlobTasks, LinearTasks
 
 LINES = LinearTasks().sample(12, 30, random_state=0)
@@ -78,7 +88,7 @@ def test_the_table_is_the_same_again_and_in_parallel():
     first, second = (
         cross_validate_tasks(
             PerTask(Ridge()), LINES.X, LINES.y, LINES.groups, cv=2, n_shot=5, n_jobs=n_jobs
-        ).drop(columns="fit_time")
+        ).drop(columns=["fit_time", "score_time"])
         for n_jobs in (1, 2)
     )
     pd.testing.assert_frame_equal(first, second)
@@ -102,7 +112,18 @@ def test_an_undefined_score_is_missing_and_left_out_of_the_curve():
         PerTask(LogisticRegression()), X, y, groups, cv=3, n_shot=5, scoring="roc_auc"
     )
     assert scores.loc[scores["task"] == 1, "score"].isna().all()
-    assert shots_curve(scores)["n_tasks"].tolist() == [2]
+    curve = shots_curve(scores)
+    assert curve["n_tasks"].tolist() == [2]
+    undefined = int(scores["score"].isna().sum())
+    assert curve["n_undefined"].tolist() == [undefined]
+    assert undefined >= 3
+
+
+def test_a_curve_without_any_score_says_so():
+    scores = pd.DataFrame({"task": ["a", "b"], "n_shot": 5, "score": [np.nan, np.nan]})
+    (row,) = shots_curve(scores).to_dict("records")
+    assert (row["n_tasks"], row["n_undefined"]) == (0, 2)
+    assert np.isnan(row["mean"])
 
 
 def test_private_classes_are_drawn_as_n_way_episodes():
@@ -122,11 +143,121 @@ def test_private_classes_are_drawn_as_n_way_episodes():
         ({"holdout": "columns"}, "holdout must be 'tasks'"),
         ({"n_shot": 30}, "tasks must be larger than the shot count, got n_shot=.30,."),
         ({"n_shot": 0}, "n_shot must hold numbers of labelled rows"),
+        ({"n_shot": "5,10"}, "n_shot must hold numbers of labelled rows, at least 1, got '5,10'"),
+        ({"n_shot": True}, "n_shot must hold numbers of labelled rows"),
+        ({"n_repeats": 0}, "n_repeats must be a whole number, at least 1, got 0"),
+        ({"n_way": 1}, "n_way must be a whole number, at least 2, got 1"),
+        ({"cv": "5"}, "cv must be a number of folds or a scikit-learn splitter .* got '5'"),
+        ({"cv": KFold(5)}, "cv must keep each task whole, got KFold.* rows of the task 2 both"),
+        ({"cv": 0, "holdout": "rows"}, "cv must be at least 1 with holdout='rows'"),
+        ({"cv": GroupKFold(3), "holdout": "rows"}, "number of random splits with holdout='rows'"),
     ],
 )
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(TaskError, match=message):
         cross_validate_tasks(PerTask(Ridge()), LINES.X, LINES.y, LINES.groups, **change)
+
+
+def test_fewer_than_two_tasks_are_refused():
+    with pytest.raises(TaskError, match="groups must hold at least 2 tasks, got 1"):
+        cross_validate_tasks(PerTask(Ridge()), LINES.X, LINES.y, np.zeros(len(LINES.y)))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (Ridge(), r"estimator must be able to adapt to a task, got a Ridge\. Wrap .* PerTask"),
+        (make_pipeline(StandardScaler(), Ridge()), "got a Ridge"),
+        (TransformedTargetRegressor(Ridge()), "got a Ridge"),
+        (GridSearchCV(Ridge(), {}), "got a Ridge"),
+        (Ridge, r"got the class Ridge; give an object, Ridge\(\)"),
+    ],
+)
+def test_an_estimator_that_cannot_adapt_is_refused_before_the_fit(estimator, message):
+    with pytest.raises(ParameterError, match=message):
+        cross_validate_tasks(estimator, LINES.X, LINES.y, LINES.groups)
+
+
+def test_a_shot_count_too_large_for_every_task_is_left_out_with_a_warning():
+    with pytest.warns(MetasklWarning, match=r"n_shot=50 was left out: .* largest has 30 rows"):
+        scores = cross_validate_tasks(
+            PerTask(Ridge()), LINES.X, LINES.y, LINES.groups, n_shot=(5, 50), cv=2
+        )
+    assert scores["n_shot"].unique().tolist() == [5]
+
+
+def test_splitters_over_groups_are_accepted():
+    model, data = PerTask(Ridge()), (LINES.X, LINES.y, LINES.groups)
+    four = cross_validate_tasks(model, *data, cv=GroupKFold(4), n_shot=5)
+    for number, (_, test) in enumerate(GroupKFold(4).split(*data)):
+        held_out = four.loc[four["fold"] == number, "task"]
+        assert set(held_out) == set(LINES.groups[test])
+    alone = cross_validate_tasks(model, *data, cv=LeaveOneGroupOut(), n_shot=5)
+    assert alone["fold"].nunique() == 12
+    some = cross_validate_tasks(model, *data, cv=GroupShuffleSplit(1, test_size=4), n_shot=5)
+    assert some["task"].nunique() == 4
+
+
+def test_labels_are_scored_by_predict_and_areas_by_probabilities():
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(120, 2)), np.repeat(np.arange(6), 20)
+    y = (X[:, 0] + 0.3 * rng.normal(size=120) > 0).astype(int)
+    model = Pooled(Contrary())
+    score = {
+        name: cross_validate_tasks(model, X, y, groups, cv=3, n_shot=5, scoring=name)["score"]
+        for name in ("accuracy", "roc_auc", both)
+    }
+    assert score["accuracy"].mean() < 0.5  # what predict says, the opposite of the likeliest
+    assert score["roc_auc"].mean() > 0.8
+    assert score[both].tolist() == pytest.approx((score["accuracy"] + score["roc_auc"]).tolist())
+
+
+def both(estimator, X, y):
+    """A scorer of one's own, which asks for labels and probabilities."""
+    area = roc_auc_score(y, estimator.predict_proba(X)[:, 1])
+    return accuracy_score(y, estimator.predict(X)) + area
+
+
+class Contrary(LogisticRegression):
+    def predict(self, X):
+        return 1 - super().predict(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("rmse", "'neg_root_mean_squared_error'"),
+        ("mae", "'neg_mean_absolute_error'"),
+        ("auc", "'roc_auc'"),
+        ("accurracy", "'accuracy'"),
+        ("mean_squared_error", "'neg_mean_squared_error'"),
+    ],
+)
+def test_near_names_of_scorers_are_told(name, meant):
+    with pytest.raises(ParameterError, match=rf"got '{name}'\. Did you mean .*{meant}"):
+        resolve_scorer(name, classification=False)
+
+
+def test_only_scorers_are_accepted():
+    with pytest.raises(ParameterError, match=r"got the metric mean_squared_error.*make_scorer"):
+        resolve_scorer(mean_squared_error, classification=False)
+    with pytest.raises(ParameterError, match="scoring must be one scorer"):
+        resolve_scorer(["r2", "max_error"], classification=False)
+
+
+def test_the_scorer_draws_n_way_episodes_of_private_classes():
+    classes = BlobTasks(spread=50.0).sample_classes(24, 12, random_state=0)
+    X, y = classes.X.numpy(), np.repeat(classes.task_ids, classes.sizes)
+    meta = ProtoNetClassifier(label_space="task", n_way=3, max_epochs=1, steps_per_epoch=2)
+    set_config(enable_metadata_routing=True)
+    scores = cross_val_score(
+        *(meta, X, y), scoring=FewShotScorer(n_shot=1), cv=GroupKFold(2), params={"groups": y // 6}
+    )
+    # Far apart: nearly all is right, if the support holds a row of each class of the query. A
+    # draw of one row of a group, as where classes are shared, would know one class of six.
+    assert scores.min() > 0.95
+    with pytest.raises(TaskError, match="n_shot=12 leaves no query"):
+        FewShotScorer(n_shot=12)(meta.fit(X, y, groups=y // 6), X, y, groups=y // 6)
 
 
 def test_the_scorer_serves_scikit_learns_tools():
@@ -154,9 +285,12 @@ def test_the_scorer_serves_scikit_learns_tools():
 def test_the_scorer_refuses_to_work_without_groups():
     fitted = PerTask(Ridge()).fit(LINES.X, LINES.y, groups=LINES.groups)
     with pytest.raises(
-        GroupsError, match=r"must be given groups, got None\. Turn metadata routing"
+        GroupsError,
+        match=r"got None\. Turn .* cross_val_score\(.*params=.* GridSearchCV\(.*groups=",
     ):
         FewShotScorer()(fitted, LINES.X, LINES.y)
+    with pytest.raises(TaskError, match="n_shot must be a whole number, at least 1, got '5'"):
+        FewShotScorer(n_shot="5")(fitted, LINES.X, LINES.y, groups=LINES.groups)
     with pytest.raises(TaskError, match="n_shot=29 leaves no query"):
         FewShotScorer(n_shot=29)(fitted, LINES.X, LINES.y, groups=LINES.groups)
 
@@ -171,6 +305,8 @@ def test_episode_scores_of_separate_blobs_are_perfect():
     assert scores.mean() > 0.97
     with pytest.raises(TaskError, match="n_way=30 classes with more than n_shot=1 rows are needed"):
         episode_scores(meta, X, y, n_way=30)
+    with pytest.raises(TaskError, match="n_shot must be a whole number, at least 1, got '5'"):
+        episode_scores(meta, X, y, n_shot="5")
     with pytest.raises(TaskError, match="over all groups"):
         episode_scores(meta, X, y, n_way=5, groups=y // 4)
 

@@ -60,7 +60,14 @@ def test_class_draws_hold_the_same_number_of_each_class():
         assert not set(draw.support) & set(draw.query)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 2.5, (5, 0), "5", ()])
+def test_class_draws_leave_out_the_shot_counts_that_are_too_large():
+    y = np.repeat(np.arange(4), [9, 9, 9, 3])  # three classes of nine rows, one of three
+    found = draw_classes(y, np.zeros(30, int), (2, 5, 20), n_way=3, n_repeats=1, random_state=0)
+    assert [draw.n_shot for draw in found] == [2, 5]
+    assert len(found[0].query) == len(found[1].query) == 3 * 4
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, (5, 0), "5", (), True, (5, "10"), None])
 def test_shot_counts_must_be_positive_numbers(wrong):
     with pytest.raises(TaskError, match=r"n_shot must hold"):
         check_n_shot(wrong, fractions=True)

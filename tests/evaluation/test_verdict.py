@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaskl.evaluation.verdict import Difference, Verdict, chosen_difference, interval
+from metaskl.evaluation.differences import Difference, chosen_difference, interval
+from metaskl.evaluation.verdict import Verdict, reach_verdict
 
 
 def difference(n_shot, mean, half):
@@ -49,6 +50,39 @@ def test_candidates_are_chosen_on_the_other_folds():
     assert found.mean == -0.5
     assert found.sign == -1
     assert found.n_tasks == 4
+
+
+def test_candidates_are_chosen_on_other_tasks_where_each_fold_holds_all():
+    # Each learner is right on one task only. In a block of two tasks the other eight choose, so
+    # one that is lucky on one of those: on the block's own it gains 0 - 0.5.
+    tasks = list("abcdefghij")
+    cells = [(fold, task) for fold in (0, 1) for task in tasks]
+    table = {f"lucky {t}": {(f, u): 1.0 if t == u else 0.0 for f, u in cells} for t in tasks}
+    table["base"] = dict.fromkeys(cells, 0.5)
+    found = chosen_difference(scores(table), [f"lucky {t}" for t in tasks], ["base"], 5)
+    assert (found.mean, found.n_tasks) == (-0.5, 10)
+
+
+def test_a_single_fold_is_cut_into_blocks_too():
+    tasks = list("abcdefghij")
+    table = {f"lucky {t}": {(0, u): 1.0 if t == u else 0.0 for u in tasks} for t in tasks}
+    table["base"] = {(0, u): 0.5 for u in tasks}
+    found = chosen_difference(scores(table), [f"lucky {t}" for t in tasks], ["base"], 5)
+    assert found.mean == -0.5
+
+
+def test_shot_counts_without_common_scores_are_named():
+    table = scores({"a": {(0, "s"): 2.0, (1, "t"): 5.0}, "b": {(0, "s"): 1.0, (1, "t"): 3.0}})
+    late = table.assign(n_shot=10, score=np.nan)
+    late.loc[late["candidate"] == "a", "score"] = 1.0
+    settings = {"metric": "accuracy", "lower_is_better": False, "condition": "", "failures": {}}
+    families = {"a": "learner", "b": "pooled"}
+    found = reach_verdict(pd.concat([table, late]), families, left_out={}, **settings)
+    assert found.left_out == {10: "no task has a score of every candidate"}
+    assert "at 5 labelled rows" in str(found).splitlines()[0]
+    none = reach_verdict(late, families, left_out={}, **settings)
+    assert not none.compared
+    assert str(none).startswith("Verdict: nothing was compared: no task has a score of every")
 
 
 def test_the_difference_is_paired_over_tasks_and_repeats_are_averaged():
