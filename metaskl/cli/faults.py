@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from metaskl.cli.wording import in_options
 from metaskl.errors import MetasklError
 
 UNEXPECTED, BAD_INPUT = 1, 2
@@ -41,9 +42,9 @@ class Commands(TyperGroup):
 
 def _line(error: Exception, *, expected: bool) -> str:
     """Return the error on one line."""
-    text = " ".join(str(error).split())
     if expected:
-        return f"Error: {text}"
+        return f"Error: {in_options(str(error))}"
+    text = " ".join(str(error).split())
     return (
         f"Error: unexpected {type(error).__name__}: {text} This is a fault of metaskl or of a "
         "plugin; add --debug to see where it happened."

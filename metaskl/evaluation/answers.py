@@ -57,6 +57,15 @@ def resolve_scorer(scoring: Any, *, classification: bool) -> Any:
     return get_scorer(scoring)
 
 
+def metric_name(scoring: Any, *, classification: bool) -> str:
+    """Return what a scorer measures, in words."""
+    if scoring is None:
+        return "accuracy" if classification else "root mean squared error"
+    if isinstance(scoring, str):
+        return scoring.removeprefix("neg_").replace("_", " ")
+    return str(getattr(scoring, "__name__", scoring))
+
+
 def score_draws(
     estimator: Any, X: Any, y: Array, draws: list[Draw], scorer: Any, *, seen: bool = False
 ) -> list[dict[str, Any]]:

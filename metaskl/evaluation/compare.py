@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.utils.parallel import Parallel, delayed
-from tqdm.auto import tqdm
 
-from metaskl.evaluation.answers import Array, resolve_scorer
+from metaskl.evaluation.answers import Array, metric_name, resolve_scorer
 from metaskl.evaluation.candidates import (
     broken_learners,
     make_baselines,
@@ -21,6 +20,7 @@ from metaskl.evaluation.comparison import Comparison
 from metaskl.evaluation.cross_validate import Fold, make_folds, score_fold
 from metaskl.evaluation.draws import check_n_shot
 from metaskl.evaluation.verdict import Verdict, chosen_difference
+from metaskl.progress import Progress
 from metaskl.tasks import require_groups
 
 
@@ -142,7 +142,7 @@ def compare(
         failures = broken_learners() | failures
     asked, scored = check_n_shot(n_shot, fractions=True), set(scores["n_shot"])
     lower = getattr(scorer, "_sign", 1) < 0
-    metric = _metric_name(scoring, kind)
+    metric = metric_name(scoring, classification=kind == "classification")
     families = {name: families[name] for name in scores["candidate"].unique()}
     return Comparison(
         scores=scores,
@@ -209,13 +209,14 @@ def _run(
         delayed(_try)(candidates[name], X, y, ids, fold, scorer) for name, fold in jobs
     )
     parts, failures = [], {}
-    bar = tqdm(jobs, disable=not verbose, unit="fit")
-    for (name, _), result in zip(bar, results, strict=True):
-        bar.set_description(f"compare: {name:<18}")
+    progress = Progress(len(jobs), "compare", "fit", shown=bool(verbose))
+    for (name, _), result in zip(jobs, results, strict=True):
+        progress.advance(name)
         if isinstance(result, str):
             failures[name] = result
         else:
             parts.append(result.assign(candidate=name))
+    progress.close()
     if not parts:
         raise ValueError(f"no candidate could be fitted: {failures}")
     scores = pd.concat(parts, ignore_index=True)
@@ -241,11 +242,3 @@ def _verdict(scores: pd.DataFrame, families: dict[str, str], metric: str, lower:
         for names in (others, alone)
     ]
     return Verdict(found[0], found[1], metric, lower)
-
-
-def _metric_name(scoring: Any, kind: str) -> str:
-    if scoring is None:
-        return "accuracy" if kind == "classification" else "root mean squared error"
-    if isinstance(scoring, str):
-        return scoring.removeprefix("neg_").replace("_", " ")
-    return str(getattr(scoring, "__name__", scoring))

@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
 from metaskl.errors import TaskError
-from metaskl.evaluation.answers import Array, resolve_scorer, score_draws
+from metaskl.evaluation.answers import Array, metric_name, resolve_scorer, score_draws
 from metaskl.evaluation.draws import Draw, check_n_shot, draw_classes, draw_rows
 from metaskl.tasks import require_groups
 
@@ -111,6 +111,8 @@ def cross_validate_tasks(
         delayed(score_fold)(estimator, X, y, ids, fold, scorer) for fold in folds
     )
     scores: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    scores.attrs["metric"] = metric_name(scoring, classification=is_classifier(estimator))
+    scores.attrs["lower_is_better"] = getattr(scorer, "_sign", 1) < 0
     return scores
 
 
