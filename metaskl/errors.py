@@ -134,6 +134,10 @@ class MissingExtraError(MetasklError, ImportError):
     """An optional dependency that is not installed."""
 
 
+class CandidateError(MetasklError, ValueError):
+    """No candidate of a comparison could be fitted."""
+
+
 class TableError(MetasklError, ValueError):
     """A table file without the columns that were named, or that cannot be read."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from metaskl.cli import options
-from metaskl.cli.faults import UNEXPECTED
+from metaskl.cli.faults import FAILED
 from metaskl.cli.output import Notes, print_json, print_table
 from metaskl.cli.wording import in_options
 from metaskl.errors import ParameterError
@@ -120,7 +120,7 @@ def _require_comparison(comparison: Any, learners: Any, baselines: Any) -> None:
     for side, (asked, left) in sides.items():
         if asked and comparison.failures and not left:
             typer.echo(f"Error: every {side} failed, so there is nothing to compare.", err=True)
-            raise typer.Exit(UNEXPECTED)
+            raise typer.Exit(FAILED)
 
 
 def _check_report(out: Path) -> None:

@@ -10,9 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from metaskl.cli.wording import in_options
-from metaskl.errors import MetasklError
+from metaskl.errors import CandidateError, MetasklError
 
-UNEXPECTED, BAD_INPUT = 1, 2
+FAILED, BAD_INPUT = 1, 2
 _DEBUG = "metaskl.debug"
 
 
@@ -37,7 +37,8 @@ class Commands(TyperGroup):
             if ctx.meta[_DEBUG]:
                 traceback.print_exc(file=sys.stderr)
             typer.echo(_line(error, expected=expected), err=True)
-            raise typer.Exit(BAD_INPUT if expected else UNEXPECTED) from None
+            usable = not expected or isinstance(error, CandidateError)
+            raise typer.Exit(FAILED if usable else BAD_INPUT) from None
 
 
 def _line(error: Exception, *, expected: bool) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.parallel import Parallel, delayed
 
+from metaskl.errors import CandidateError
 from metaskl.evaluation.answers import Array, metric_name, resolve_scorer
 from metaskl.evaluation.candidates import (
     broken_learners,
@@ -218,7 +219,7 @@ def _run(
             parts.append(result.assign(candidate=name))
     progress.close()
     if not parts:
-        raise ValueError(f"no candidate could be fitted: {failures}")
+        raise CandidateError(f"no candidate could be fitted: {failures}")
     scores = pd.concat(parts, ignore_index=True)
     return scores[~scores["candidate"].isin(failures)].reset_index(drop=True), failures
 
