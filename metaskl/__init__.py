@@ -93,7 +93,7 @@ _HOMES = {
 # Without this, `metaskl.datasets` would work or not depending on what ran before.
 _ROOMS = frozenset(
     {"backbones", "datasets", "errors", "estimators", "evaluation", "learners", "persistence"}
-    | {"registry", "report", "tasks", "testing", "training"}
+    | {"progress", "registry", "report", "tasks", "testing", "training"}
 )
 
 

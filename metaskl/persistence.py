@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ModelFileError
-        If the file cannot be written, or the estimator holds what cannot be stored in it.
+        If the estimator is not fitted, or holds what cannot be stored or loaded again, or the
+        file cannot be written.
 
     Examples
     --------
@@ -46,6 +48,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
     """
     import skops.io
 
+    _require_fitted(estimator)
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -56,6 +59,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
             f"({error}). Give FromModule the network's class and arguments instead of a built "
             "module, or use pickle for your own use."
         ) from error
+    _require_importable(skops.io.get_untrusted_types(data=content))
     try:
         partial.write_bytes(content)
         os.replace(partial, path)
@@ -66,6 +70,43 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
             "that exists and that you may write to."
         ) from error
     return path
+
+
+def _require_fitted(estimator: Any) -> None:
+    """Raise unless it is an estimator that is fitted, or needs no fit."""
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as error:
+        raise ModelFileError(
+            "estimator must be fitted before it is saved, got a "
+            f"{type(estimator).__name__} that is not. Call fit first; to keep "
+            "hyper-parameters alone, store get_params()."
+        ) from error
+    except TypeError as error:
+        given = repr(estimator) if isinstance(estimator, type) else f"a {type(estimator).__name__}"
+        raise ModelFileError(
+            f"estimator must be an instance of a fitted estimator, got {given}. Give what fit or "
+            "adapt returned."
+        ) from error
+
+
+def _require_importable(names: Sequence[str]) -> None:
+    """Raise if a function or class has no name by which load could find it."""
+    lost = []
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        try:
+            getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError):
+            lost.append(name)
+    if lost:
+        raise ModelFileError(
+            f"estimator must hold only functions and classes that can be imported, got {lost}. "
+            "Define them by name at the top of a module, or use pickle for your own use."
+        )
 
 
 def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
@@ -92,6 +133,10 @@ def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
     import skops.io
 
     path = Path(path)
+    if path.is_dir():
+        raise ModelFileError(
+            f"model file {str(path)!r} is a folder. Give the file in it that save wrote."
+        )
     if not path.is_file():
         raise ModelFileError(f"model file {str(path)!r} is not there. Check the path.")
     try:

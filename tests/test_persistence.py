@@ -57,8 +57,7 @@ def test_hyper_parameters_and_history_come_back(tmp_path):
     assert loaded.n_tasks_ == meta.n_tasks_
 
 
-def test_unfitted_and_ordinary_estimators_can_be_stored(tmp_path):
-    assert load(save(ProtoNetClassifier(n_shot=3), tmp_path / "model")).n_shot == 3
+def test_ordinary_estimators_can_be_stored(tmp_path):
     ridge = Ridge().fit(LINES.X, LINES.y)
     assert np.array_equal(load(save(ridge, tmp_path / "model")).coef_, ridge.coef_)
     per_task = PerTask(Ridge()).fit(LINES.X, LINES.y, groups=LINES.groups)
@@ -76,9 +75,42 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
 
 
 def test_a_missing_file_is_said(tmp_path):
-    for path in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(ModelFileError, match=r"is not there. Check the path"):
-            load(path)
+    with pytest.raises(ModelFileError, match=r"is not there. Check the path"):
+        load(tmp_path / "nothing")
+
+
+def test_a_folder_is_no_missing_file(tmp_path):
+    with pytest.raises(ModelFileError, match=r"is a folder. Give the file in it"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "unfitted", [ProtoNetClassifier(), make_pipeline(StandardScaler(), RidgeHeadRegressor())]
+)
+def test_what_is_not_fitted_is_refused(unfitted, tmp_path):
+    message = rf"must be fitted .* got a {type(unfitted).__name__} that is not\. Call fit"
+    with pytest.raises(ModelFileError, match=message):
+        save(unfitted, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("foreign", "given"), [({"a": 1}, "a dict"), (Ridge, "<class .*Ridge'>"), (None, "a NoneType")]
+)
+def test_what_is_no_estimator_is_refused(foreign, given, tmp_path):
+    with pytest.raises(ModelFileError, match=f"must be an instance .* got {given}"):
+        save(foreign, tmp_path / "model")
+
+
+def test_a_function_that_load_could_not_find_is_refused(tmp_path):
+    def local(X):
+        return X
+
+    for function, name in ((lambda X: X, "<lambda>"), (local, "local")):
+        pipe = make_pipeline(FunctionTransformer(function), Ridge()).fit(LINES.X, LINES.y)
+        with pytest.raises(ModelFileError, match=rf"can be imported, got \[.*{name}'\]"):
+            save(pipe, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("foreign", [b"", b"text", b"PK\x03\x04", pickle.dumps(Ridge())])
@@ -118,7 +150,7 @@ class Mine(FunctionTransformer):
 
 
 def test_types_of_others_are_named_and_can_be_trusted(tmp_path):
-    path = save(make_pipeline(Mine(), StandardScaler()), tmp_path / "model")
+    path = save(make_pipeline(Mine(), Ridge()).fit(LINES.X, LINES.y), tmp_path / "model")
     name = f"{Mine.__module__}.Mine"
     with pytest.raises(ModelFileError, match=rf"not trusted: \['{name}'\].*trusted=\['{name}'\]"):
         load(path)

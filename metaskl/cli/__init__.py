@@ -38,7 +38,8 @@ def _main(
 ) -> None:
     """Learn from many related small data sets, and say whether that pays.
 
-    Exit codes: 0 done, 1 unexpected error, 2 wrong usage or input that cannot be used.
+    Exit codes: 0 done, 1 failed (every learner, or every baseline; or an unexpected error), 2
+    wrong usage or input that cannot be used.
     """
     del version, debug  # what they ask for was done when they were read
 

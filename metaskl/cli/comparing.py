@@ -8,23 +8,37 @@ from typing import Annotated, Any
 import typer
 
 from metaskl.cli import options
+from metaskl.cli.faults import FAILED
 from metaskl.cli.output import Notes, print_json, print_table
+from metaskl.cli.wording import in_options
 from metaskl.errors import ParameterError
+
+_Names = list[str] | None
 
 
 def compare(
     table: Annotated[Path, typer.Argument(help="csv, csv.gz or parquet file.", show_default=False)],
     target: options.Target,
     task: options.Task,
-    n_shot: Annotated[str, typer.Option(help="Labelled rows of a new task.")] = "5,10,20",
-    learners: Annotated[str, typer.Option(help="Names of learners, all or none.")] = "all",
-    baselines: Annotated[str, typer.Option(help="Names of baselines, all or none.")] = "all",
+    n_shot: Annotated[
+        _Names,
+        typer.Option(
+            help="Labelled rows of a new task; rows of each class with --label-space task.",
+            show_default="5,10,20",
+        ),
+    ] = None,
+    learners: Annotated[
+        _Names, typer.Option(help="Names of learners, all or none.", show_default="all")
+    ] = None,
+    baselines: Annotated[
+        _Names, typer.Option(help="Names of baselines, all or none.", show_default="all")
+    ] = None,
     holdout: options.Holdout = options.Holdouts.tasks,
     scoring: Annotated[
         str | None, typer.Option(help="A scikit-learn scorer, such as roc_auc.")
     ] = None,
-    cv: Annotated[int, typer.Option(help="Folds over tasks.")] = 3,
-    repeats: Annotated[int, typer.Option(help="Draws of labelled rows for each task.")] = 3,
+    cv: Annotated[int, typer.Option(help="Folds over tasks.", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Draws of labelled rows for each task.", min=1)] = 3,
     drop: options.Drop = None,
     sep: options.Sep = ",",
     kind: options.Kind = options.Kinds.auto,
@@ -46,9 +60,14 @@ def compare(
     notes = Notes(quiet=quiet)
     if out is not None:
         _check_report(out)
-    shots = options.shot_counts(n_shot)
+    shots = options.shot_counts(n_shot, (5, 10, 20))
     data = take_apart(
-        read_table(table, sep), table, target=target, task=task, drop=drop or (), kind=kind.value
+        read_table(table, sep),
+        table,
+        target=target,
+        task=task,
+        drop=drop or (),
+        kind=options.kind_of(kind, label_space),
     )
     notes.say(*data.notes)
     parameters: dict[str, Any] = {} if max_epochs is None else {"max_epochs": max_epochs}
@@ -76,17 +95,32 @@ def compare(
         print_json(comparison.as_dict())
     else:
         _print(comparison)
-    if out is None:
-        return
-    if label_space == "task":
-        parameters |= {"label_space": "task", "n_way": n_way}
-    try:
-        adaptation = _one_task(comparison, data, parameters, seed)
-    except ValueError as error:
-        adaptation = None
-        notes.say(f"The report shows no task: {error}")
-    write_report(comparison, out, title=f"{table.name}: {target} by {task}", adaptation=adaptation)
-    notes.say(f"Report: {out}")
+    for name, reason in comparison.failures.items():
+        typer.echo(f"{name} failed: {in_options(reason)}", err=True)
+    if out is not None:
+        if label_space == "task":
+            parameters |= {"label_space": "task", "n_way": n_way}
+        try:
+            adaptation = _one_task(comparison, data, parameters, seed)
+        except ValueError as error:
+            adaptation = None
+            notes.say(f"The report shows no task: {in_options(str(error))}")
+        title = f"{table.name}: {target} by {task}"
+        write_report(comparison, out, title=title, adaptation=adaptation)
+        notes.say(f"Report: {out}")
+    _require_comparison(comparison, options.names(learners), options.names(baselines))
+
+
+def _require_comparison(comparison: Any, learners: Any, baselines: Any) -> None:
+    """Exit as failed if one of the two sides that were to be compared failed as a whole."""
+    sides = {
+        "learner": (learners, [f for f in comparison.families.values() if f == "learner"]),
+        "baseline": (baselines, [f for f in comparison.families.values() if f != "learner"]),
+    }
+    for side, (asked, left) in sides.items():
+        if asked and comparison.failures and not left:
+            typer.echo(f"Error: every {side} failed, so there is nothing to compare.", err=True)
+            raise typer.Exit(FAILED)
 
 
 def _check_report(out: Path) -> None:
@@ -104,11 +138,11 @@ def _check_report(out: Path) -> None:
 
 def _print(comparison: Any) -> None:
     """Print leaderboard and verdict."""
-    from metaskl.report.display import four_digits
+    from metaskl.report.display import four_digits, per_class, shots_text
 
     board = comparison.leaderboard()
     shots = sorted(set(comparison.scores.dropna(subset="score")["n_shot"].tolist()))
-    heads = [f"{k:.0%} of rows" if isinstance(k, float) else f"{k} rows" for k in shots]
+    heads = [shots_text(k, per_class=per_class(comparison.scores)) for k in shots]
     rows = []
     for name, row in board.iterrows():
         numbers = [[four_digits(row[(k, of)]) for of in ("mean", "low", "high")] for k in shots]
@@ -118,8 +152,6 @@ def _print(comparison: Any) -> None:
     title = f"{comparison.metric} ({better} is better), mean [95 % interval over tasks]"
     print_table(title, ["candidate", "family", "rank", *heads], rows)
     typer.echo(f"\n{comparison.verdict}")
-    for name, reason in comparison.failures.items():
-        typer.echo(f"{name} failed: {' '.join(reason.split())}", err=True)
 
 
 def _one_task(comparison: Any, data: Any, parameters: dict[str, Any], seed: int) -> Any:
@@ -146,4 +178,5 @@ def _one_task(comparison: Any, data: Any, parameters: dict[str, Any], seed: int)
         random_state=seed,
     )
     display.title += f" ({best})"
+    display.candidate = best
     return display

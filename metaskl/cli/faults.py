@@ -9,9 +9,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from metaskl.errors import MetasklError
+from metaskl.cli.wording import in_options
+from metaskl.errors import CandidateError, MetasklError
 
-UNEXPECTED, BAD_INPUT = 1, 2
+FAILED, BAD_INPUT = 1, 2
 _DEBUG = "metaskl.debug"
 
 
@@ -36,14 +37,15 @@ class Commands(TyperGroup):
             if ctx.meta[_DEBUG]:
                 traceback.print_exc(file=sys.stderr)
             typer.echo(_line(error, expected=expected), err=True)
-            raise typer.Exit(BAD_INPUT if expected else UNEXPECTED) from None
+            usable = not expected or isinstance(error, CandidateError)
+            raise typer.Exit(FAILED if usable else BAD_INPUT) from None
 
 
 def _line(error: Exception, *, expected: bool) -> str:
     """Return the error on one line."""
-    text = " ".join(str(error).split())
     if expected:
-        return f"Error: {text}"
+        return f"Error: {in_options(str(error))}"
+    text = " ".join(str(error).split())
     return (
         f"Error: unexpected {type(error).__name__}: {text} This is a fault of metaskl or of a "
         "plugin; add --debug to see where it happened."

@@ -14,6 +14,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from metaskl.cli.options import columns
+from metaskl.cli.output import counted
 from metaskl.cli.tables import require_columns, to_labels, to_numbers, to_text
 from metaskl.errors import TableError
 from metaskl.evaluation.candidates import target_kind
@@ -88,6 +90,7 @@ def take_apart(
     TableError
         If a named column is missing, or nothing is left to learn from.
     """
+    drop = columns(drop, table.columns.tolist())
     named = [("--target", target), ("--task", task), *[("--drop", name) for name in drop]]
     require_columns(table, named, path)
     if target == task:
@@ -95,7 +98,7 @@ def take_apart(
     notes = []
     known = table[target].notna() & table[task].notna()
     if not known.all():
-        notes.append(f"Left out: {(~known).sum()} rows without {target!r} or {task!r}.")
+        notes.append(f"Left out: {counted((~known).sum(), 'row')} without {target!r} or {task!r}.")
         table = table[known].reset_index(drop=True)
     if table.empty:
         raise TableError(f"{str(path)!r} must have rows with {target!r} and {task!r}, got none.")
@@ -108,9 +111,10 @@ def take_apart(
             f"{str(path)!r} must have a column to predict {target!r} from, got none"
             f"{f' that can be used: {why}' if why else ''}."
         )
+    _require_variety(groups, task, y if kind == "classification" else None, target)
     X = as_features(table, numeric, text)
-    n_tasks = len(np.unique(groups))
-    notes.insert(0, f"{len(table):,} rows of {n_tasks:,} tasks ({task!r}); {kind} of {target!r}.")
+    size = f"{counted(len(table), 'row')} of {counted(len(np.unique(groups)), 'task')}"
+    notes.insert(0, f"{size} ({task!r}); {kind} of {target!r}.")
     notes.append(_summary(X, numeric, text))
     if kind == "regression":
         notes += [_warning(name, target) for name in numeric if _follows(X[name], y)]
@@ -155,6 +159,20 @@ def _targets(column: pd.Series, kind: str) -> tuple[Any, str]:
             "classification, or another column."
         )
     return numbers.to_numpy(), kind
+
+
+def _require_variety(groups: Any, task: str, classes: Any, target: str) -> None:
+    """Raise if there is one task only, or nothing to tell apart."""
+    if len(np.unique(groups)) < 2:
+        raise TableError(
+            f"--task must name at least 2 tasks, got only {groups[0].item()!r} in {task!r}. Choose "
+            "the column that says which rows belong together, or add rows of other tasks."
+        )
+    if classes is not None and len(np.unique(classes)) < 2:
+        raise TableError(
+            f"--target must hold at least 2 classes, got only {classes[0].item()!r} in {target!r}. "
+            "Choose another column, or add rows of another class."
+        )
 
 
 def _choose(table: pd.DataFrame, groups: Any) -> tuple[list[str], list[str], dict[str, str]]:
@@ -221,29 +239,3 @@ def _summary(X: pd.DataFrame, numeric: list[str], text: list[str]) -> str:
         filled = f", gaps in {with_gaps} filled with the commonest" if with_gaps else ""
         parts.append(f"{len(text)} text (one column for each of the commonest texts{filled})")
     return f"Features: {'; '.join(parts)}."
-
-
-def support_targets(column: pd.Series, table: dict[str, Any]) -> Any:
-    """Return the targets of a support as those of fit were.
-
-    Raises
-    ------
-    TableError
-        If some are missing, or no numbers where numbers are needed.
-    """
-    if column.isna().any():
-        raise TableError(
-            f"column {column.name!r} must be filled in every row of the support, got "
-            f"{int(column.isna().sum())} gaps. Leave those rows out."
-        )
-    if table["kind"] == "regression":
-        return as_features(column.to_frame(), [str(column.name)], [])[column.name].to_numpy()
-    labels = to_labels(column)
-    if not table["numbered_classes"]:
-        return to_text(column).to_numpy().astype(str)
-    if labels.dtype.kind != "i":
-        raise TableError(
-            f"column {column.name!r} must hold whole numbers, as in fit, got text. Use the classes "
-            "of the table that was fitted."
-        )
-    return labels

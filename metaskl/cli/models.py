@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from metaskl.cli import options
-from metaskl.cli.output import Notes, print_json
+from metaskl.cli.output import Notes, as_json, counted
 from metaskl.errors import ModelFileError, ParameterError
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
@@ -21,8 +21,13 @@ def fit(
     output: Output,
     learner: Annotated[str, typer.Option(help="Name of a learner.")] = "ridge_head",
     n_shot: Annotated[
-        str, typer.Option(help="Labelled rows of a new task: a number, or the least,most.")
-    ] = "5",
+        list[str] | None,
+        typer.Option(
+            help="Labelled rows of a new task: a number, or the least,most; rows of each class "
+            "with --label-space task.",
+            show_default="5",
+        ),
+    ] = None,
     drop: options.Drop = None,
     sep: options.Sep = ",",
     kind: options.Kind = options.Kinds.auto,
@@ -43,12 +48,17 @@ def fit(
 
     notes = Notes(quiet=quiet)
     _check_folder(output)
-    shots = options.shot_counts(n_shot)
+    rows = options.shot_range(n_shot, 5)
     data = take_apart(
-        read_table(table, sep), table, target=target, task=task, drop=drop or (), kind=kind.value
+        read_table(table, sep),
+        table,
+        target=target,
+        task=task,
+        drop=drop or (),
+        kind=options.kind_of(kind, label_space),
     )
     notes.say(*data.notes)
-    parameters: dict[str, Any] = {"n_shot": shots[0] if len(shots) == 1 else shots}
+    parameters: dict[str, Any] = {"n_shot": rows}
     if max_epochs is not None:
         parameters["max_epochs"] = max_epochs
     if label_space != "shared":
@@ -77,19 +87,27 @@ def adapt(
     ],
     output: Output,
     sep: options.Sep = ",",
+    allow_single_class: Annotated[
+        bool, typer.Option("--allow-single-class", help="Adapt to rows of one class only.")
+    ] = False,
+    trust: options.Trust = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Adapt a model to the labelled rows of a new task, and save the adapted one."""
     import metaskl
+    from metaskl.cli.new_rows import read_rows
 
     notes = Notes(quiet=quiet)
     _check_folder(output)
-    fitted = _load(model)
-    X, y = _read(fitted.table_, support, sep, labelled=True)
+    fitted = _load(model, trust)
+    X, y, remarks = read_rows(fitted, support, sep, labelled=True)
+    notes.say(*remarks)
+    if allow_single_class:
+        _allow_single_class(fitted)
     adapted = metaskl.adapt(fitted, X, y)
     adapted.table_ = {**fitted.table_, "n_support": len(X)}
     metaskl.save(adapted, output)
-    notes.say(f"Adapted to {len(X)} rows: {output}")
+    notes.say(f"Adapted to {counted(len(X), 'row')}: {output}")
 
 
 def predict(
@@ -100,27 +118,32 @@ def predict(
     ] = None,
     std: Annotated[bool, typer.Option("--std", help="Standard deviations too.")] = False,
     sep: options.Sep = ",",
-    as_json: options.AsJson = False,
+    json: options.AsJson = False,
+    trust: options.Trust = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict rows, in their order, by an adapted model."""
+    from metaskl.cli.new_rows import read_rows
+
     notes = Notes(quiet=quiet)
     if output is not None:
         _check_folder(output)
-    fitted = _load(model)
-    X, _ = _read(fitted.table_, query, sep, labelled=False)
+    fitted = _load(model, trust)
+    X, _, remarks = read_rows(fitted, query, sep, labelled=False)
+    notes.say(*remarks)
     if not fitted.table_["n_support"]:
         notes.say("The model is not adapted: it predicts what the tasks have in common.")
     predictions = _predict(fitted, X, std=std)
-    if as_json and output is None:
-        print_json({**_facts(fitted.table_), "rows": predictions.to_dict("records")})
-        return
-    text = predictions.to_csv(index=False, lineterminator="\n")
+    if json:
+        facts = {name: fitted.table_[name] for name in ("target", "kind", "n_support")}
+        text = as_json({**facts, "rows": predictions.to_dict("records")}) + "\n"
+    else:
+        text = predictions.to_csv(index=False, lineterminator="\n")
     if output is None:
         typer.echo(text, nl=False)
         return
     output.write_text(text, encoding="utf-8")
-    notes.say(f"{len(X)} predictions: {output}")
+    notes.say(f"{counted(len(X), 'prediction')}: {output}")
 
 
 def _predict(fitted: Any, X: Any, *, std: bool) -> Any:
@@ -130,7 +153,13 @@ def _predict(fitted: Any, X: Any, *, std: bool) -> Any:
     if fitted.table_["kind"] == "regression":
         if not std:
             return pd.DataFrame({"prediction": fitted.predict(X)})
-        mean, deviation = fitted.predict(X, return_std=True)
+        try:
+            mean, deviation = fitted.predict(X, return_std=True)
+        except (ParameterError, TypeError) as error:
+            raise ParameterError(
+                f"--std must be left out for --learner {fitted[-1].learner}, which gives no "
+                "standard deviations. Fit with --learner ridge_head, which does."
+            ) from error
         return pd.DataFrame({"prediction": mean, "std": deviation})
     if std:
         raise ParameterError(
@@ -142,34 +171,24 @@ def _predict(fitted: Any, X: Any, *, std: bool) -> Any:
     return pd.DataFrame(columns)
 
 
-def _facts(table: dict[str, Any]) -> dict[str, Any]:
-    return {name: table[name] for name in ("target", "kind", "n_support")}
+def _allow_single_class(fitted: Any) -> None:
+    """Let a classifier adapt to rows of one class."""
+    if "allow_single_class" not in fitted[-1].get_params():
+        raise ParameterError("--allow-single-class must be left out for regression.")
+    fitted[-1].set_params(allow_single_class=True)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, trust: list[str] | None) -> Any:
     """Load a model that `fit` or `adapt` saved."""
     import metaskl
 
-    model = metaskl.load(path)
+    model = metaskl.load(path, trusted=options.listed(trust))
     if not hasattr(model, "table_"):
         raise ModelFileError(
             f"model file {str(path)!r} was not written by metaskl fit: it does not say what its "
             "columns are. Use it from Python, with metaskl.load."
         )
     return model
-
-
-def _read(table: dict[str, Any], path: Path, sep: str, *, labelled: bool) -> tuple[Any, Any]:
-    """Return the features of a file, and the targets of a support."""
-    from metaskl.cli.features import as_features, support_targets
-    from metaskl.cli.tables import read_table, require_columns
-
-    rows = read_table(path, sep)
-    named = [("the target", table["target"])] if labelled else []
-    named += [("a feature of the model", name) for name in (*table["numeric"], *table["text"])]
-    require_columns(rows, named, path)
-    y = support_targets(rows[table["target"]], table) if labelled else None
-    return as_features(rows, table["numeric"], table["text"]), y
 
 
 def _check_folder(output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +37,8 @@ class Holdouts(StrEnum):
 Target = Annotated[str, typer.Option(help="Column to predict.")]
 Task = Annotated[str, typer.Option(help="Column that names the task of each row.")]
 Drop = Annotated[
-    list[str] | None, typer.Option(help="Column that is no feature; may be given several times.")
+    list[str] | None,
+    typer.Option(help="Columns that are no features, with commas or --drop for each."),
 ]
 Sep = Annotated[str, typer.Option(help="What separates the columns of a csv; 'tab' for tabs.")]
 Kind = Annotated[Kinds, typer.Option(help="What the target is.")]
@@ -46,24 +48,44 @@ LabelSpace = Annotated[
 Holdout = Annotated[
     Holdouts, typer.Option(help="Whether whole tasks are new, or rows of tasks that are seen.")
 ]
-NWay = Annotated[int, typer.Option(help="Classes of an episode, with --label-space task.")]
+NWay = Annotated[int, typer.Option(help="Classes of an episode, with --label-space task.", min=2)]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of meta-training.", min=1)]
-Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0, max=2**32 - 1)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(help="Types of a plugin to allow in the model file, by their full names."),
+]
 Model = Annotated[Path, typer.Argument(help="A file written by fit or adapt.", show_default=False)]
 
 
-def names(text: str) -> Any:
-    """Return "all", or the names of a list with commas; "none" is an empty one."""
-    if text.strip() == "all":
+def kind_of(kind: Kinds, label_space: LabelSpaces) -> str:
+    """Return what the target is: private classes may be numbered, and many."""
+    private = label_space == LabelSpaces.task and kind == Kinds.auto
+    return Kinds.classification.value if private else kind.value
+
+
+def listed(values: Sequence[str] | None) -> list[str]:
+    """Return the parts of a list with commas, or of an option that was given several times."""
+    return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
+
+
+def names(values: Sequence[str] | None) -> Any:
+    """Return the names that were listed; "all" if that or nothing was said, none for "none"."""
+    found = listed(values)
+    if found in ([], ["all"]):
         return "all"
-    found = [part.strip() for part in text.split(",") if part.strip()]
     return [] if found == ["none"] else found
 
 
-def shot_counts(text: str) -> tuple[int | float, ...]:
-    """Return the numbers of a list with commas: rows, or fractions of them.
+def columns(values: Sequence[str] | None, there: Sequence[str]) -> list[str]:
+    """Return the columns that were listed; one whose name has a comma may be named in full."""
+    return [name for v in values or () for name in ([v] if v in there else listed([v]))]
+
+
+def shot_counts(values: Sequence[str] | None, default: Sequence[int]) -> tuple[int | float, ...]:
+    """Return the numbers that were listed: rows, or fractions of them.
 
     Raises
     ------
@@ -71,11 +93,28 @@ def shot_counts(text: str) -> tuple[int | float, ...]:
         If one is no number.
     """
     try:
-        return tuple(
-            float(part) if "." in part else int(part) for part in text.split(",") if part.strip()
-        )
+        found = [float(part) if "." in part else int(part) for part in listed(values)]
     except ValueError as error:
         raise ParameterError(
-            f"--n-shot must be numbers of labelled rows separated by commas, got {text!r}. Give "
-            "for example --n-shot 5,10,20."
+            "--n-shot must be numbers of labelled rows separated by commas, got "
+            f"{','.join(values or ())!r}. Give for example --n-shot 5,10,20."
         ) from error
+    return tuple(found or default)
+
+
+def shot_range(values: Sequence[str] | None, default: int) -> int | tuple[int, int]:
+    """Return one number of rows, or the least and the most.
+
+    Raises
+    ------
+    ParameterError
+        If they are not such numbers.
+    """
+    found = shot_counts(values, [default])
+    whole = [count for count in found if isinstance(count, int) and count > 0]
+    if whole != list(found) or len(whole) > 2 or whole != sorted(whole):
+        raise ParameterError(
+            "--n-shot must be a number of labelled rows, or the least and the most, got "
+            f"{','.join(map(str, found))!r}. Give for example --n-shot 5, or --n-shot 5,20."
+        )
+    return whole[0] if len(whole) == 1 else (whole[0], whole[1])

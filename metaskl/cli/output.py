@@ -24,9 +24,19 @@ class Notes:
                 typer.echo(line, err=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: 1 row, 2 rows."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON; what is not a finite number becomes null."""
-    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+    typer.echo(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """Return a value as JSON; what is not a finite number becomes null."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -88,7 +88,7 @@ def make_plan(
         callbacks=list(estimator.callbacks or []),
         net_params=dict(estimator.net_params or {}),
         verbose=estimator.verbose,
-        name=type(estimator).__name__,
+        name=getattr(estimator, "learner", type(estimator).__name__),
         advice=_advice(estimator),
     )
 

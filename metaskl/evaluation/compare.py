@@ -20,7 +20,7 @@ from metaskl.evaluation.comparison import Comparison
 from metaskl.evaluation.draws import check_n_shot
 from metaskl.evaluation.folds import Array, make_folds, shots_left_out
 from metaskl.evaluation.running import no_candidate, run_candidates
-from metaskl.evaluation.scoring import resolve_scorer
+from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.evaluation.verdict import reach_verdict
 from metaskl.tasks import require_groups
 
@@ -154,7 +154,7 @@ def compare(
     if isinstance(learners, str) and learners == "all":
         failures = broken_learners() | failures
     lower = getattr(scorer, "_sign", 1) < 0
-    metric = _metric_name(scoring, kind)
+    metric = metric_name(scoring, classification=kind == "classification")
     all_baselines = isinstance(baselines, str) and baselines == "all"
     left_out = shots_left_out(folds, y, ids, n_shot, ways)
     return Comparison(
@@ -211,11 +211,3 @@ def _learner_defaults(
     rows = [k if isinstance(k, int) else max(1, round(k * typical)) for k in shots]
     span = (min(rows), max(rows))
     return {"n_shot": span if span[0] < span[1] else span[0], "random_state": random_state}
-
-
-def _metric_name(scoring: Any, kind: str) -> str:
-    if scoring is None:
-        return "accuracy" if kind == "classification" else "root mean squared error"
-    if isinstance(scoring, str):
-        return scoring.removeprefix("neg_").replace("_", " ")
-    return str(getattr(scoring, "__name__", scoring))

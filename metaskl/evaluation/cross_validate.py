@@ -21,7 +21,7 @@ from metaskl.errors import MetasklWarning, ParameterError
 from metaskl.estimators.adapt import adapt
 from metaskl.evaluation.answers import score_draws
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
-from metaskl.evaluation.scoring import resolve_scorer
+from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.tasks import require_groups
 
 
@@ -134,6 +134,8 @@ def cross_validate_tasks(
         delayed(score_fold)(estimator, X, y, ids, fold, scorer) for fold in folds
     )
     scores: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    scores.attrs["metric"] = metric_name(scoring, classification=is_classifier(estimator))
+    scores.attrs["lower_is_better"] = getattr(scorer, "_sign", 1) < 0
     return scores
 
 

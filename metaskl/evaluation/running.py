@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
-from tqdm.auto import tqdm
 
 from metaskl.errors import CandidateError
 from metaskl.evaluation.cross_validate import score_fold
 from metaskl.evaluation.folds import Array, Fold
 from metaskl.evaluation.verdict import failure_lines
+from metaskl.progress import Progress
 
 
 def run_candidates(
@@ -45,16 +44,17 @@ def run_candidates(
     )
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in candidates}
     failures: dict[str, str] = {}
-    bar = tqdm(jobs, disable=not verbose, unit="fit")
-    for (name, fold), result in zip(bar, results, strict=True):
-        bar.set_description(f"compare: {name:<18}")
+    progress = Progress(len(jobs), "compare", "fit", shown=bool(verbose))
+    for (name, fold), result in zip(jobs, results, strict=True):
+        progress.advance(name)
         if isinstance(result, str):
             failures.setdefault(name, result)
         else:
             parts[name].append(result.assign(candidate=name))
-        if verbose and fold is folds[-1]:
+        if fold is folds[-1]:
             done = "failed" if name in failures else f"took {_seconds(parts[name]):.1f} s"
-            bar.write(f"{name} {done}", file=sys.stderr)
+            progress.say(f"{name} {done}")
+    progress.close()
     whole = {name: tables for name, tables in parts.items() if tables and name not in failures}
     tables = [table for found in whole.values() for table in found]
     columns = ["candidate", "fold", "task", "repeat", "n_shot", "score"]

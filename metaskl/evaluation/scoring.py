@@ -43,6 +43,15 @@ def resolve_scorer(scoring: Any, *, classification: bool) -> Any:
     return scoring
 
 
+def metric_name(scoring: Any, *, classification: bool) -> str:
+    """Return what a scorer measures, in words."""
+    if scoring is None:
+        return "accuracy" if classification else "root mean squared error"
+    if isinstance(scoring, str):
+        return scoring.removeprefix("neg_").replace("_", " ")
+    return str(getattr(scoring, "__name__", scoring))
+
+
 def needed(scorer: Any) -> tuple[bool, bool]:
     """Say whether a scorer asks a classifier for labels, and whether for probabilities."""
     method = getattr(scorer, "_response_method", None)

@@ -21,7 +21,7 @@ from metaskl.report.before_after import (
     predict_before,
     predict_with_std,
 )
-from metaskl.report.display import Display
+from metaskl.report.display import PALETTE, Display
 from metaskl.report.views import Curve, DecisionMap, PredictedTrue, ProbabilityBars
 from metaskl.tasks import resolve_groups
 
@@ -42,6 +42,9 @@ class AdaptationDisplay(Display):
         What to draw.
     title : str, default=""
         What task it is, for the report.
+    candidate : str, default=""
+        What the estimator is called in a comparison: the report draws it in the colour that it
+        has in the other figures.
 
     Attributes
     ----------
@@ -66,10 +69,15 @@ class AdaptationDisplay(Display):
     """
 
     def __init__(
-        self, view: Curve | PredictedTrue | DecisionMap | ProbabilityBars, *, title: str = ""
+        self,
+        view: Curve | PredictedTrue | DecisionMap | ProbabilityBars,
+        *,
+        title: str = "",
+        candidate: str = "",
     ) -> None:
         self.view = view
         self.title = title
+        self.candidate = candidate
 
     @classmethod
     def from_estimator(
@@ -178,13 +186,15 @@ class AdaptationDisplay(Display):
         title = f"Task {draw.task}, adapted to {len(draw.support)} of its rows"
         return cls(view, title=title).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
+    def plot(self, ax: Axes | None = None, *, colour: str = PALETTE[0]) -> Self:
         """Draw the view.
 
         Parameters
         ----------
         ax : Axes, optional
             Where to draw; by default on a new figure.
+        colour : str, optional
+            Colour of what is adapted, in views where it has one.
 
         Returns
         -------
@@ -192,7 +202,7 @@ class AdaptationDisplay(Display):
             The display itself.
         """
         ax = self._open(ax, _WIDTH, _HEIGHT)
-        self.view.draw(ax)
+        self.view.draw(ax, colour)
         return self
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,22 +14,73 @@ import numpy.typing as npt
 from metaskl.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, without black and yellow:
-# these show on white and on black.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1")
+# Okabe and Ito's colours, which the colour-blind can tell apart, without black and yellow
+# (these show on white and on black), and four more of the same strength.
+_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PALETTE = (*_OKABE_ITO, "#8C6BB1", "#999933", "#CC6677", "#44AA99")
 QUIET = "#7f7f7f"
-FAMILY_COLOURS = {
-    "learner": PALETTE[0],
-    "pooled": PALETTE[4],
-    "per-task": PALETTE[2],
-    "shrunk": PALETTE[3],
-    "baseline": QUIET,
-}
-FAMILY_LINES = {"learner": "-", "pooled": ":", "per-task": "--", "shrunk": "-.", "baseline": "--"}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_FAMILY_LOOKS = {
+    "pooled": (":", "s"),
+    "per-task": ("--", "^"),
+    "shrunk": ("-.", "D"),
+    "baseline": ("--", "s"),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a candidate is drawn, in every figure.
+
+    Attributes
+    ----------
+    colour : str
+        Of its own for a learner, grey for a baseline.
+    line : str
+        Solid for a learner, broken by family for a baseline.
+    marker : str
+        Its point.
+    """
+
+    colour: str
+    line: str
+    marker: str
+
+
+def looks(families: Mapping[str, str]) -> dict[str, Look]:
+    """Return how each candidate is drawn, whichever figure it is and in whatever order.
+
+    Parameters
+    ----------
+    families : mapping of str to str
+        ``"learner"``, or the family of the baseline, for each candidate.
+    """
+    learners = sorted(name for name, family in families.items() if family == "learner")
+    found = {
+        name: Look(PALETTE[i % len(PALETTE)], "-", MARKERS[i % len(MARKERS)])
+        for i, name in enumerate(learners)
+    }
+    for name, family in families.items():
+        if family != "learner":
+            found[name] = Look(QUIET, *_FAMILY_LOOKS.get(family, _FAMILY_LOOKS["baseline"]))
+    return found
+
+
+def per_class(scores: pd.DataFrame) -> bool:
+    """Say whether shot counts are rows of each class, from scores of a comparison."""
+    whole = all(isinstance(k, int) for k in scores["n_shot"].tolist())
+    return bool(whole and "n_support" in scores and (scores["n_support"] > scores["n_shot"]).any())
+
+
+def shots_text(n_shot: int | float, *, per_class: bool = False) -> str:
+    """Return a shot count in words: 1 row, 25% of rows, 5 rows of each class."""
+    if isinstance(n_shot, float):
+        return f"{n_shot:.0%} of rows"
+    return f"{n_shot} row{'s' * (n_shot != 1)}{' of each class' * per_class}"
 
 
 def require(module: str) -> Any:

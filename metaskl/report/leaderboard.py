@@ -9,13 +9,15 @@ import pandas as pd
 
 from metaskl.errors import ParameterError
 from metaskl.report.display import (
-    FAMILY_COLOURS,
     QUIET,
     Display,
     four_digits,
     legend_above,
+    looks,
+    per_class,
     require,
     robust_limits,
+    shots_text,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class LeaderboardDisplay(Display):
         Name of the score, for the axis.
     lower_is_better : bool, default=False
         Whether the metric is an error.
+    per_class : bool, default=False
+        Whether the shot count is of rows of each class.
 
     Attributes
     ----------
@@ -67,11 +71,13 @@ class LeaderboardDisplay(Display):
         *,
         metric: str = "score",
         lower_is_better: bool = False,
+        per_class: bool = False,
     ) -> None:
         self.table = table
         self.n_shot = n_shot
         self.metric = metric
         self.lower_is_better = lower_is_better
+        self.per_class = per_class
 
     @classmethod
     def from_comparison(
@@ -117,6 +123,7 @@ class LeaderboardDisplay(Display):
             n_shot,
             metric=comparison.metric,
             lower_is_better=comparison.lower_is_better,
+            per_class=per_class(comparison.scores),
         )
         return display.plot(ax, **kwargs)
 
@@ -135,6 +142,7 @@ class LeaderboardDisplay(Display):
         """
         ax = self._open(ax, _WIDTH, 1.3 + 0.28 * len(self.table))
         self.points_ = {}
+        look = looks(self._families())
         shown: set[str] = set()
         for place, (name, row) in enumerate(self.table.iterrows()):
             family = str(row["family"])
@@ -143,8 +151,8 @@ class LeaderboardDisplay(Display):
                 [row["mean"]],
                 [place],
                 xerr=None if np.isnan(reach).any() else reach,
-                fmt="o" if family == "learner" else "s",
-                color=FAMILY_COLOURS.get(family, QUIET),
+                fmt=look[str(name)].marker,
+                color=look[str(name)].colour,
                 markersize=6,
                 capsize=3,
                 label=None if family in shown else family,
@@ -154,12 +162,15 @@ class LeaderboardDisplay(Display):
         ax.set_yticks(range(len(self.table)), [str(name) for name in self.table.index])
         ax.set_ylim(len(self.table) - 0.5, -0.5)
         self._limits(ax)
-        rows = f"{self.n_shot:.0%} of the" if isinstance(self.n_shot, float) else str(self.n_shot)
+        rows = shots_text(self.n_shot, per_class=self.per_class)
         better = "lower" if self.lower_is_better else "higher"
-        ax.set_xlabel(f"{self.metric} at {rows} labelled rows ({better} is better)")
+        ax.set_xlabel(f"{self.metric} with {rows} labelled ({better} is better)")
         ax.grid(axis="x", color=QUIET, alpha=0.25, linewidth=0.8)
         legend_above(ax, len(shown))
         return self
+
+    def _families(self) -> dict[str, str]:
+        return {str(name): str(family) for name, family in self.table["family"].items()}
 
     def _limits(self, ax: Axes) -> None:
         """Write the means beside the axes, and keep a hopeless candidate from the scale."""
@@ -169,14 +180,13 @@ class LeaderboardDisplay(Display):
         )
         if low is not None:
             ax.set_xlim(low, high)
-        for place, (mean, family) in enumerate(
-            zip(self.table["mean"], self.table["family"], strict=True)
-        ):
+        look = looks(self._families())
+        for place, (name, mean) in enumerate(self.table["mean"].items()):
             ax.annotate(
                 four_digits(mean),
                 xy=(1.02, place),
                 xycoords=("axes fraction", "data"),
-                color=FAMILY_COLOURS.get(str(family), QUIET),
+                color=look[str(name)].colour,
                 fontsize="small",
                 verticalalignment="center",
                 annotation_clip=False,

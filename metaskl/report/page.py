@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaskl.report.adaptation import AdaptationDisplay
-from metaskl.report.display import Display, four_digits, require, svg
+from metaskl.report.display import (
+    PALETTE,
+    Display,
+    four_digits,
+    looks,
+    per_class,
+    require,
+    shots_text,
+    svg,
+)
 from metaskl.report.leaderboard import LeaderboardDisplay
 from metaskl.report.shots import ShotsCurveDisplay
 
@@ -114,11 +123,11 @@ def _tone(comparison: Comparison) -> str:
 def _shots(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the shot counts as texts, with the tasks that were large enough for each."""
     tasks = comparison.scores.dropna(subset="score").groupby("n_shot")["task"].nunique()
-    return [{"text": _rows_text(k), "n_tasks": int(n)} for k, n in tasks.items()]
-
-
-def _rows_text(n_shot: Any) -> str:
-    return f"{n_shot:.0%} of rows" if isinstance(n_shot, float) else f"{n_shot} rows"
+    each = per_class(comparison.scores)
+    return [
+        {"text": shots_text(k, per_class=each), "tasks": f"{n} task{'s' * (n != 1)}"}
+        for k, n in zip(tasks.index.tolist(), tasks.tolist(), strict=True)
+    ]
 
 
 def _rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -156,7 +165,8 @@ def _figures(
     comparison: Comparison, adaptation: AdaptationDisplay | None
 ) -> list[tuple[str, dict[str, str]]]:
     """Return each figure as SVG, with its heading and caption."""
-    smallest = _rows_text(min(comparison.scores["n_shot"]))
+    each = per_class(comparison.scores)
+    smallest = shots_text(min(comparison.scores["n_shot"].tolist()), per_class=each)
     found: list[tuple[Display, dict[str, str]]] = []
     with require("matplotlib").rc_context(_ink()):
         found.append(
@@ -181,7 +191,10 @@ def _figures(
             )
         )
         if adaptation is not None:
-            drawn = AdaptationDisplay(adaptation.view).plot()
+            look = looks(comparison.families).get(adaptation.candidate)
+            drawn = AdaptationDisplay(adaptation.view).plot(
+                colour=PALETTE[0] if look is None else look.colour
+            )
             which = f"{adaptation.title}. " if adaptation.title else ""
             caption = f"{which}What is predicted for one task before and after adapting to it."
             found.append((drawn, {"heading": "One task", "caption": caption}))
@@ -215,13 +228,14 @@ def _protocol(comparison: Comparison) -> list[tuple[str, str]]:
         "tasks": "whole tasks: none of their rows is seen in training",
         "rows": "rows of tasks that are all seen in training",
     }
+    each = per_class(comparison.scores)
     seen = ("holdout", "folds", "repeats", "n_shot", "n_tasks", "n_rows", "kind")
     pairs = [
         ("Data", f"{given['n_rows']:,} rows of {given['n_tasks']:,} tasks, {given['kind']}"),
         ("Held out", held_out[given["holdout"]]),
         ("Folds", str(given["folds"])),
         ("Draws of support and query", f"{given['repeats']} for each task, the same for all"),
-        ("Labelled rows", ", ".join(_rows_text(k) for k in given["n_shot"])),
+        ("Labelled rows", ", ".join(shots_text(k, per_class=each) for k in given["n_shot"])),
         ("Transductive", "yes" if given["transductive"] else "no: query rows do not inform others"),
         ("Seed", str(given["random_state"])),
         ("Intervals", "95 %, over tasks (Student)"),

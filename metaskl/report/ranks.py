@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from metaskl.evaluation import Ranking, rank_candidates
-from metaskl.report.display import FAMILY_COLOURS, QUIET, Display, require
+from metaskl.report.display import QUIET, Display, looks, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,12 +97,13 @@ class CriticalDifferenceDisplay(Display):
             The display itself.
         """
         ranks = self.ranking.ranks
-        families = self.families or {}
+        known = {str(name): "baseline" for name in ranks.index} | (self.families or {})
+        look = looks(known)
         ax = self._open(ax, _WIDTH, 1.3 + _ROW * len(ranks))
         self.points_ = {}
         for place, (name, rank) in enumerate(ranks.items()):
-            colour = FAMILY_COLOURS.get(families.get(str(name), "baseline"), QUIET)
-            (self.points_[str(name)],) = ax.plot([rank], [place], "o", color=colour, markersize=6)
+            colour, marker = look[str(name)].colour, look[str(name)].marker
+            (self.points_[str(name)],) = ax.plot([rank], [place], marker, color=colour, ms=6)
             ax.annotate(
                 f"{rank:.2f}",
                 xy=(rank, place),

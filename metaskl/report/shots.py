@@ -10,11 +10,10 @@ import pandas as pd
 from metaskl.errors import ParameterError
 from metaskl.evaluation import shots_curve
 from metaskl.report.display import (
-    FAMILY_LINES,
-    MARKERS,
-    PALETTE,
     QUIET,
     Display,
+    looks,
+    per_class,
     require,
     robust_limits,
     spread,
@@ -48,6 +47,8 @@ class ShotsCurveDisplay(Display):
         Name of the score, for the axis.
     lower_is_better : bool, default=False
         Whether the metric is an error.
+    per_class : bool, default=False
+        Whether shot counts are of rows of each class.
 
     Attributes
     ----------
@@ -68,8 +69,7 @@ class ShotsCurveDisplay(Display):
     >>> from metaskl.tasks import LinearTasks
     >>> lines = LinearTasks().sample(20, 40, random_state=0)
     >>> scores = cross_validate_tasks(PerTask(Ridge()), lines.X, lines.y, lines.groups, cv=2)
-    >>> display = ShotsCurveDisplay.from_scores(
-    ...     scores, name="ridge", metric="root mean squared error", lower_is_better=True)
+    >>> display = ShotsCurveDisplay.from_scores(scores, name="ridge")
     >>> list(display.lines_), display.ax_.get_ylabel()
     (['ridge'], 'root mean squared error (lower is better)')
     """
@@ -81,11 +81,13 @@ class ShotsCurveDisplay(Display):
         *,
         metric: str = "score",
         lower_is_better: bool = False,
+        per_class: bool = False,
     ) -> None:
         self.curve = curve
         self.families = families
         self.metric = metric
         self.lower_is_better = lower_is_better
+        self.per_class = per_class
 
     @classmethod
     def from_comparison(
@@ -123,8 +125,8 @@ class ShotsCurveDisplay(Display):
         *,
         families: dict[str, str] | None = None,
         name: str = "estimator",
-        metric: str = "score",
-        lower_is_better: bool = False,
+        metric: str | None = None,
+        lower_is_better: bool | None = None,
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -139,11 +141,13 @@ class ShotsCurveDisplay(Display):
             Families of the candidates; by default all are learners.
         name : str, default="estimator"
             What to call the line of scores without a column ``candidate``.
-        metric : str, default="score"
-            Name of the score.
-        lower_is_better : bool, default=False
+        metric : str, optional
+            Name of the score; by default what :func:`~metaskl.cross_validate_tasks` noted in
+            ``scores.attrs``, or else "score".
+        lower_is_better : bool, optional
             Whether the scores are errors with their sign turned, as scikit-learn's ``neg_``
-            scores are. They are drawn without the sign.
+            scores are. They are drawn without the sign. By default what is noted in
+            ``scores.attrs``, or else False.
         ax : Axes, optional
             Where to draw; by default on a new figure.
         **kwargs
@@ -154,6 +158,9 @@ class ShotsCurveDisplay(Display):
         ShotsCurveDisplay
             The display.
         """
+        metric = scores.attrs.get("metric", "score") if metric is None else metric
+        if lower_is_better is None:
+            lower_is_better = scores.attrs.get("lower_is_better", False)
         if "candidate" not in scores:
             scores = scores.assign(candidate=name)
         curve = shots_curve(scores, by="candidate").sort_values("n_shot", kind="stable")
@@ -161,7 +168,13 @@ class ShotsCurveDisplay(Display):
         if lower_is_better:
             curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
         known = dict.fromkeys(curve["candidate"], "learner") | (families or {})
-        display = cls(curve, known, metric=metric, lower_is_better=lower_is_better)
+        display = cls(
+            curve,
+            known,
+            metric=metric,
+            lower_is_better=lower_is_better,
+            per_class=per_class(scores),
+        )
         return display.plot(ax, **kwargs)
 
     def plot(self, ax: Axes | None = None, *, bands: bool | str = "auto") -> Self:
@@ -187,17 +200,17 @@ class ShotsCurveDisplay(Display):
         best = self._best(means)
         few = len(means.columns) <= _FEW
         self.lines_, self.bands_ = {}, {}
-        colours = self._colours(list(means.columns))
-        for number, name in enumerate(means.columns):
+        look = looks(self.families)
+        for name in means.columns:
             part = self.curve[self.curve["candidate"] == name]
             strong = few or name in best
             (self.lines_[name],) = ax.plot(
                 part["n_shot"],
                 part["mean"],
-                color=colours[name],
-                linestyle=FAMILY_LINES.get(self.families[name], "--"),
+                color=look[name].colour,
+                linestyle=look[name].line,
                 linewidth=2.4 if strong else 1.4,
-                marker=MARKERS[number % len(MARKERS)],
+                marker=look[name].marker,
                 markersize=5 if strong else 4,
                 zorder=3 if strong else 2,
                 label=name,
@@ -207,7 +220,7 @@ class ShotsCurveDisplay(Display):
                     part["n_shot"],
                     part["low"],
                     part["high"],
-                    color=colours[name],
+                    color=look[name].colour,
                     alpha=0.15,
                     linewidth=0,
                     zorder=1,
@@ -222,13 +235,6 @@ class ShotsCurveDisplay(Display):
         learner = pd.Series(self.families).reindex(ranks.index) == "learner"
         return {str(part.idxmin()) for part in (ranks[learner], ranks[~learner]) if len(part)}
 
-    def _colours(self, names: list[str]) -> dict[str, str]:
-        learners = [name for name in names if self.families[name] == "learner"]
-        return {
-            name: PALETTE[learners.index(name) % len(PALETTE)] if name in learners else QUIET
-            for name in names
-        }
-
     def _axes(self, ax: Axes, shots: list[Any]) -> None:
         """Scale and name the axes."""
         logarithmic = len(shots) > 2 and max(shots) >= _LOG_RATIO * min(shots)
@@ -237,7 +243,8 @@ class ShotsCurveDisplay(Display):
         ax.set_xticks(shots, [f"{k:.0%}" if isinstance(k, float) else str(k) for k in shots])
         ax.xaxis.set_minor_locator(require("matplotlib.ticker").NullLocator())
         scale = ", log scale" if logarithmic else ""
-        ax.set_xlabel(f"labelled rows of the task{scale}")
+        whose = "each class" if self.per_class else "the task"
+        ax.set_xlabel(f"labelled rows of {whose}{scale}")
         better = "lower" if self.lower_is_better else "higher"
         ax.set_ylabel(f"{self.metric} ({better} is better)")
         ax.grid(axis="y", color=QUIET, alpha=0.25, linewidth=0.8)

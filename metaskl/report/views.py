@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 # More whiskers than this hide the points.
 _MOST_WHISKERS = 50
-_PRIOR, _ADAPTED, _SUPPORT = QUIET, PALETTE[0], PALETTE[1]
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,19 @@ class Curve:
     query: tuple[Array, Array] | None
     held: bool
 
-    def draw(self, ax: Axes) -> None:
-        """Draw on axes."""
+    def draw(self, ax: Axes, colour: str = PALETTE[0]) -> None:
+        """Draw on axes, what is adapted in the colour given."""
         if self.std is not None:
             low, high = self.adapted - 1.96 * self.std, self.adapted + 1.96 * self.std
             ax.fill_between(
-                self.grid, low, high, color=_ADAPTED, alpha=0.15, linewidth=0, label="95 % of rows"
+                self.grid, low, high, color=colour, alpha=0.15, linewidth=0, label="95 % of rows"
             )
         if self.query is not None:
             ax.plot(*self.query, ".", color=QUIET, markersize=4, alpha=0.7, label="query")
         if self.prior is not None:
-            ax.plot(self.grid, self.prior, "--", color=_PRIOR, linewidth=1.6, label="before")
-        ax.plot(self.grid, self.adapted, "-", color=_ADAPTED, linewidth=2.2, label="adapted")
-        ax.plot(*self.support, "o", color=_SUPPORT, markersize=7, label="support")
+            ax.plot(self.grid, self.prior, "--", color=QUIET, linewidth=1.6, label="before")
+        ax.plot(self.grid, self.adapted, "-", color=colour, linewidth=2.2, label="adapted")
+        ax.plot(*self.support, "o", **_inked(), markersize=7, label="support")
         ax.set_xlabel(self.feature + (" (other features: the support's middle)" * self.held))
         ax.set_ylabel("target")
         legend_above(ax)
@@ -91,21 +90,21 @@ class PredictedTrue:
     prior: Array | None
     std: Array | None
 
-    def draw(self, ax: Axes) -> None:
-        """Draw on axes."""
+    def draw(self, ax: Axes, colour: str = PALETTE[0]) -> None:
+        """Draw on axes, what is adapted in the colour given."""
         if self.std is not None and len(self.truth) <= _MOST_WHISKERS:
             ax.errorbar(
                 self.truth,
                 self.adapted,
                 yerr=1.96 * self.std,
                 fmt="none",
-                ecolor=_ADAPTED,
+                ecolor=colour,
                 alpha=0.15,
                 linewidth=1,
             )
         if self.prior is not None:
-            ax.plot(self.truth, self.prior, "o", **_hollow(_PRIOR), label=self._label("before"))
-        ax.plot(self.truth, self.adapted, "o", color=_ADAPTED, label=self._label("adapted"), ms=5)
+            ax.plot(self.truth, self.prior, "o", **_hollow(QUIET), label=self._label("before"))
+        ax.plot(self.truth, self.adapted, "o", color=colour, label=self._label("adapted"), ms=5)
         ends = [self.truth.min(), self.truth.max()]
         ax.plot(ends, ends, "-", color=QUIET, linewidth=1, zorder=0)
         ax.set_xlabel("true target of the query")
@@ -148,8 +147,9 @@ class DecisionMap:
     support: tuple[Array, Array]
     query: tuple[Array, Array] | None
 
-    def draw(self, ax: Axes) -> None:
-        """Draw on axes."""
+    def draw(self, ax: Axes, colour: str = PALETTE[0]) -> None:
+        """Draw on axes; the colours are those of the classes."""
+        del colour
         colours = [PALETTE[i % len(PALETTE)] for i in range(len(self.classes))]
         ax.pcolormesh(
             *self.grid,
@@ -213,8 +213,9 @@ class ProbabilityBars:
     true: bool
     n_query: int
 
-    def draw(self, ax: Axes) -> None:
-        """Draw on axes."""
+    def draw(self, ax: Axes, colour: str = PALETTE[0]) -> None:
+        """Draw on axes; the colours are those of the classes."""
+        del colour
         names, number = np.unique(self.labels, return_inverse=True)
         order = np.lexsort((-self.adapted, number))
         # One empty place between classes.
@@ -236,6 +237,11 @@ class ProbabilityBars:
         if self.prior is not None:
             ax.fill_between([], [], color=QUIET, alpha=0.5, label="adapted")
             legend_above(ax)
+
+
+def _inked() -> dict[str, Any]:
+    """Return the colour of the text, which no candidate has."""
+    return {"color": require("matplotlib").rcParams["text.color"]}
 
 
 def _hollow(colour: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from skorch.callbacks import Callback
-from tqdm.auto import tqdm
 
+from metaskl.progress import Progress
 from metaskl.training.net import StopTraining
 
 
@@ -90,8 +90,8 @@ class CosineRate(Callback):  # type: ignore[misc]
             group["lr"] = net.lr * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-class Progress(Callback):  # type: ignore[misc]
-    """A progress bar over epochs with the losses.
+class ShowProgress(Callback):  # type: ignore[misc]
+    """Show the epochs and their losses.
 
     Parameters
     ----------
@@ -101,19 +101,18 @@ class Progress(Callback):  # type: ignore[misc]
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.bar: Any = None
+        self.progress: Any = None
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Open the bar."""
-        self.bar = tqdm(total=net.max_epochs, initial=len(net.history), desc=self.name, unit="ep")
+        """Begin to count."""
+        self.progress = Progress(net.max_epochs, self.name, "epoch", done=len(net.history))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Advance the bar."""
+        """Count an epoch."""
         row = net.history[-1]
-        losses = {key: row[key] for key in ("train_loss", "valid_loss") if key in row}
-        self.bar.set_postfix({key: f"{value:.4g}" for key, value in losses.items()})
-        self.bar.update()
+        losses = [f"{key} {row[key]:.4g}" for key in ("train_loss", "valid_loss") if key in row]
+        self.progress.advance(", ".join(losses).replace("_", " "))
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Close the bar."""
-        self.bar.close()
+        """Say where it ended."""
+        self.progress.close()

@@ -16,7 +16,7 @@ from metaskl._compat import limit_threads
 from metaskl.errors import ParameterError
 from metaskl.learners import MetaLearner
 from metaskl.tasks import Episode, EpisodeSampler
-from metaskl.training.callbacks import BestOnValidation, CosineRate, Progress, StopWhenExhausted
+from metaskl.training.callbacks import BestOnValidation, CosineRate, ShowProgress, StopWhenExhausted
 from metaskl.training.checkpoint import FullCheckpoint
 from metaskl.training.net import Interrupted, MetaNet
 
@@ -170,7 +170,7 @@ def _callbacks(
     if best is not None:
         callbacks.append(("best", best))
     if plan.verbose:
-        callbacks.append(("progress", Progress(plan.name)))
+        callbacks.append(("progress", ShowProgress(plan.name)))
     if checkpoint is not None:
         callbacks.append(("checkpoint", checkpoint))
     if best is not None:

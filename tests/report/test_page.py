@@ -158,6 +158,6 @@ def test_scores_that_are_not_defined_are_no_numbers(tmp_path, comparison):
     scores = comparison.scores
     scores.loc[(scores["task"] != "a") & (scores["n_shot"] == 20), "score"] = np.nan
     text = read(tmp_path, comparison).text
-    assert "5 rows 3 tasks 20 rows 1 tasks" in text
+    assert "5 rows 3 tasks 20 rows 1 task " in text
     assert "nan" not in text.replace("nano", "")
     assert "– to –" in text

@@ -370,7 +370,14 @@ BAD_TABLES = {
     "useless": ("school,x,mark\na,7,1\nb,7,2\n", "that can be used: 'x' has one value only"),
     "no targets": ("school,x,mark\na,7,\nb,7,\n", "must have rows with 'mark' and 'school'"),
     "infinite": ("school,x,mark\na,7,1\na,inf,2\n", "'x' must hold finite numbers.* row 2"),
-    "one task": ("school,x,mark\na,7,1.5\na,8,2\n", "groups must name at least 2 tasks"),
+    "one task": (
+        "school,x,mark\na,7,1.5\na,8,2\n",
+        "--task must name at least 2 tasks, got only 'a' in 'school'. Choose the column",
+    ),
+    "one class": (
+        "school,x,mark\na,7,yes\nb,8,yes\n",
+        "--target must hold at least 2 classes, got only 'yes' in 'mark'. Choose another column",
+    ),
 }
 
 
@@ -398,11 +405,11 @@ BAD_OPTIONS = {
     "drop": ((*NAMED, "--drop", "incom"), "--drop must be a column .* Did you mean 'income'"),
     "n_shot": ((*NAMED, "--n-shot", "five"), "--n-shot must be numbers of labelled rows"),
     "learner": ((*NAMED, "--learners", "mamml"), "Did you mean 'maml'"),
-    "baseline": ((*NAMED, "--baselines", "ridge"), "baselines must be among"),
+    "baseline": ((*NAMED, "--baselines", "ridge"), "Error: --baselines must be among"),
     "scoring": ((*NAMED, "--scoring", "good"), "'good' is not a valid scoring value"),
     "holdout": ((*NAMED, "--holdout", "days"), "Invalid value for '--holdout'"),
     "label space": ((*NAMED, "--label-space", "mine"), "Invalid value for '--label-space'"),
-    "cv": ((*NAMED, "--cv", "99"), "cv must be from 2 to the number of tasks"),
+    "cv": ((*NAMED, "--cv", "99"), "Error: --cv must be from 2 to .* got --cv 99"),
     "out": ((*NAMED, "--out", "nowhere/report.html"), "--out must be a file in a folder"),
     "kind": ((*NAMED, "--kind", "numbers"), "Invalid value for '--kind'"),
     "text": (("--target", "school", "--task", "age", "--kind", "regression"), "must hold numbers"),
@@ -445,7 +452,7 @@ def test_rows_without_a_feature_of_the_model(model, folder, new_school, tmp_path
 
 
 def test_a_model_that_fit_did_not_write(table, tmp_path):
-    metaskl.save(StandardScaler(), tmp_path / "scaler")
+    metaskl.save(StandardScaler().fit([[0.0], [1.0]]), tmp_path / "scaler")
     result = run("predict", tmp_path / "scaler", table)
     assert result.exit_code == 2
     assert "was not written by metaskl fit" in result.stderr
