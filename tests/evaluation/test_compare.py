@@ -123,7 +123,7 @@ def lines(**changed):
         ({"learners": {"plain": Ridge()}}, "the candidate 'plain' must be able to adapt"),
         ({"baselines": {"plain": Ridge}}, r"got the class Ridge; give an object, Ridge\(\)"),
         ({"learners": {"pooled ridge": PerTask(Ridge())}}, "got 'pooled ridge' in both"),
-        ({"kind": "regresion"}, "kind must be one of"),
+        ({"kind": "numbers"}, "kind must be one of"),
         ({"label_space": "own"}, "label_space must be one of"),
         ({"preprocess": "scale"}, "preprocess must be a transformer"),
         ({"preprocess": StandardScaler}, "preprocess must be a transformer"),
