@@ -399,7 +399,10 @@ BAD_OPTIONS = {
     "n_shot": ((*NAMED, "--n-shot", "five"), "--n-shot must be numbers of labelled rows"),
     "learner": ((*NAMED, "--learners", "mamml"), "Did you mean 'maml'"),
     "baseline": ((*NAMED, "--baselines", "ridge"), "baselines must be among"),
-    "scoring": ((*NAMED, "--scoring", "good"), "'good' is not a valid scoring value"),
+    "scoring": (
+        (*NAMED, "--scoring", "good"),
+        "scoring must be the name of a scikit-learn scorer, got 'good'",
+    ),
     "holdout": ((*NAMED, "--holdout", "days"), "Invalid value for '--holdout'"),
     "label space": ((*NAMED, "--label-space", "mine"), "Invalid value for '--label-space'"),
     "cv": ((*NAMED, "--cv", "99"), "cv must be from 2 to the number of tasks"),

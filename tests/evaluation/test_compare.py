@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,6 +235,13 @@ def test_a_comparison_shows_itself_in_a_notebook():
     assert "&lt;ours&gt;" in page
     assert "<ours>" not in page
     assert "Verdict: there is nothing to compare" in page
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_every_baseline_is_in_the_guide(kind):
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "verdict.md"
+    text = guide.read_text("utf-8")
+    assert [name for name in make_baselines(kind) if f"`{name}`" not in text] == []
 
 
 def test_families_are_told_by_what_a_model_is():
