@@ -90,8 +90,8 @@ def threads_for(n_rows: int) -> Iterator[None]:
     """Keep native code (OpenMP, BLAS) to one thread for a while, unless the rows are many.
 
     A team of threads that is woken hundreds of times for a few rows costs more than it brings:
-    histogram gradient boosting on tasks of ten rows took over a hundred times longer on two
-    busy cores than on one.
+    histogram gradient boosting on tasks of ten rows had not finished on two busy cores after a
+    hundred times the seconds that it takes on one.
     """
     if n_rows >= _MANY_ROWS:
         yield

@@ -27,8 +27,8 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     Examples
     --------
     >>> from metaskl.errors import did_you_mean
-    >>> did_you_mean("pooled rigde", ["pooled ridge", "pooled forest"])
-    " Did you mean 'pooled ridge'?"
+    >>> did_you_mean("mamml", ["maml", "ridge_head"])
+    " Did you mean 'maml'?"
     """
     near = get_close_matches(name.lower(), known, n=3)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

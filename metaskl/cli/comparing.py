@@ -95,7 +95,9 @@ def compare(
         print_json(comparison.as_dict())
     else:
         _print(comparison)
-    for name, reason in comparison.failures.items():
+    # The verdict names them where nothing could be compared.
+    told = not as_json and not comparison.compared
+    for name, reason in () if told else comparison.failures.items():
         typer.echo(f"{name} failed: {in_options(reason)}", err=True)
     if out is not None:
         if label_space == "task":

@@ -406,7 +406,7 @@ BAD_OPTIONS = {
     "n_shot": ((*NAMED, "--n-shot", "five"), "--n-shot must be numbers of labelled rows"),
     "learner": ((*NAMED, "--learners", "mamml"), "Did you mean 'maml'"),
     "baseline": ((*NAMED, "--baselines", "ridge"), "Error: --baselines must be among"),
-    "scoring": ((*NAMED, "--scoring", "good"), "'good' is not a valid scoring value"),
+    "scoring": ((*NAMED, "--scoring", "good"), "Error: --scoring must be the name of .* 'good'"),
     "holdout": ((*NAMED, "--holdout", "days"), "Invalid value for '--holdout'"),
     "label space": ((*NAMED, "--label-space", "mine"), "Invalid value for '--label-space'"),
     "cv": ((*NAMED, "--cv", "99"), "Error: --cv must be from 2 to .* got --cv 99"),

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def lines(**changed):
         ({"learners": {"plain": Ridge()}}, "the candidate 'plain' must be able to adapt"),
         ({"baselines": {"plain": Ridge}}, r"got the class Ridge; give an object, Ridge\(\)"),
         ({"learners": {"pooled ridge": PerTask(Ridge())}}, "got 'pooled ridge' in both"),
-        ({"kind": "regresion"}, "kind must be one of"),
+        ({"kind": "numbers"}, "kind must be one of"),
         ({"label_space": "own"}, "label_space must be one of"),
         ({"preprocess": "scale"}, "preprocess must be a transformer"),
         ({"preprocess": StandardScaler}, "preprocess must be a transformer"),
@@ -234,6 +235,13 @@ def test_a_comparison_shows_itself_in_a_notebook():
     assert "&lt;ours&gt;" in page
     assert "<ours>" not in page
     assert "Verdict: there is nothing to compare" in page
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_every_baseline_is_in_the_guide(kind):
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "verdict.md"
+    text = guide.read_text("utf-8")
+    assert [name for name in make_baselines(kind) if f"`{name}`" not in text] == []
 
 
 def test_families_are_told_by_what_a_model_is():

@@ -229,7 +229,7 @@ class Contrary(LogisticRegression):
         ("rmse", "'neg_root_mean_squared_error'"),
         ("mae", "'neg_mean_absolute_error'"),
         ("auc", "'roc_auc'"),
-        ("accurracy", "'accuracy'"),
+        ("accuracies", "'accuracy'"),
         ("mean_squared_error", "'neg_mean_squared_error'"),
     ],
 )

@@ -134,7 +134,7 @@ def test_the_leaderboard_shows_means_and_intervals_from_best_to_worst(comparison
         ends = bar.get_segments()[0][:, 0]
         np.testing.assert_allclose(ends, board.loc[name, ["low", "high"]].to_list())
     assert display.ax_.get_xlabel() == (
-        "root mean squared error at 5 labelled rows (lower is better)"
+        "root mean squared error with 5 rows labelled (lower is better)"
     )
     legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert legend == ["learner", "pooled", "per-task"]
