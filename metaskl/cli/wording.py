@@ -32,6 +32,8 @@ _ADVICE = (
         r"Lower outer_lr.*$",
         "Look for columns with values far out of line, or fit from Python with a lower outer_lr.",
     ),
+    (r"\b(1 \w+)\(s\)", r"\1"),
+    (r"(\d \w+)\(s\)", r"\1s"),
     (r"^y must", "the target must"),
     (r"^X must", "the table must"),
     (r"Lower cv\b", "Lower --cv"),

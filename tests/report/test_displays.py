@@ -11,11 +11,22 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from sklearn.linear_model import Ridge
 
+from metaskl import PerTask, cross_validate_tasks
 from metaskl.errors import ParameterError
 from metaskl.evaluation import shots_curve
 from metaskl.report import LeaderboardDisplay, ShotsCurveDisplay
-from metaskl.report.display import PALETTE, QUIET, four_digits, robust_limits, spread
+from metaskl.report.display import (
+    PALETTE,
+    QUIET,
+    four_digits,
+    per_class,
+    robust_limits,
+    shots_text,
+    spread,
+)
+from metaskl.tasks import LinearTasks
 
 
 def test_lines_are_the_shots_curve_with_errors_shown_positive(comparison, errors):
@@ -49,6 +60,52 @@ def test_learners_are_told_from_baselines_by_line_and_colour(comparison):
         "pooled ridge": (":", QUIET),
         "per-task ridge": ("--", QUIET),
     }
+
+
+def test_a_candidate_looks_the_same_in_every_figure():
+    families = {"maml": "learner", "per-task ridge": "per-task", "ridge_head": "learner"}
+    # In each figure the candidates stand in another order.
+    worst_first = dict.fromkeys(reversed(families), 1.0)
+    curve = pd.DataFrame(
+        [
+            {"candidate": name, "n_shot": k, "mean": 1.0, "low": 0.5, "high": 1.5}
+            for name in families
+            for k in (5, 10)
+        ]
+    )
+    table = pd.DataFrame(
+        {"family": families, "mean": worst_first, "low": worst_first, "high": worst_first}
+    ).loc[list(worst_first)]
+    lines = ShotsCurveDisplay(curve, families).plot().lines_
+    points = LeaderboardDisplay(table, 5).plot().points_
+    found = {
+        name: {(drawn.get_color(), drawn.get_marker()) for drawn in (lines[name], points[name][0])}
+        for name in families
+    }
+    assert found == {
+        "maml": {(PALETTE[0], "o")},
+        "ridge_head": {(PALETTE[1], "s")},
+        "per-task ridge": {(QUIET, "^")},
+    }
+
+
+def test_scores_of_cross_validation_bring_their_metric_and_sign():
+    lines = LinearTasks().sample(6, 20, random_state=0)
+    scores = cross_validate_tasks(PerTask(Ridge()), lines.X, lines.y, lines.groups, cv=2)
+    display = ShotsCurveDisplay.from_scores(scores)
+    assert display.ax_.get_ylabel() == "root mean squared error (lower is better)"
+    assert (display.curve["mean"] > 0).all()
+
+
+def test_rows_of_each_class_are_called_so(make_scores):
+    scores = make_scores({"protonet": {1: (1, 1, 1), 5: (2, 2, 2)}})
+    scores["n_support"] = 5 * scores["n_shot"]
+    assert ShotsCurveDisplay.from_scores(scores).ax_.get_xlabel() == "labelled rows of each class"
+    assert per_class(scores)
+    assert not per_class(scores.assign(n_support=scores["n_shot"]))
+    assert not per_class(scores.assign(n_shot=0.5))
+    assert shots_text(1, per_class=True) == "1 row of each class"
+    assert [shots_text(k) for k in (1, 5, 0.25)] == ["1 row", "5 rows", "25% of rows"]
 
 
 def test_every_line_is_named_and_the_metric_is_on_the_axis(comparison, errors):
