@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from metaskl.estimators.generic import MetaRegressor as MetaRegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
     from metaskl.estimators.maml import MAMLRegressor as MAMLRegressor
+    from metaskl.estimators.mann import MANNClassifier as MANNClassifier
+    from metaskl.estimators.mann import MANNRegressor as MANNRegressor
     from metaskl.estimators.per_task import PerTask as PerTask
     from metaskl.estimators.pooled import Pooled as Pooled
     from metaskl.estimators.protonet import ProtoNetClassifier as ProtoNetClassifier
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from metaskl.estimators.ridge_head import RidgeHeadRegressor as RidgeHeadRegressor
     from metaskl.estimators.shrunk import ShrunkClassifier as ShrunkClassifier
     from metaskl.estimators.shrunk import ShrunkRegressor as ShrunkRegressor
+    from metaskl.estimators.snail import SNAILClassifier as SNAILClassifier
+    from metaskl.estimators.snail import SNAILRegressor as SNAILRegressor
     from metaskl.estimators.transfer import TransferClassifier as TransferClassifier
     from metaskl.estimators.transfer import TransferRegressor as TransferRegressor
     from metaskl.evaluation.compare import compare as compare
@@ -45,6 +49,8 @@ __all__ = [
     "FewShotScorer",
     "MAMLClassifier",
     "MAMLRegressor",
+    "MANNClassifier",
+    "MANNRegressor",
     "MetaClassifier",
     "MetaRegressor",
     "PerTask",
@@ -52,6 +58,8 @@ __all__ = [
     "ProtoNetClassifier",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
+    "SNAILClassifier",
+    "SNAILRegressor",
     "ShrunkClassifier",
     "ShrunkRegressor",
     "TransferClassifier",
@@ -71,6 +79,8 @@ _HOMES = {
     "FewShotScorer": "metaskl.evaluation.scorer",
     "MAMLClassifier": "metaskl.estimators.maml",
     "MAMLRegressor": "metaskl.estimators.maml",
+    "MANNClassifier": "metaskl.estimators.mann",
+    "MANNRegressor": "metaskl.estimators.mann",
     "MetaClassifier": "metaskl.estimators.generic",
     "MetaRegressor": "metaskl.estimators.generic",
     "PerTask": "metaskl.estimators.per_task",
@@ -78,6 +88,8 @@ _HOMES = {
     "ProtoNetClassifier": "metaskl.estimators.protonet",
     "RidgeHeadClassifier": "metaskl.estimators.ridge_head",
     "RidgeHeadRegressor": "metaskl.estimators.ridge_head",
+    "SNAILClassifier": "metaskl.estimators.snail",
+    "SNAILRegressor": "metaskl.estimators.snail",
     "ShrunkClassifier": "metaskl.estimators.shrunk",
     "ShrunkRegressor": "metaskl.estimators.shrunk",
     "TransferClassifier": "metaskl.estimators.transfer",

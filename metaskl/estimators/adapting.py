@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -136,13 +137,17 @@ class Adapting:
                 "label_space='task' the classes are those of the support. Call "
                 "adapt(X_support, y_support) and predict with what it returns."
             )
+        learner = self.net_.module_
+        return self._by_rows(X, learner.predict_std if std else learner.predict)
+
+    def _by_rows(self, X: Any, function: Callable[[Adapted, Tensor], Any]) -> Array:
+        """Return what a function of the learner says of the adapted task's rows, as float64."""
         X, _, _ = resolve_groups(X, None, column=self.groups_column_)
         rows = self._to_tensor(check_features(self, X))
         learner = self.net_.module_.eval()
-        predict = learner.predict_std if std else learner.predict
         with torch.no_grad(), limit_threads(self.n_threads):
             blocks = [(rows, len(rows))] if mixes_rows(learner) else in_blocks(rows)
-            chunks = [predict(self.state_, block)[:n] for block, n in blocks]
+            chunks = [function(self.state_, block)[:n] for block, n in blocks]
         outputs: Array = torch.cat(chunks).cpu().double().numpy()
         return outputs
 

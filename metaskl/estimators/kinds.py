@@ -245,7 +245,13 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
     def _make_sampler(self, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
         if not self._private:
             return TaskEpisodes(tasks, **draw)
-        return ClassEpisodes(tasks, n_way=self.n_way, within_parent=self.within_groups, **draw)
+        return ClassEpisodes(
+            tasks,
+            n_way=self.n_way,
+            within_parent=self.within_groups,
+            shuffle=self._learner().support_order_matters is not None,
+            **draw,
+        )
 
     def _held_out_together(self, tasks: TaskSet) -> Array:
         """Hold out whole parents where episodes stay within one; else single classes."""

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 from metaskl.errors import TaskError
+from metaskl.tasks.rows import draw_rows
 from metaskl.tasks.taskset import TaskSet, _gather
 
 IntArray = npt.NDArray[np.int64]
-# Above this many rows a task, rows are drawn at random and only repeated ones drawn again,
-# instead of sorting a key for every row.
-_SORT_UP_TO = 4096
 
 
 class Episode(NamedTuple):
@@ -148,7 +146,7 @@ class TaskEpisodes(EpisodeSampler):
         chosen = self._usable[_distinct_or_not(self._generator, len(self._usable), self)]
         sizes = self.tasks.sizes[chosen]
         n_support, n_query = self._draw_sizes(sizes)
-        drawn = _draw_rows(self._generator, sizes, int((n_support + n_query).max()))
+        drawn = draw_rows(self._generator, sizes, int((n_support + n_query).max()))
         rows = self.tasks.offsets[chosen][:, None] + drawn
         return _split(self.tasks, rows, n_support, n_query)
 
@@ -167,6 +165,9 @@ class ClassEpisodes(EpisodeSampler):
         Classes in an episode.
     within_parent : bool, default=False
         Whether the classes of an episode share a parent.
+    shuffle : bool, default=False
+        Whether the support's rows come in random order instead of class by class, for
+        learners that read it as a sequence: in order, the place of a row gives its class away.
     **draw
         `n_shot` and `n_query` (rows of each class), `meta_batch_size`, `random_state`.
 
@@ -185,10 +186,17 @@ class ClassEpisodes(EpisodeSampler):
     """
 
     def __init__(
-        self, tasks: TaskSet, *, n_way: int = 5, within_parent: bool = False, **draw: Any
+        self,
+        tasks: TaskSet,
+        *,
+        n_way: int = 5,
+        within_parent: bool = False,
+        shuffle: bool = False,
+        **draw: Any,
     ) -> None:
         super().__init__(tasks, **draw)
         self.n_way = int(n_way)
+        self.shuffle = shuffle
         usable = np.flatnonzero(tasks.sizes >= 2)
         parent = tasks.parents[usable] if within_parent else np.zeros(len(usable), np.int64)
         pools = [usable[parent == p] for p in np.unique(parent)]
@@ -207,14 +215,23 @@ class ClassEpisodes(EpisodeSampler):
         n_tasks, rng = self.meta_batch_size, self._generator
         pools = rng.integers(len(self._pools), size=n_tasks)
         pool_sizes = np.array([len(self._pools[p]) for p in pools])
-        within = _draw_rows(rng, pool_sizes, self.n_way)
+        within = draw_rows(rng, pool_sizes, self.n_way)
         ways = np.stack([self._pools[p][w] for p, w in zip(pools, within, strict=True)])
         sizes = self.tasks.sizes[ways].ravel()
         n_support, n_query = self._draw_sizes(sizes)
-        drawn = _draw_rows(rng, sizes, int((n_support + n_query).max()))
+        drawn = draw_rows(rng, sizes, int((n_support + n_query).max()))
         rows = self.tasks.offsets[ways.ravel()][:, None] + drawn
         per_class = _split(self.tasks, rows, n_support, n_query)
-        return self._merge_ways(per_class, torch.from_numpy(ways))
+        episode = self._merge_ways(per_class, torch.from_numpy(ways))
+        return self._in_random_order(episode) if self.shuffle else episode
+
+    def _in_random_order(self, episode: Episode) -> Episode:
+        """Return the episode with the rows of each support in an order of its own."""
+        keys = self._generator.random(tuple(episode.X_support.shape[:2]))
+        order = torch.from_numpy(np.argsort(keys, axis=1)).to(episode.X_support.device)
+        task = torch.arange(len(order), device=order.device)[:, None]
+        X, y, weight = (part[task, order] for part in episode[:3])
+        return episode._replace(X_support=X, y_support=y, weight_support=weight)
 
     def _merge_ways(self, per_class: Episode, ways: Tensor) -> Episode:
         """Turn a stack over (task, way) into episodes with one-hot ways as targets."""
@@ -241,36 +258,10 @@ class ClassEpisodes(EpisodeSampler):
 def _distinct_or_not(rng: np.random.Generator, n_usable: int, sampler: EpisodeSampler) -> IntArray:
     """Draw the tasks of a meta-batch: distinct ones as long as there are enough."""
     if sampler.meta_batch_size <= n_usable:
-        distinct: IntArray = _draw_rows(rng, np.array([n_usable]), sampler.meta_batch_size)[0]
+        distinct: IntArray = draw_rows(rng, np.array([n_usable]), sampler.meta_batch_size)[0]
         return distinct
     repeated: IntArray = rng.integers(n_usable, size=sampler.meta_batch_size)
     return repeated
-
-
-def _draw_rows(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> IntArray:
-    """Draw up to `n_draw` distinct numbers below each size, in random order.
-
-    Where a size is below `n_draw` the surplus columns hold arbitrary valid numbers.
-    """
-    largest = int(sizes.max())
-    if largest <= max(_SORT_UP_TO, 4 * n_draw):
-        keys = rng.random((len(sizes), largest))
-        keys[np.arange(largest) >= sizes[:, None]] = 2.0  # behind every real row
-        order = np.argsort(keys, axis=1)[:, :n_draw]
-        if order.shape[1] < n_draw:
-            order = np.pad(order, ((0, 0), (0, n_draw - order.shape[1])))
-        valid: IntArray = np.where(order < sizes[:, None], order, 0)
-        return valid
-    small = sizes <= 4 * n_draw
-    drawn: IntArray = rng.integers(0, sizes[:, None], size=(len(sizes), n_draw))
-    for task in np.flatnonzero(small):
-        perm = rng.permutation(int(sizes[task]))[:n_draw]
-        drawn[task, : len(perm)] = perm
-    ordered = np.sort(drawn, axis=1)
-    repeated = ~small & (np.diff(ordered, axis=1) == 0).any(axis=1)
-    for task in np.flatnonzero(repeated):
-        drawn[task] = rng.choice(int(sizes[task]), size=n_draw, replace=False, shuffle=True)
-    return drawn
 
 
 def _split(tasks: TaskSet, rows: IntArray, n_support: IntArray, n_query: IntArray) -> Episode:

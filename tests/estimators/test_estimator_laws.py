@@ -12,12 +12,18 @@ MAML = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.2, "meta_batch_size": 4}
 MAML_CLASSES = {**MAML, "inner_lr": 0.3}
 # And Transfer must be free to move from what so little training taught it.
 TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
+# What learns how to learn from scratch needs some steps more for them.
+MANN = {"max_epochs": 1, "steps_per_epoch": 40, "n_slots": 16}
+SNAIL = {"max_epochs": 1, "steps_per_epoch": 40, "n_filters": 16, "n_dilations": 2}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
     "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
     "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
     "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),
+    "MANNRegressor": metaskl.MANNRegressor(**MANN),
+    "MANNClassifier": metaskl.MANNClassifier(**MANN),
+    "MANNClassifier of private classes": metaskl.MANNClassifier(**PRIVATE),
     "MetaRegressor": metaskl.MetaRegressor(**QUICK),
     "MetaClassifier": metaskl.MetaClassifier(**QUICK),
     "MetaClassifier of private classes": metaskl.MetaClassifier(learner="protonet", **PRIVATE),
@@ -30,6 +36,9 @@ ESTIMATORS = {
     "RidgeHeadClassifier": metaskl.RidgeHeadClassifier(**QUICK),
     "RidgeHeadClassifier of private classes": metaskl.RidgeHeadClassifier(**PRIVATE),
     "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),
+    "SNAILClassifier": metaskl.SNAILClassifier(**SNAIL),
+    "SNAILClassifier of private classes": metaskl.SNAILClassifier(**PRIVATE),
+    "SNAILRegressor": metaskl.SNAILRegressor(**SNAIL),
     "ShrunkClassifier": metaskl.ShrunkClassifier(),
     "ShrunkRegressor": metaskl.ShrunkRegressor(),
     "TransferClassifier": metaskl.TransferClassifier(**TRANSFER),

@@ -15,11 +15,15 @@ from torch import nn
 from metaskl import (
     MAMLClassifier,
     MAMLRegressor,
+    MANNClassifier,
+    MANNRegressor,
     MetaClassifier,
     MetaRegressor,
     ProtoNetClassifier,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
+    SNAILClassifier,
+    SNAILRegressor,
     TransferClassifier,
     TransferRegressor,
 )
@@ -33,11 +37,20 @@ LINES = LinearTasks(n_features=3).sample(10, 12, random_state=0)
 BLOBS = BlobTasks(n_features=3, n_way=2).sample(10, 12, random_state=0)
 POOL = BlobTasks(n_features=3).sample_classes(8, 6, random_state=0)
 POOL_X, POOL_Y = POOL.X.numpy(), np.repeat([f"c{k}" for k in range(8)], 6)
-REGRESSORS = [MAMLRegressor, RidgeHeadRegressor, TransferRegressor, MetaRegressor]
+REGRESSORS = [
+    MAMLRegressor,
+    MANNRegressor,
+    RidgeHeadRegressor,
+    SNAILRegressor,
+    TransferRegressor,
+    MetaRegressor,
+]
 CLASSIFIERS = [
     MAMLClassifier,
+    MANNClassifier,
     RidgeHeadClassifier,
     ProtoNetClassifier,
+    SNAILClassifier,
     TransferClassifier,
     MetaClassifier,
 ]

@@ -1,0 +1,61 @@
+"""Addressing of an external memory: by content to read, least recently used to write.
+
+After Santoro et al. (see :class:`metaskl.learners.mann.MANN`), for a stack of tasks.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Length below which what a slot holds counts as next to nothing. Plain cosines look at the
+# direction alone: a slot with a trace of a write would match as well as one that holds it all,
+# no slot would stay blank, and training would not get off the ground.
+_BLANK = 0.1
+
+
+def read_weights(memory: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
+    """Return how much of each slot is read: a softmax over cosine similarities.
+
+    Parameters
+    ----------
+    memory : Tensor of shape (task, slot, width)
+        What is stored.
+    keys : Tensor of shape (task, row, head, width)
+        What is looked for.
+    strength : Tensor of shape (task, row, head)
+        Factor of the similarities, > 0: how sharply the best slot is preferred.
+
+    Returns
+    -------
+    Tensor of shape (task, row, head, slot)
+        Weights that sum to 1 over the slots.
+    """
+    length = ((memory**2).sum(-1) + _BLANK**2).sqrt()
+    flat = F.normalize(keys, dim=-1).flatten(1, 2)
+    similarity = (flat @ memory.mT / length[:, None]).unflatten(1, keys.shape[1:3])
+    return torch.softmax(strength[..., None] * similarity, dim=-1)
+
+
+def least_used(usage: Tensor) -> Tensor:
+    """Return 1 for the least used slot of each task and 0 for the others, as (task, slot)."""
+    return F.one_hot(usage.argmin(-1), usage.shape[-1]).to(usage.dtype)
+
+
+def write_weights(gate: Tensor, read: Tensor, unused: Tensor) -> Tensor:
+    """Return how much is written to each slot: g · read + (1 − g) · least used.
+
+    Parameters
+    ----------
+    gate : Tensor of shape (task, 1)
+        g in [0, 1]: 1 renews the slots that were just read, 0 fills the least used one.
+    read, unused : Tensor of shape (task, slot)
+        The last read weights, averaged over heads; what :func:`least_used` returned.
+
+    Returns
+    -------
+    Tensor of shape (task, slot)
+        Weights that sum to 1 over the slots.
+    """
+    return gate * read + (1 - gate) * unused

@@ -1,0 +1,291 @@
+"""Memory-augmented neural networks: rows and labels are stored in an external memory."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metaskl.errors import ParameterError
+from metaskl.learners.addressing import least_used, read_weights, write_weights
+from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.space import Dimension, Integer, Real
+from metaskl.tasks import Episode
+
+# Blank slots hold this, so that no gradient is lost in an exact zero.
+_INITIAL = 1e-6
+
+
+class MANN(MetaLearner):
+    """Memory-augmented neural network with least-recently-used access [1]_.
+
+    A task is a sequence. At each row an LSTM controller gets the row's features, the label of
+    the row before and what was read there; it reads the memory by content with several heads
+    (a softmax over β times the cosine similarities of its key to the slots) and predicts the
+    row from its state and what it read. Only then is the row's label presented, and both are
+    written to the memory: with the weights σ(α) w_read + (1 − σ(α)) w_least_used, after the
+    least used slot was erased. Usage fades by γ a row and grows by what is read and written.
+
+    Adapting presents the support; a query is then the sequence's next row, each by itself and
+    nothing of it is written. The loss is over the whole sequence: each row of the support
+    as it was predicted before its label was presented, and the query.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Maps ``(n, *feature)`` to ``(n, n_features_out)``.
+    n_outputs : int
+        Targets or classes; private classes of a support may be fewer, not more.
+    kind : {"regression", "classification"}, default="regression"
+        What the outputs mean.
+    n_slots : int, default=128
+        Slots of the memory, >= 1. A support of more rows overwrites what is least used.
+    slot_size : int, default=40
+        Numbers that a slot holds, >= 1.
+    n_reads : int, default=4
+        Read heads, >= 1.
+    controller_size : int, default=128
+        Units of the LSTM, >= 1.
+    usage_decay : float, default=0.99
+        γ in [0, 1]: how slowly usage is forgotten.
+    private_labels, n_pool_classes
+        See :class:`~metaskl.learners.MetaLearner`.
+
+    Raises
+    ------
+    ParameterError
+        If a size is below 1 or the decay is not in [0, 1].
+
+    Notes
+    -----
+    The paper writes a row with the controller's output of the row after, when its label is
+    known. Here a row is written from the controller's state at that row and its label, so that
+    the last row of a support is written too before any query, and each slot holds what is known
+    of certain rows. As in the memory's ancestor, the neural Turing machine, the strength β of a
+    read is the controller's choice; without it the softmax over 128 cosines is close to even.
+
+    References
+    ----------
+    .. [1] A. Santoro, S. Bartunov, M. Botvinick, D. Wierstra, T. Lillicrap. Meta-Learning with
+       Memory-Augmented Neural Networks. ICML 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from metaskl.backbones import MLP
+    >>> from metaskl.learners.mann import MANN
+    >>> learner = MANN(MLP(()).build((2,)), 3, kind="classification", n_slots=8)
+    >>> adapted = learner.adapt(torch.zeros(5, 2), torch.eye(3)[[0, 1, 2, 0, 1]])
+    >>> adapted["memory"].shape, learner.predict(adapted, torch.zeros(4, 2)).shape
+    (torch.Size([8, 40]), torch.Size([4, 3]))
+    """
+
+    support_order_matters: ClassVar[str | None] = (
+        "the support is presented as a sequence, whose last rows the controller remembers best"
+    )
+    fixed_ways: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_outputs: int,
+        *,
+        kind: str = "regression",
+        n_slots: int = 128,
+        slot_size: int = 40,
+        n_reads: int = 4,
+        controller_size: int = 128,
+        usage_decay: float = 0.99,
+        private_labels: bool = False,
+        n_pool_classes: int = 0,
+    ) -> None:
+        super().__init__(
+            backbone,
+            n_outputs,
+            kind=kind,
+            private_labels=private_labels,
+            n_pool_classes=n_pool_classes,
+        )
+        sizes = (n_slots, slot_size, n_reads, controller_size)
+        if min(sizes) < 1 or not 0 <= usage_decay <= 1:
+            raise ParameterError(
+                "n_slots, slot_size, n_reads and controller_size must be at least 1 and usage_decay "
+                f"in [0, 1], got {sizes} and {usage_decay}. The defaults suit most tasks."
+            )
+        self.backbone = backbone
+        self.n_slots, self.slot_size, self.n_reads = n_slots, slot_size, n_reads
+        self.usage_decay = usage_decay
+        n_read = n_reads * slot_size
+        self.controller = nn.LSTMCell(self.n_features_out + n_outputs + n_read, controller_size)
+        self.key = nn.Linear(controller_size, n_read)
+        self.strength = nn.Linear(controller_size, n_reads)
+        self.content = nn.Linear(controller_size + n_outputs, slot_size)
+        self.gate = nn.Linear(controller_size, 1)
+        self.head = nn.Linear(controller_size + n_read, n_outputs)
+        with torch.no_grad():
+            self.strength.bias.fill_(5.0)  # reads that tell slots apart from the start
+            self.gate.bias.fill_(-2.0)  # a row to a slot, until it is learned when to renew one
+
+    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
+        """Present one task's support."""
+        weight = None if weight is None else weight[None]
+        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
+
+    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Predict each row as the next of the sequence."""
+        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
+
+    def adapt_tasks(
+        self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
+    ) -> Adapted:
+        """Present the supports of a stack of tasks."""
+        return self._present(X_support, y_support, weight)[0]
+
+    def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Predict each row of a stack of tasks as the next of its sequence."""
+        return self._look(adapted, embed_tasks(self.backbone, X_query))["output"]
+
+    def predict_sequence(self, X: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Predict each row of a stack of sequences before its label is presented.
+
+        Parameters
+        ----------
+        X : Tensor of shape (task, row, ...)
+            Features.
+        y : Tensor of shape (task, row, output)
+            Targets, or one-hot classes, each presented after its row was predicted.
+        weight : Tensor of shape (task, row), optional
+            1 for a row, 0 for padding.
+
+        Returns
+        -------
+        Tensor of shape (task, row, output)
+            Targets or logits.
+        """
+        return self._present(X, y, weight)[1]
+
+    def read_rows(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Return how much of what one task's support rows wrote each query row reads.
+
+        Parameters
+        ----------
+        adapted : dict of Tensor
+            What :meth:`adapt` returned.
+        X_query : Tensor of shape (query, ...)
+            Features.
+
+        Returns
+        -------
+        Tensor of shape (query, support)
+            Averages over the read heads, >= 0. What a row lacks to a sum of 1 is read from
+            blank slots; a row written to several slots may have more than 1.
+        """
+        stack = stack_of_one(adapted)
+        read = self._look(stack, embed_tasks(self.backbone, X_query[None]))["read"]
+        return read.mean(2)[0] @ adapted["written"].to(read.dtype)
+
+    def initial(self) -> Adapted | None:
+        """Return the blank memory (none where the classes are private to a task)."""
+        if self.private_labels:
+            return None
+        return {name: value[0].detach() for name, value in self._blank(1, 0).items()}
+
+    def episode_loss(self, episode: Episode) -> Tensor:
+        """Return the mean loss of the whole sequence, each row before its label is presented."""
+        adapted, during = self._present(
+            episode.X_support, episode.y_support, episode.weight_support
+        )
+        output = torch.cat([during, self.predict_tasks(adapted, episode.X_query)], dim=1)
+        y = torch.cat([episode.y_support, episode.y_query], dim=1)
+        weight = torch.cat([episode.weight_support, episode.weight_query], dim=1)
+        return self.task_loss(output, y, weight).mean()
+
+    def _present(self, X: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Adapted, Tensor]:
+        """Return the state after the rows, and what was predicted for each before its label."""
+        weight = X.new_ones(X.shape[:2]) if weight is None else weight
+        features = embed_tasks(self.backbone, X)
+        state, outputs = self._blank(*X.shape[:2]), []
+        for row in range(X.shape[1]):
+            seen = self._look(state, features[:, row : row + 1])
+            outputs.append(seen["output"])
+            state = self._store(state, seen, y[:, row], weight[:, row], row)
+        state["presented"] = weight
+        return state, torch.cat(outputs, dim=1)
+
+    def _blank(self, n_tasks: int, n_rows: int) -> Adapted:
+        """Return the state before a sequence."""
+        own = self.head.weight
+
+        def filled(*shape: int, value: float = 0.0) -> Tensor:
+            return own.new_full((n_tasks, *shape), value)
+
+        return {
+            "memory": filled(self.n_slots, self.slot_size, value=_INITIAL),
+            "usage": filled(self.n_slots),
+            "read": filled(self.n_slots),
+            "write": filled(self.n_slots),
+            "vectors": filled(self.n_reads * self.slot_size),
+            "hidden": filled(self.controller.hidden_size),
+            "cell": filled(self.controller.hidden_size),
+            "label": filled(self.n_outputs),
+            "written": filled(self.n_slots, n_rows),
+            "presented": filled(n_rows),
+        }
+
+    def _look(self, state: Adapted, features: Tensor) -> Adapted:
+        """Run the controller on (task, row, embedding) and read, each row for itself."""
+        n_tasks, n_rows = features.shape[:2]
+
+        def for_each_row(name: str) -> Tensor:
+            value = state[name]
+            return value[:, None].expand(n_tasks, n_rows, value.shape[-1]).flatten(0, 1)
+
+        inputs = [features.flatten(0, 1), for_each_row("label"), for_each_row("vectors")]
+        before = for_each_row("hidden"), for_each_row("cell")
+        hidden, cell = self.controller(torch.cat(inputs, dim=-1), before)
+        keys = torch.tanh(self.key(hidden)).view(n_tasks, n_rows, self.n_reads, self.slot_size)
+        strength = 1 + F.softplus(self.strength(hidden)).view(n_tasks, n_rows, self.n_reads)
+        read = read_weights(state["memory"], keys, strength)
+        vectors = (read.flatten(1, 2) @ state["memory"]).view(n_tasks, n_rows, -1)
+        hidden, cell = hidden.unflatten(0, (n_tasks, n_rows)), cell.unflatten(0, (n_tasks, n_rows))
+        output = self.head(torch.cat([hidden, vectors], dim=-1))
+        seen = {"read": read, "vectors": vectors, "hidden": hidden, "cell": cell}
+        return {**seen, "output": output}
+
+    def _store(
+        self, state: Adapted, seen: Adapted, label: Tensor, weight: Tensor, row: int
+    ) -> Adapted:
+        """Present the label of the row just seen, and write both; weight 0 changes nothing."""
+        real = weight[:, None]
+        hidden, read = seen["hidden"][:, 0], seen["read"][:, 0].mean(1)
+        usage = self.usage_decay * state["usage"] + read
+        unused = least_used(usage.detach())
+        write = write_weights(torch.sigmoid(self.gate(hidden)), read, unused)
+        content = torch.tanh(self.content(torch.cat([hidden, label], dim=-1)))
+        erased = state["memory"] * (1 - real * unused)[..., None]
+        # Which slot holds how much of which row: the memory's content in terms of rows.
+        written = state["written"] * (1 - real * unused)[..., None]
+        written[..., row] = (real * write).detach()
+        new = {
+            "usage": (usage + write).detach(),
+            "read": read,
+            "write": write,
+            "vectors": seen["vectors"][:, 0],
+            "hidden": hidden,
+            "cell": seen["cell"][:, 0],
+            "label": label,
+        }
+        kept = {name: torch.where(real > 0, value, state[name]) for name, value in new.items()}
+        memory = erased + (real * write)[..., None] * content[:, None]
+        return {**kept, "memory": memory, "written": written, "presented": state["presented"]}
+
+    @classmethod
+    def search_space(cls) -> dict[str, Dimension]:
+        """Return the hyper-parameters worth searching."""
+        return {
+            "slot_size": Integer(16, 64, log=True),
+            "controller_size": Integer(32, 256, log=True),
+            "usage_decay": Real(0.9, 0.999),
+        }
