@@ -26,7 +26,7 @@ class MANN(MetaLearner):
     (a softmax over β times the cosine similarities of its key to the slots) and predicts the
     row from its state and what it read. Only then is the row's label presented, and both are
     written to the memory: with the weights σ(α) w_read + (1 − σ(α)) w_least_used, after the
-    least used slot was erased. Usage fades by γ a row and grows by what is read and written.
+    least used slot was erased. Usage fades at each row and grows by what is read and written.
 
     Adapting presents the support; a query is then the sequence's next row, each by itself and
     nothing of it is written. The loss is over the whole sequence: each row of the support
@@ -49,7 +49,7 @@ class MANN(MetaLearner):
     controller_size : int, default=128
         Units of the LSTM, >= 1.
     usage_decay : float, default=0.99
-        γ in [0, 1]: how slowly usage is forgotten.
+        Factor of a slot's usage at each row, in [0, 1]: how slowly it is forgotten.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -111,8 +111,9 @@ class MANN(MetaLearner):
         sizes = (n_slots, slot_size, n_reads, controller_size)
         if min(sizes) < 1 or not 0 <= usage_decay <= 1:
             raise ParameterError(
-                "n_slots, slot_size, n_reads and controller_size must be at least 1 and usage_decay "
-                f"in [0, 1], got {sizes} and {usage_decay}. The defaults suit most tasks."
+                "n_slots, slot_size, n_reads and controller_size must be at least 1 and "
+                f"usage_decay in [0, 1], got {sizes} and {usage_decay}. The defaults suit most "
+                "tasks."
             )
         self.backbone = backbone
         self.n_slots, self.slot_size, self.n_reads = n_slots, slot_size, n_reads

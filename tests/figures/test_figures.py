@@ -6,9 +6,11 @@ import pytest
 from metaskl import (
     MAMLClassifier,
     MAMLRegressor,
+    MANNClassifier,
     ProtoNetClassifier,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
+    SNAILClassifier,
     TransferClassifier,
     TransferRegressor,
 )
@@ -24,6 +26,8 @@ FIGURES = {
     "protonet: private blobs": "test_private_blobs",
     "maml: sinusoids": "test_sinusoids",
     "maml: private blobs": "test_private_blobs",
+    "mann: private blobs": "test_private_blobs",
+    "snail: private blobs": "test_private_blobs",
     "transfer: sinusoids": "test_sinusoids",
     "transfer: private blobs": "test_private_blobs",
 }
@@ -125,6 +129,8 @@ def test_sinusoids(cls, parameters, left):
         (ProtoNetClassifier, {}, 0.06),
         (RidgeHeadClassifier, {}, 0.08),
         (MAMLClassifier, {"max_epochs": 3}, 0.10),
+        (MANNClassifier, {}, 0.10),
+        (SNAILClassifier, {}, 0.10),
         (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
     ],
 )

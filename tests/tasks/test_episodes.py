@@ -180,6 +180,27 @@ class TestClassEpisodes:
         assert torch.equal(episode.y_support.sum(-1), episode.weight_support)
         assert torch.equal(episode.y_query.sum(-1), episode.weight_query)
 
+    def test_a_support_in_random_order_is_the_same_support(self):
+        draw = {"n_way": 3, "n_shot": 4, "n_query": 2, "meta_batch_size": 8, "random_state": 0}
+        tasks = numbered([2, 9, 9, 9])
+        episode = ClassEpisodes(tasks, shuffle=True, **draw).sample()
+        in_order = ClassEpisodes(tasks, **draw).sample()
+        assert torch.equal(episode.ways, in_order.ways)
+        assert torch.equal(episode.X_query, in_order.X_query)
+        for t in range(8):
+            assert sorted(rows_of(episode, t)[0]) == sorted(rows_of(in_order, t)[0])
+            assert rows_of(episode, t)[0] != rows_of(in_order, t)[0]
+            for way in range(3):
+                own = [_rows_of_way(e.X_support, e.y_support, t, way) for e in (episode, in_order)]
+                assert sorted(own[0]) == sorted(own[1])
+        assert torch.equal(episode.y_support.sum(-1), episode.weight_support)
+
+    def test_which_label_a_class_has_is_drawn_anew(self):
+        sampler = ClassEpisodes(numbered([5] * 3), n_way=3, meta_batch_size=600, random_state=0)
+        counts = torch.bincount(sampler.sample().ways[:, 0], minlength=3)
+        # Each class leads in 600 / 3 = 200 episodes, with a standard deviation below 12.
+        assert counts.min() > 150
+
     def test_more_ways_than_classes_are_refused(self):
         with pytest.raises(TaskError, match=r"n_way=3 where there are 2\. Lower n_way"):
             ClassEpisodes(numbered([2, 2, 1]), n_way=3)
