@@ -9,14 +9,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Length below which what a slot holds counts as next to nothing. Plain cosines look at the
-# direction alone: a slot with a trace of a write would match as well as one that holds it all,
-# no slot would stay blank, and training would not get off the ground.
+# Length below which what a slot holds counts as next to nothing. Cosines look at the direction
+# alone: a slot with a trace of a write would match as well as one that holds it all, and the many
+# blank slots of a long memory would drown the few that hold something. Either keeps training from
+# getting off the ground.
 _BLANK = 0.1
+_TINY = 1e-12
 
 
 def read_weights(memory: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
-    """Return how much of each slot is read: a softmax over cosine similarities.
+    """Return how much of each slot is read: by cosine similarity and by how full it is.
+
+    The weight of a slot m is proportional to f exp(β cos(k, m)), with the key k, the strength β
+    and f = |m|² / (|m|² + 0.1²).
 
     Parameters
     ----------
@@ -32,10 +37,12 @@ def read_weights(memory: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
     Tensor of shape (task, row, head, slot)
         Weights that sum to 1 over the slots.
     """
-    length = ((memory**2).sum(-1) + _BLANK**2).sqrt()
-    flat = F.normalize(keys, dim=-1).flatten(1, 2)
-    similarity = (flat @ memory.mT / length[:, None]).unflatten(1, keys.shape[1:3])
-    return torch.softmax(strength[..., None] * similarity, dim=-1)
+    square = (memory**2).sum(-1)
+    full = square + _BLANK**2
+    keys = F.normalize(keys, dim=-1)
+    similarity = torch.einsum("trhw,tsw->trhs", keys, memory / full.sqrt()[..., None])
+    log_fullness = ((square + _TINY) / full).log()[:, None, None]
+    return torch.softmax(strength[..., None] * similarity + log_fullness, dim=-1)
 
 
 def least_used(usage: Tensor) -> Tensor:

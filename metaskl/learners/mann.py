@@ -23,8 +23,8 @@ class MANN(MetaLearner):
 
     A task is a sequence. At each row an LSTM controller gets the row's features, the label of
     the row before and what was read there; it reads the memory by content with several heads
-    (a softmax over β times the cosine similarities of its key to the slots) and predicts the
-    row from its state and what it read. Only then is the row's label presented, and both are
+    (see :func:`metaskl.learners.addressing.read_weights`) and predicts the row from its state
+    and what it read. Only then is the row's label presented, and both are
     written to the memory: with the weights σ(α) w_read + (1 − σ(α)) w_least_used, after the
     least used slot was erased. Usage fades at each row and grows by what is read and written.
 
@@ -64,7 +64,8 @@ class MANN(MetaLearner):
     known. Here a row is written from the controller's state at that row and its label, so that
     the last row of a support is written too before any query, and each slot holds what is known
     of certain rows. As in the memory's ancestor, the neural Turing machine, the strength β of a
-    read is the controller's choice; without it the softmax over 128 cosines is close to even.
+    read is the controller's choice, and blank slots are not read; in the paper's softmax over
+    128 cosines they would drown the others, the more the shorter the support.
 
     References
     ----------

@@ -136,7 +136,7 @@ class SNAIL(MetaLearner):
         features = embed_tasks(self.backbone, X_query)
         # Zeros in the place of the label, and a 0 that tells them from a label of 0.
         rows = F.pad(features, (0, self.n_outputs + 1))
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(self._blocks()):
             own = {n.split(".")[1]: v for n, v in adapted.items() if n.startswith(f"{number}.")}
             rows = torch.cat([rows, block.look_back(rows, own, adapted["weight"])], dim=-1)
         output: Tensor = self.head(rows)
@@ -158,11 +158,14 @@ class SNAIL(MetaLearner):
         weight = weight.gather(1, order)
         rows = rows.gather(1, order[..., None].expand_as(rows)) * weight[..., None]
         state = {"weight": weight}
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(self._blocks()):
             appended, kept = block.run(rows, weight)
             state.update({f"{number}.{name}": value for name, value in kept.items()})
             rows = torch.cat([rows, appended * weight[..., None]], dim=-1)
         return state
+
+    def _blocks(self) -> list[_Attention | _Convolution]:
+        return list(self.blocks)  # type: ignore[arg-type]
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
@@ -193,7 +196,8 @@ class _Convolution(nn.Module):
 
     def _gated(self, rows: Tensor, before: Tensor) -> Tensor:
         value, gate = self.filters(torch.cat([rows, before], dim=-1)).chunk(2, dim=-1)
-        return torch.tanh(value) * torch.sigmoid(gate)
+        gated: Tensor = torch.tanh(value) * torch.sigmoid(gate)
+        return gated
 
 
 class _Attention(nn.Module):
@@ -227,4 +231,5 @@ class _Attention(nn.Module):
         weights = torch.softmax(
             torch.cat([scores, own], dim=-1) / math.sqrt(query.shape[-1]), dim=-1
         )
-        return weights[..., :-1] @ kept["values"] + weights[..., -1:] * value
+        found: Tensor = weights[..., :-1] @ kept["values"] + weights[..., -1:] * value
+        return found
