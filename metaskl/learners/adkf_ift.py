@@ -20,7 +20,7 @@ class ADKF(DeepKernelProcess):
     """Adaptive deep kernel fitting with implicit differentiation (ADKF-IFT) [1]_.
 
     As :class:`~metaskl.learners.dkt.DKT`, but each task has a length scale, an amplitude and a
-    noise level of its own, η = (log ℓ, log s, log σ): those that maximise the marginal likelihood
+    noise level of its own, η = (log λ, log s, log σ): those that maximise the marginal likelihood
     of its support times a prior N(η₀, τ²), found by Newton's method. The features, the mean, the
     offset c and the prior η₀, τ are meta-learned by the predictive density of the query. The
     outer gradient through the inner maximum is exact, by the implicit function theorem:
@@ -156,7 +156,7 @@ class ADKF(DeepKernelProcess):
 class Support:
     """The negative log posterior of η for a stack of supports, and its derivatives by hand.
 
-    With K = s² κ(ℓ) + c² + σ² I, α = K⁻¹ r and K_i = ∂K/∂η_i:
+    With K = s² κ(λ) + c² + σ² I, α = K⁻¹ r and K_i = ∂K/∂η_i:
     L = ½ rᵀα + ½ log|K| + ½ Σ ((η − η₀) / τ)²,
     ∂L/∂η_i = ½ tr(K⁻¹K_i) − ½ αᵀK_iα + …, and
     ∂²L/∂η_i∂η_j = ½ tr(K⁻¹K_ij) − ½ tr(K⁻¹K_iK⁻¹K_j) + αᵀK_iK⁻¹K_jα − ½ αᵀK_ijα + ….
@@ -188,9 +188,8 @@ class Support:
         quadratic = torch.einsum("tiao,tjao->tij", moved, inverse[:, None] @ moved)
         hessian = quadratic - 0.5 * n_outputs * traces + torch.diag(self.precision)
         for (i, j), second in self._second(hyper, first).items():
-            term = 0.5 * (
-                n_outputs * (inverse * second).sum((-2, -1)) - (dual * (second @ dual)).sum((-2, -1))
-            )
+            trace = n_outputs * (inverse * second).sum((-2, -1))
+            term = 0.5 * (trace - (dual * (second @ dual)).sum((-2, -1)))
             hessian[:, i, j] += term
             if i != j:
                 hessian[:, j, i] += term

@@ -124,4 +124,5 @@ class AttentiveCNP(NeuralProcess):
 
     def _heads(self, rows: Tensor) -> Tensor:
         """Split (task, row, hidden) to (task, head, row, hidden / head)."""
-        return rows.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        n_tasks, n_rows = rows.shape[:2]
+        return rows.reshape(n_tasks, n_rows, self.n_heads, -1).transpose(1, 2)

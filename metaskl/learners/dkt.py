@@ -18,7 +18,7 @@ class DKT(DeepKernelProcess):
     """Deep kernel transfer [1]_: a Gaussian process on learned features, shared by the tasks.
 
     y = m(x) + f(x) + ε with f ~ GP(0, s² κ(φ(x), φ(x′)) + c²) and ε ~ N(0, σ²). The features φ,
-    the mean m and the kernel's ℓ, s, c, σ are meta-learned; adapting conditions on the support
+    the mean m and the kernel's λ, s, c, σ are meta-learned; adapting conditions on the support
     by one Cholesky factor. Classification regresses each class versus the rest on targets ±1
     [1]_ and scales the means to logits. Unlike a linear head it can follow a task as
     far as the rows allow.
@@ -33,7 +33,7 @@ class DKT(DeepKernelProcess):
         What the outputs mean.
     kernel : {"rbf", "matern", "linear", "cosine", "tanimoto"}, default="rbf"
         κ. ``"matern"`` has smoothness 5/2. Distances are root mean squares over the features,
-        so that ℓ = 1 suits any width. ``"tanimoto"`` is x·x′ / (x·x + x′·x′ − x·x′) [2]_, for
+        so that λ = 1 suits any width. ``"tanimoto"`` is x·x′ / (x·x + x′·x′ − x·x′) [2]_, for
         bits and counts of molecules with no hidden layer.
     mean : {"linear", "constant", "zero"}, default="linear"
         The prior mean m: what all tasks have in common. ``"linear"`` in the features,

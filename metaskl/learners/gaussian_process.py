@@ -22,7 +22,7 @@ class DeepKernelProcess(MetaLearner):
     """A Gaussian process for each task: what deep-kernel learners share.
 
     y = m(x) + f(x) + ε with f ~ GP(0, s² κ(φ(x), φ(x′)) + c²) and ε ~ N(0, σ²), where φ is the
-    backbone. A subclass says which hyper-parameters η = (log ℓ, log s, log σ) a task has
+    backbone. A subclass says which hyper-parameters η = (log λ, log s, log σ) a task has
     (:meth:`hyper_parameters`). Everything is solved by a Cholesky factor in float64 (in float32
     on devices without it). A padded row has variance 1 and no covariance.
 
@@ -179,7 +179,7 @@ class DeepKernelProcess(MetaLearner):
         amplitude = torch.exp(2 * hyper[:, 1])[:, None]
         prior = amplitude * itself(self.kernel, features) + self._offset()
         known = torch.linalg.solve_triangular(adapted["factor"], cross.mT, upper=False)
-        left = (prior - (known**2).sum(-2)).clamp_min(0.0)
+        left: Tensor = (prior - (known**2).sum(-2)).clamp_min(0.0)
         return left + noise_variance(hyper[:, 2])[:, None]
 
     def _factor(self, pairs: Tensor, hyper: Tensor, present: Tensor) -> Tensor:
@@ -218,7 +218,8 @@ def masked_factor(kernel: Tensor, noise: Tensor, present: Tensor) -> Tensor:
     jitter = 100 * torch.finfo(kernel.dtype).eps * diagonal.amax(-1)
     added = (noise + jitter)[:, None] * present + (1 - present)
     factor, failed = torch.linalg.cholesky_ex(kernel + torch.diag_embed(added))
-    return factor.masked_fill((failed > 0)[:, None, None], math.nan)
+    filled: Tensor = factor.masked_fill((failed > 0)[:, None, None], math.nan)
+    return filled
 
 
 def marginal_loss(factor: Tensor, residual: Tensor, present: Tensor) -> Tensor:
@@ -226,7 +227,8 @@ def marginal_loss(factor: Tensor, residual: Tensor, present: Tensor) -> Tensor:
     white = torch.linalg.solve_triangular(factor, residual, upper=False)
     log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     constants = log_determinant + present.sum(-1) * _LOG_2_PI
-    return 0.5 * ((white**2).sum((-2, -1)) + residual.shape[-1] * constants)
+    loss: Tensor = 0.5 * ((white**2).sum((-2, -1)) + residual.shape[-1] * constants)
+    return loss
 
 
 def _check(kernel: str, mean: str, noise: float, amplitude: float) -> None:

@@ -74,10 +74,10 @@ def length_derivatives(kernel: str, pairs: Tensor, log_length: Tensor) -> tuple[
     if kernel not in STATIONARY:
         return torch.zeros_like(pairs), torch.zeros_like(pairs)
     squared = pairs * torch.exp(-2 * log_length)[:, None, None]
-    if kernel == "rbf":  # with ρ = r²/ℓ²: κ = exp(−ρ/2) and dρ/d log ℓ = −2ρ
+    if kernel == "rbf":  # with q = r²/λ²: κ = exp(−q/2) and dq/d log λ = −2q
         value = torch.exp(-0.5 * squared)
         return squared * value, squared * (squared - 2) * value
-    a = _distance(squared)  # da / d log ℓ = −a
+    a = _distance(squared)  # da / d log λ = −a
     third = a**2 / 3 * torch.exp(-a)
     return third * (1 + a), third * (a**2 - 2 * a - 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,9 @@ class NeuralProcess(MetaLearner):
         self.min_std = min_std
         n_parameters = 2 * n_outputs if kind == "regression" else n_outputs
         self.encoder = _layers(self.n_features_out + n_outputs, hidden_size, hidden_size, depth=2)
-        self.decoder = _layers(self.n_features_out + hidden_size, hidden_size, n_parameters, depth=3)
+        self.decoder = _layers(
+            self.n_features_out + hidden_size, hidden_size, n_parameters, depth=3
+        )
 
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
         """Return what the query rows (task, query, feature) read: (task, query, hidden)."""
@@ -126,6 +129,6 @@ def _layers(n_in: int, n_hidden: int, n_out: int, *, depth: int) -> nn.Sequentia
     """Return linear layers with a ReLU between them."""
     sizes = [n_in, *[n_hidden] * (depth - 1), n_out]
     parts: list[nn.Module] = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in pairwise(sizes):
         parts += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*parts[:-1])

@@ -11,6 +11,8 @@ from torch import Tensor
 _LONGEST = 1.0
 _TOLERANCE = 1e-10
 _FLATTEST = 1e-8
+# Near the optimum a step changes the value by less than rounding does, and is still wanted.
+_ROUNDING = 1e-13
 
 
 def minimise(
@@ -41,7 +43,7 @@ def minimise(
         length = step.norm(dim=-1, keepdim=True)
         there = point + step * (_LONGEST / length.clamp_min(_LONGEST))
         new_value, new_gradient, new_hessian = terms(there)
-        lower = new_value <= value
+        lower = new_value <= value + _ROUNDING * (1 + value.abs())
         damping = torch.where(lower, damping / 10, 10 * damping.clamp_min(0.1))
         point = torch.where(lower[:, None], there, point)
         value = torch.where(lower, new_value, value)
@@ -63,4 +65,5 @@ def positive_solve(hessian: Tensor, vector: Tensor, damping: Tensor | None = Non
     if damping is not None:
         values = values + damping[:, None]
     along = (axes.mT @ vector[..., None]) / values[..., None]
-    return (axes @ along)[..., 0]
+    solved: Tensor = (axes @ along)[..., 0]
+    return solved
