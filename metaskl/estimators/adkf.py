@@ -17,7 +17,7 @@ class _ADKFFamily(BaseMetaEstimator):
     kernel: str = "matern"
     mean: str = "linear"
     adaptation_steps: int = 20
-    prior_scale: float = 0.5
+    prior_scale: float = 0.2
     noise: float = 0.8
     amplitude: float = 0.5
 
@@ -45,7 +45,7 @@ class ADKFRegressor(PredictsStd, _ADKFFamily, BaseMetaRegressor):
         Prior mean, what all tasks have in common.
     adaptation_steps : int, default=20
         Most Newton steps of the fit to a support, >= 1.
-    prior_scale : float, default=0.5
+    prior_scale : float, default=0.2
         By how much tasks differ in the logarithm of their kernel parameters before
         meta-training, > 0.
     noise : float, default=0.8
@@ -95,7 +95,7 @@ class ADKFClassifier(_ADKFFamily, BaseMetaClassifier):
         Prior mean, what all tasks have in common; zero with ``label_space="task"``.
     adaptation_steps : int, default=20
         Most Newton steps of the fit to a support, >= 1.
-    prior_scale : float, default=0.5
+    prior_scale : float, default=0.2
         By how much tasks differ in the logarithm of their kernel parameters before
         meta-training, > 0.
     noise : float, default=0.8

@@ -40,7 +40,7 @@ class ADKF(DeepKernelProcess):
         The prior mean, as in :class:`~metaskl.learners.dkt.DKT`.
     adaptation_steps : int, default=20
         Largest number of Newton steps on a support, >= 1; it stops earlier at the optimum.
-    prior_scale : float, default=0.5
+    prior_scale : float, default=0.2
         τ before meta-training, > 0: by how much tasks differ in η. Near 0 they are alike, as
         in DKT.
     noise : float, default=0.8
@@ -86,7 +86,7 @@ class ADKF(DeepKernelProcess):
         kernel: str = "matern",
         mean: str = "linear",
         adaptation_steps: int = 20,
-        prior_scale: float = 0.5,
+        prior_scale: float = 0.2,
         noise: float = 0.8,
         amplitude: float = 0.5,
         private_labels: bool = False,
@@ -146,7 +146,7 @@ class ADKF(DeepKernelProcess):
         """Return the hyper-parameters worth searching."""
         return {
             "kernel": Choice(("rbf", "matern")),
-            "prior_scale": Real(0.1, 1.0, log=True),
+            "prior_scale": Real(0.05, 1.0, log=True),
             "noise": Real(0.05, 1.0, log=True),
             "amplitude": Real(0.1, 2.0, log=True),
         }

@@ -15,6 +15,8 @@ from metaskl.tasks import Episode
 _LOG_2_PI = math.log(2 * math.pi)
 # Noise variance that is always there: without it noise-free targets would make K singular.
 _LEAST_NOISE = 1e-6
+# Pairs of rows that are conditioned on at once where no gradient is wanted: bounds the memory.
+_PAIRS = 2**23
 MEANS = ("linear", "constant", "zero")
 
 
@@ -90,20 +92,26 @@ class DeepKernelProcess(MetaLearner):
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
-        """Condition on the supports of a stack of tasks at once."""
+        """Condition on the supports of a stack of tasks at once, or of parts of a large one."""
+        weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
+        most = max(1, _PAIRS // X_support.shape[1] ** 2)
+        if len(X_support) <= most or torch.is_grad_enabled():
+            return self._condition(X_support, y_support, weight)
+        stacks = [slice(start, start + most) for start in range(0, len(X_support), most)]
+        parts = [self._condition(X_support[s], y_support[s], weight[s]) for s in stacks]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _condition(self, X_support: Tensor, y_support: Tensor, weight: Tensor) -> Adapted:
         features = self._features(X_support)
-        present = features.new_ones(features.shape[:2]) if weight is None else weight.to(features)
+        present = weight.to(features)
         residual = self._residual(features, y_support, present)
         pairs = pairwise(self.kernel, features, features)
         hyper = self.hyper_parameters(pairs, residual, present)
         factor = self._factor(pairs, hyper, present)
-        return {
-            "features": features,
-            "present": present,
-            "hyper": hyper,
-            "factor": factor,
-            "dual": torch.cholesky_solve(residual, factor),
-        }
+        adapted = {"features": features, "present": present, "hyper": hyper}
+        if self.kind == "regression":  # for the standard deviations
+            adapted["factor"] = factor
+        return adapted | {"dual": torch.cholesky_solve(residual, factor)}
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Return the posterior means, or logits, of a stack of tasks."""
@@ -124,13 +132,13 @@ class DeepKernelProcess(MetaLearner):
         if self.private_labels:
             return None
         one = torch.ones(1, dtype=solve_dtype(self.log_offset), device=self.log_offset.device)
-        return {
+        adapted = {
             "features": one.new_zeros(1, self.n_features_out),
             "present": 0 * one,
             "hyper": self.log_kernel.detach().to(one),
-            "factor": one[:, None],
             "dual": one.new_zeros(1, self.n_outputs),
         }
+        return adapted | ({"factor": one[:, None]} if self.kind == "regression" else {})
 
     def predictive_loss(self, episode: Episode) -> Tensor:
         """Return the mean negative log predictive density of the query rows, given the support.

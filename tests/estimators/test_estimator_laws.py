@@ -12,9 +12,23 @@ MAML = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.2, "meta_batch_size": 4}
 MAML_CLASSES = {**MAML, "inner_lr": 0.3}
 # And Transfer must be free to move from what so little training taught it.
 TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
+# Neural processes learn everything, and so must be given some time.
+CNP = {"max_epochs": 1, "steps_per_epoch": 100, "outer_lr": 1e-2, "meta_batch_size": 4}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
+    "ADKFClassifier": metaskl.ADKFClassifier(**QUICK),
+    "ADKFClassifier of private classes": metaskl.ADKFClassifier(**PRIVATE),
+    "ADKFRegressor": metaskl.ADKFRegressor(**QUICK),
+    "AttentiveCNPClassifier": metaskl.AttentiveCNPClassifier(**CNP),
+    "AttentiveCNPClassifier of private classes": metaskl.AttentiveCNPClassifier(**PRIVATE),
+    "AttentiveCNPRegressor": metaskl.AttentiveCNPRegressor(**CNP),
+    "CNPClassifier": metaskl.CNPClassifier(**CNP),
+    "CNPClassifier of private classes": metaskl.CNPClassifier(**PRIVATE),
+    "CNPRegressor": metaskl.CNPRegressor(**CNP),
+    "DKTClassifier": metaskl.DKTClassifier(**QUICK),
+    "DKTClassifier of private classes": metaskl.DKTClassifier(**PRIVATE),
+    "DKTRegressor": metaskl.DKTRegressor(**QUICK),
     "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
     "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
     "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),

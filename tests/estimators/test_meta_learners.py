@@ -13,6 +13,14 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from metaskl import (
+    ADKFClassifier,
+    ADKFRegressor,
+    AttentiveCNPClassifier,
+    AttentiveCNPRegressor,
+    CNPClassifier,
+    CNPRegressor,
+    DKTClassifier,
+    DKTRegressor,
     MAMLClassifier,
     MAMLRegressor,
     MetaClassifier,
@@ -33,8 +41,21 @@ LINES = LinearTasks(n_features=3).sample(10, 12, random_state=0)
 BLOBS = BlobTasks(n_features=3, n_way=2).sample(10, 12, random_state=0)
 POOL = BlobTasks(n_features=3).sample_classes(8, 6, random_state=0)
 POOL_X, POOL_Y = POOL.X.numpy(), np.repeat([f"c{k}" for k in range(8)], 6)
-REGRESSORS = [MAMLRegressor, RidgeHeadRegressor, TransferRegressor, MetaRegressor]
+REGRESSORS = [
+    ADKFRegressor,
+    AttentiveCNPRegressor,
+    CNPRegressor,
+    DKTRegressor,
+    MAMLRegressor,
+    RidgeHeadRegressor,
+    TransferRegressor,
+    MetaRegressor,
+]
 CLASSIFIERS = [
+    ADKFClassifier,
+    AttentiveCNPClassifier,
+    CNPClassifier,
+    DKTClassifier,
     MAMLClassifier,
     RidgeHeadClassifier,
     ProtoNetClassifier,
