@@ -22,8 +22,8 @@ from sklearn.model_selection import train_test_split
 from metaskl import ADKFClassifier, DKTClassifier, ProtoNetClassifier, RidgeHeadClassifier
 from metaskl.backbones import MLP
 from metaskl.datasets import fetch_fsmol
-from metaskl.datasets._fsmol import SPLITS
 
+SPLITS = ("train", "valid", "test")
 LEARNERS: dict[str, Callable[..., Any]] = {
     "protonet": ProtoNetClassifier,
     "ridge head": RidgeHeadClassifier,
@@ -97,13 +97,14 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--hidden", type=int, nargs="*", default=[256, 128])
     parser.add_argument("--skip", action="store_true", help="append the bits to the features")
     parser.add_argument("--kernel", help="of dkt and adkf")
+    parser.add_argument("--mean", help="of dkt and adkf")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any) -> Any:
     """Meta-train a learner."""
-    kernel = {"kernel": options.kernel} if options.kernel and name in ("dkt", "adkf") else {}
+    given = {"kernel": options.kernel, "mean": options.mean} if name in ("dkt", "adkf") else {}
     meta = LEARNERS[name](
         backbone=MLP(tuple(options.hidden), skip=options.skip),
         standardize=False,  # bits; rare ones would weigh too much
@@ -114,7 +115,7 @@ def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any)
         outer_lr=options.outer_lr,
         weight_decay=options.weight_decay,
         random_state=options.seed,
-        **kernel,
+        **{key: value for key, value in given.items() if value is not None},
     )
     start = time.perf_counter()
     meta.fit(X, y, groups=groups)
