@@ -30,8 +30,8 @@ LEARNERS: dict[str, Callable[..., Any]] = {
     "dkt": DKTClassifier,
     "adkf": ADKFClassifier,
     # A Gaussian process on the bits themselves: only its few parameters are meta-learned.
-    "dkt tanimoto": lambda **given: DKTClassifier(
-        **given | {"kernel": "tanimoto", "backbone": MLP(()), "outer_lr": 1e-2, "max_epochs": 1}
+    "dkt on bits": lambda **given: DKTClassifier(
+        **given | {"backbone": MLP(()), "outer_lr": 1e-2, "max_epochs": 1}
     ),
 }
 # Published for these 70 assays; the networks saw 4,938 training assays, and graphs.
@@ -95,18 +95,19 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--outer-lr", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--hidden", type=int, nargs="*", default=[256, 128])
-    parser.add_argument("--skip", action="store_true", help="append the bits to the features")
-    parser.add_argument("--kernel", help="of dkt and adkf")
-    parser.add_argument("--mean", help="of dkt and adkf")
+    parser.add_argument("--kernel", default="tanimoto", help="of dkt and adkf")
+    parser.add_argument("--mean", default="constant", help="of dkt and adkf")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any) -> Any:
     """Meta-train a learner."""
-    given = {"kernel": options.kernel, "mean": options.mean} if name in ("dkt", "adkf") else {}
+    process = "dk" in name
+    given = {"kernel": options.kernel, "mean": options.mean} if process else {}
     meta = LEARNERS[name](
-        backbone=MLP(tuple(options.hidden), skip=options.skip),
+        # Beside the learned features the kernels see the bits, as they do in the forest.
+        backbone=MLP(tuple(options.hidden), skip=process),
         standardize=False,  # bits; rare ones would weigh too much
         n_shot=(8, 64),
         n_query=32,
@@ -115,7 +116,7 @@ def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any)
         outer_lr=options.outer_lr,
         weight_decay=options.weight_decay,
         random_state=options.seed,
-        **{key: value for key, value in given.items() if value is not None},
+        **given,
     )
     start = time.perf_counter()
     meta.fit(X, y, groups=groups)

@@ -13,7 +13,8 @@ MAML_CLASSES = {**MAML, "inner_lr": 0.3}
 # And Transfer must be free to move from what so little training taught it.
 TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
 # Neural processes learn everything, and so must be given some time.
-CNP = {"max_epochs": 1, "steps_per_epoch": 100, "outer_lr": 1e-2, "meta_batch_size": 4}
+CNP = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 2e-2, "meta_batch_size": 4}
+CNP |= {"hidden_size": 32}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
