@@ -112,7 +112,7 @@ def test_deep_kernels_learn_a_kernel(cls):
     # The family's own posterior, which knows the kernel, is the best there is.
     family = GaussianProcessTasks(noise=0.1)
     drawn = family.sample(250, 24, random_state=0)
-    meta = cls(backbone=MLP(()), kernel="rbf", max_epochs=2, outer_lr=1e-2, random_state=0)
+    meta = cls(backbone=MLP(()), kernel="rbf", max_epochs=3, outer_lr=1e-2, random_state=0)
     meta = trained(meta.set_params(n_shot=10), drawn, 200)
     best = mean_error(family.posterior_mean, drawn, 200, 12)
     assert mean_error(adapted(meta), drawn, 200, 12) < 1.15 * best
