@@ -109,9 +109,9 @@ class DKT(DeepKernelProcess):
         """Return the loss of the query given the support, or that of all rows together."""
         if self.objective == "predictive":
             return self.predictive_loss(episode)
-        X = torch.cat([episode.X_support, episode.X_query], dim=1)
+        parts = [self._features(X) for X in (episode.X_support, episode.X_query)]
+        features = torch.cat(parts, dim=1)
         y = torch.cat([episode.y_support, episode.y_query], dim=1)
-        features = self._features(X)
         weight = torch.cat([episode.weight_support, episode.weight_query], dim=1).to(features)
         residual = self._residual(features, y, weight)
         pairs = pairwise(self.kernel, features, features)

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import (
+    Adapted,
+    MetaLearner,
+    embed_tasks,
+    one_task,
+    solve_dtype,
+    stack_of_one,
+)
 from metaskl.learners.kernels import KERNELS, covariance, itself, pairwise
 from metaskl.tasks import Episode
 
@@ -41,6 +48,9 @@ class DeepKernelProcess(MetaLearner):
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
     """
+
+    # In the class, so that the path without float64 can be tried on a device that has it.
+    _solve_dtype = staticmethod(solve_dtype)
 
     def __init__(
         self,
@@ -131,7 +141,7 @@ class DeepKernelProcess(MetaLearner):
         """Return the prior process (none where the classes are private to a task)."""
         if self.private_labels:
             return None
-        one = torch.ones(1, dtype=solve_dtype(self.log_offset), device=self.log_offset.device)
+        one = self._precise(torch.ones_like(self.log_offset.detach()))[None]
         adapted = {
             "features": one.new_zeros(1, self.n_features_out),
             "present": 0 * one,
@@ -158,8 +168,10 @@ class DeepKernelProcess(MetaLearner):
         return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
 
     def _features(self, X: Tensor) -> Tensor:
-        features = embed_tasks(self.backbone, X)
-        return features.to(solve_dtype(features))
+        return self._precise(embed_tasks(self.backbone, X))
+
+    def _precise(self, values: Tensor) -> Tensor:
+        return values.to(self._solve_dtype(values.device))
 
     def _residual(self, features: Tensor, y: Tensor, present: Tensor) -> Tensor:
         target = y.to(features) if self.kind == "regression" else 2.0 * y.to(features) - 1.0
@@ -198,16 +210,10 @@ class DeepKernelProcess(MetaLearner):
         )
 
     def _offset(self) -> Tensor:
-        log_offset = self.log_offset.to(solve_dtype(self.log_offset))
-        return torch.exp(2 * log_offset.clamp(-7.0, 5.0))
+        return torch.exp(2 * self._precise(self.log_offset).clamp(-7.0, 5.0))
 
     def _logits(self, output: Tensor) -> Tensor:
         return output if self.kind == "regression" else output * self.log_scale.exp()
-
-
-def solve_dtype(tensor: Tensor) -> torch.dtype:
-    """Return float64, or float32 on devices that have no other."""
-    return torch.float32 if tensor.device.type == "mps" else torch.float64
 
 
 def noise_variance(log_noise: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Ma
 
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
+from metaskl.learners.adkf_ift import ADKF
 from metaskl.learners.dkt import DKT
 from metaskl.tasks import Episode
 
@@ -166,6 +167,23 @@ def test_equal_rows_without_noise_do_not_break_the_solve():
     parts = [torch.tensor(part)[None] for part in (X, y, np.ones(10))]
     learner.episode_loss(Episode(*parts, *parts)).backward()
     assert torch.isfinite(learner.log_kernel.grad).all()
+
+
+@pytest.mark.parametrize("cls", [DKT, ADKF])
+def test_a_device_without_double_precision_gives_nearly_the_same(cls):
+    class Single(cls):
+        _solve_dtype = staticmethod(lambda device: torch.float32)
+
+    (X, y), (X_query, _) = (tuple(p.astype(np.float32) for p in rows(n, seed=n)) for n in (30, 6))
+    found, std = predictions(process(Single).float(), X, y, X_query)
+    expected, expected_std = predictions(process(cls).float(), X, y, X_query)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(std, expected_std, rtol=1e-3)
+    equal = np.ones((50, 3), np.float32), np.ones((50, 1), np.float32)
+    learner = Single(MLP(()).build((3,)), 1, noise=1e-9).eval()
+    mean, std = predictions(learner, *equal, equal[0])
+    np.testing.assert_allclose(mean, 1.0, atol=1e-2)
+    assert torch.isfinite(std).all()
 
 
 def test_a_large_stack_is_conditioned_in_parts():
