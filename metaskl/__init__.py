@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from metaskl.estimators.adapt import adapt as adapt
     from metaskl.estimators.adapted import AdaptedClassifier as AdaptedClassifier
     from metaskl.estimators.adapted import AdaptedRegressor as AdaptedRegressor
+    from metaskl.estimators.adkf import ADKFClassifier as ADKFClassifier
+    from metaskl.estimators.adkf import ADKFRegressor as ADKFRegressor
+    from metaskl.estimators.attentive_cnp import AttentiveCNPClassifier as AttentiveCNPClassifier
+    from metaskl.estimators.attentive_cnp import AttentiveCNPRegressor as AttentiveCNPRegressor
+    from metaskl.estimators.cnp import CNPClassifier as CNPClassifier
+    from metaskl.estimators.cnp import CNPRegressor as CNPRegressor
+    from metaskl.estimators.dkt import DKTClassifier as DKTClassifier
+    from metaskl.estimators.dkt import DKTRegressor as DKTRegressor
     from metaskl.estimators.generic import MetaClassifier as MetaClassifier
     from metaskl.estimators.generic import MetaRegressor as MetaRegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
@@ -44,8 +52,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ADKFClassifier",
+    "ADKFRegressor",
     "AdaptedClassifier",
     "AdaptedRegressor",
+    "AttentiveCNPClassifier",
+    "AttentiveCNPRegressor",
+    "CNPClassifier",
+    "CNPRegressor",
+    "DKTClassifier",
+    "DKTRegressor",
     "FewShotScorer",
     "MAMLClassifier",
     "MAMLRegressor",
@@ -74,8 +90,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ADKFClassifier": "metaskl.estimators.adkf",
+    "ADKFRegressor": "metaskl.estimators.adkf",
     "AdaptedClassifier": "metaskl.estimators.adapted",
     "AdaptedRegressor": "metaskl.estimators.adapted",
+    "AttentiveCNPClassifier": "metaskl.estimators.attentive_cnp",
+    "AttentiveCNPRegressor": "metaskl.estimators.attentive_cnp",
+    "CNPClassifier": "metaskl.estimators.cnp",
+    "CNPRegressor": "metaskl.estimators.cnp",
+    "DKTClassifier": "metaskl.estimators.dkt",
+    "DKTRegressor": "metaskl.estimators.dkt",
     "FewShotScorer": "metaskl.evaluation.scorer",
     "MAMLClassifier": "metaskl.estimators.maml",
     "MAMLRegressor": "metaskl.estimators.maml",

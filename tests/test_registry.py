@@ -10,6 +10,16 @@ from metaskl.errors import AmbiguousLearnerError, PluginError, UnknownLearnerErr
 from metaskl.registry import get_learner, list_learners, register
 
 BUILTINS = ["maml", "mann", "protonet", "ridge_head", "snail", "transfer"]
+BUILTINS = [
+    "adkf_ift",
+    "attentive_cnp",
+    "cnp",
+    "dkt",
+    "maml",
+    "protonet",
+    "ridge_head",
+    "transfer",
+]
 GOOD = """
     class Good:
         metaskl_api = 1

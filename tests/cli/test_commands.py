@@ -483,6 +483,8 @@ def test_learners_are_listed():
     assert re.search(r"ridge_head +metaskl 0\.\d\.\d +available", printed)
     listed = json.loads(done("learners", "--json").stdout)
     assert {"maml", "mann", "protonet", "snail", "transfer"} < {entry["name"] for entry in listed}
+    own = {entry["name"] for entry in listed if entry["builtin"]}
+    assert {"maml", "protonet", "ridge_head", "transfer"} <= own
 
 
 def test_a_broken_plugin_is_shown_and_breaks_nothing(tmp_path, monkeypatch):

@@ -15,9 +15,24 @@ TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
 # What learns how to learn from scratch needs some steps more for them.
 MANN = {"max_epochs": 1, "steps_per_epoch": 40, "n_slots": 16}
 SNAIL = {"max_epochs": 1, "steps_per_epoch": 40, "n_filters": 16, "n_dilations": 2}
+# Neural processes learn everything, and so must be given some time.
+CNP = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 2e-2, "meta_batch_size": 4}
+CNP |= {"hidden_size": 32}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
+    "ADKFClassifier": metaskl.ADKFClassifier(**QUICK),
+    "ADKFClassifier of private classes": metaskl.ADKFClassifier(**PRIVATE),
+    "ADKFRegressor": metaskl.ADKFRegressor(**QUICK),
+    "AttentiveCNPClassifier": metaskl.AttentiveCNPClassifier(**CNP),
+    "AttentiveCNPClassifier of private classes": metaskl.AttentiveCNPClassifier(**PRIVATE),
+    "AttentiveCNPRegressor": metaskl.AttentiveCNPRegressor(**CNP),
+    "CNPClassifier": metaskl.CNPClassifier(**CNP),
+    "CNPClassifier of private classes": metaskl.CNPClassifier(**PRIVATE),
+    "CNPRegressor": metaskl.CNPRegressor(**CNP),
+    "DKTClassifier": metaskl.DKTClassifier(**QUICK),
+    "DKTClassifier of private classes": metaskl.DKTClassifier(**PRIVATE),
+    "DKTRegressor": metaskl.DKTRegressor(**QUICK),
     "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
     "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
     "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),

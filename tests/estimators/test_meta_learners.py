@@ -13,6 +13,14 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from metaskl import (
+    ADKFClassifier,
+    ADKFRegressor,
+    AttentiveCNPClassifier,
+    AttentiveCNPRegressor,
+    CNPClassifier,
+    CNPRegressor,
+    DKTClassifier,
+    DKTRegressor,
     MAMLClassifier,
     MAMLRegressor,
     MANNClassifier,
@@ -42,10 +50,18 @@ REGRESSORS = [
     MANNRegressor,
     RidgeHeadRegressor,
     SNAILRegressor,
+    ADKFRegressor,
+    AttentiveCNPRegressor,
+    CNPRegressor,
+    DKTRegressor,
     TransferRegressor,
     MetaRegressor,
 ]
 CLASSIFIERS = [
+    ADKFClassifier,
+    AttentiveCNPClassifier,
+    CNPClassifier,
+    DKTClassifier,
     MAMLClassifier,
     MANNClassifier,
     RidgeHeadClassifier,

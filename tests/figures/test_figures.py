@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from metaskl import (
+    ADKFRegressor,
+    AttentiveCNPRegressor,
+    CNPRegressor,
+    DKTRegressor,
     MAMLClassifier,
     MAMLRegressor,
     MANNClassifier,
@@ -20,6 +24,10 @@ from metaskl.testing import registered_learners
 
 # One row a figure: what is learned by whom, and how good that must be. Names are permanent.
 FIGURES = {
+    "adkf_ift: Gaussian processes": "test_deep_kernels_learn_a_kernel",
+    "attentive_cnp: sinusoids": "test_neural_processes_learn_sine_waves",
+    "cnp: sinusoids": "test_neural_processes_learn_sine_waves",
+    "dkt: Gaussian processes": "test_deep_kernels_learn_a_kernel",
     "ridge_head: lines": "test_a_ridge_head_is_as_good_as_bayes_on_lines",
     "ridge_head: Gaussian processes": "test_a_ridge_head_learns_a_kernel",
     "ridge_head: private blobs": "test_private_blobs",
@@ -101,6 +109,36 @@ def test_a_ridge_head_learns_a_kernel():
     found = mean_error(adapted(meta), drawn, 500, 10)
     nothing = mean_error(lambda X, y, X_query: np.zeros(len(X_query)), drawn, 500, 10)
     assert found - best < 0.25 * (nothing - best)
+
+
+@pytest.mark.parametrize("cls", [DKTRegressor, ADKFRegressor])
+def test_deep_kernels_learn_a_kernel(cls):
+    # The family's own posterior, which knows the kernel, is the best there is.
+    family = GaussianProcessTasks(noise=0.1)
+    drawn = family.sample(250, 24, random_state=0)
+    meta = cls(backbone=MLP(()), kernel="rbf", max_epochs=3, outer_lr=1e-2, random_state=0)
+    meta = trained(meta.set_params(n_shot=10), drawn, 200)
+    best = mean_error(family.posterior_mean, drawn, 200, 12)
+    assert mean_error(adapted(meta), drawn, 200, 12) < 1.15 * best
+    inside = []
+    for X, y, X_query, y_query, _ in held_out(drawn, 200, 12):
+        mean, std = meta.adapt(X, y).predict(X_query, return_std=True)
+        inside.append((np.abs(y_query - mean) < 1.96 * std).mean())
+    assert 0.92 < np.mean(inside) < 0.98  # 95 % are promised
+
+
+@pytest.mark.parametrize("cls", [CNPRegressor, AttentiveCNPRegressor])
+def test_neural_processes_learn_sine_waves(cls):
+    drawn = SinusoidTasks(amplitude=(0.5, 2.0)).sample(550, 30, random_state=0)
+    meta = cls(n_shot=(5, 15), max_epochs=5, outer_lr=3e-3, random_state=0)
+    meta = trained(meta, drawn, 500)
+    before = mean_error(lambda X, y, X_query: meta.predict(X_query), drawn, 500, 12)
+    assert mean_error(adapted(meta), drawn, 500, 12) < 0.45 * before
+    inside = []
+    for X, y, X_query, y_query, _ in held_out(drawn, 500, 12):
+        mean, std = meta.adapt(X, y).predict(X_query, return_std=True)
+        inside.append((np.abs(y_query - mean) < 1.96 * std).mean())
+    assert 0.85 < np.mean(inside) <= 1.0  # 95 % are promised
 
 
 @pytest.mark.parametrize(

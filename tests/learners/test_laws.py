@@ -4,6 +4,17 @@ from metaskl.testing import LearnerLaws, registered_learners
 
 # What each learner is built with, so that a law is quick, and its variants.
 VARIANTS = {
+    "adkf_ift": {"": {}, "rbf kernel": {"kernel": "rbf"}, "cosine kernel": {"kernel": "cosine"}},
+    "attentive_cnp": {"": {"hidden_size": 8}},
+    "cnp": {"": {"hidden_size": 8}},
+    "dkt": {
+        "": {},
+        "marginal likelihood": {"objective": "marginal"},
+        "matern kernel, constant mean": {"kernel": "matern", "mean": "constant"},
+        "linear kernel, zero mean": {"kernel": "linear", "mean": "zero"},
+        "cosine kernel": {"kernel": "cosine"},
+        "tanimoto kernel": {"kernel": "tanimoto"},
+    },
     "maml": {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},

@@ -1,0 +1,134 @@
+"""What conditional neural processes share: encoder, decoder and the Gaussian output."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metaskl.errors import ParameterError
+from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.space import Choice, Dimension
+from metaskl.tasks import Episode
+
+_LOG_2_PI = math.log(2 * math.pi)
+
+
+class NeuralProcess(MetaLearner):
+    """A network that maps a support and a query row to a predictive distribution.
+
+    Every support row (φ(x), y) is encoded; a subclass says how the codes are stored
+    (:meth:`adapt_tasks`) and read by a query row (:meth:`read`); the decoder maps what was read
+    and φ(x*) to a mean and a standard deviation, or to logits.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Maps ``(n, *feature)`` to ``(n, n_features_out)``.
+    n_outputs : int
+        Targets or classes.
+    kind, hidden_size, min_std, private_labels, n_pool_classes
+        See the subclasses.
+    """
+
+    # A class's place in the one-hot code has a meaning of its own, learned for so many places.
+    fixed_ways = True
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_outputs: int,
+        *,
+        kind: str,
+        hidden_size: int,
+        min_std: float,
+        private_labels: bool,
+        n_pool_classes: int,
+    ) -> None:
+        super().__init__(
+            backbone,
+            n_outputs,
+            kind=kind,
+            private_labels=private_labels,
+            n_pool_classes=n_pool_classes,
+        )
+        if hidden_size < 1:
+            raise ParameterError(f"hidden_size must be at least 1, got {hidden_size}. Try 64.")
+        if not 0 < min_std < 1:
+            raise ParameterError(
+                f"min_std must be above 0 and below 1, got {min_std}. It is in standard deviations "
+                "of the targets; the papers have 0.1."
+            )
+        self.backbone = backbone
+        self.hidden_size = hidden_size
+        self.min_std = min_std
+        n_parameters = 2 * n_outputs if kind == "regression" else n_outputs
+        self.encoder = _layers(self.n_features_out + n_outputs, hidden_size, hidden_size, depth=2)
+        self.decoder = _layers(
+            self.n_features_out + hidden_size, hidden_size, n_parameters, depth=3
+        )
+
+    def read(self, adapted: Adapted, features: Tensor) -> Tensor:
+        """Return what the query rows (task, query, feature) read: (task, query, hidden)."""
+        raise NotImplementedError  # pragma: no cover
+
+    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
+        """Encode one task's support."""
+        weight = None if weight is None else weight[None]
+        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
+
+    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Return the predictive mean, or logits."""
+        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
+
+    def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Return the predictive means, or logits, of a stack of tasks."""
+        return self._decode(adapted, X_query)[0]
+
+    def predict_std(self, adapted: Adapted, X_query: Tensor) -> Tensor | None:
+        """Return the standard deviation of the predictive distribution, noise included."""
+        if self.kind != "regression":
+            return None
+        return self._decode(stack_of_one(adapted), X_query[None])[1][0]
+
+    def episode_loss(self, episode: Episode) -> Tensor:
+        """Return the negative log predictive density of the query, or its cross entropy."""
+        if self.kind == "classification":
+            return super().episode_loss(episode)
+        adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
+        mean, std = self._decode(adapted, episode.X_query)
+        error = ((mean - episode.y_query) / std) ** 2
+        rows = (0.5 * (error + _LOG_2_PI) + std.log()).mean(-1) * episode.weight_query
+        return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
+
+    def _encode(self, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features φ(x) and codes of the rows (task, row, hidden)."""
+        features = embed_tasks(self.backbone, X)
+        codes: Tensor = self.encoder(torch.cat([features, y], dim=-1))
+        return features, codes
+
+    def _decode(self, adapted: Adapted, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and standard deviations; for classes logits, twice."""
+        features = embed_tasks(self.backbone, X)
+        output = self.decoder(torch.cat([features, self.read(adapted, features)], dim=-1))
+        if self.kind == "classification":
+            return output, output
+        mean, raw = output.chunk(2, dim=-1)
+        return mean, self.min_std + (1 - self.min_std) * F.softplus(raw)
+
+    @classmethod
+    def search_space(cls) -> dict[str, Dimension]:
+        """Return the hyper-parameters worth searching."""
+        return {"hidden_size": Choice((32, 64, 128))}
+
+
+def _layers(n_in: int, n_hidden: int, n_out: int, *, depth: int) -> nn.Sequential:
+    """Return linear layers with a ReLU between them."""
+    sizes = [n_in, *[n_hidden] * (depth - 1), n_out]
+    parts: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        parts += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
