@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from metaskl.estimators.adapted import AdaptedRegressor as AdaptedRegressor
     from metaskl.estimators.generic import MetaClassifier as MetaClassifier
     from metaskl.estimators.generic import MetaRegressor as MetaRegressor
+    from metaskl.estimators.linear_probe import LinearProbeClassifier as LinearProbeClassifier
+    from metaskl.estimators.linear_probe import LinearProbeRegressor as LinearProbeRegressor
+    from metaskl.estimators.logistic_head import LogisticHeadClassifier as LogisticHeadClassifier
+    from metaskl.estimators.lora import LoRAClassifier as LoRAClassifier
+    from metaskl.estimators.lora import LoRARegressor as LoRARegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
     from metaskl.estimators.maml import MAMLRegressor as MAMLRegressor
     from metaskl.estimators.per_task import PerTask as PerTask
@@ -43,6 +48,11 @@ __all__ = [
     "AdaptedClassifier",
     "AdaptedRegressor",
     "FewShotScorer",
+    "LinearProbeClassifier",
+    "LinearProbeRegressor",
+    "LoRAClassifier",
+    "LoRARegressor",
+    "LogisticHeadClassifier",
     "MAMLClassifier",
     "MAMLRegressor",
     "MetaClassifier",
@@ -69,6 +79,11 @@ _HOMES = {
     "AdaptedClassifier": "metaskl.estimators.adapted",
     "AdaptedRegressor": "metaskl.estimators.adapted",
     "FewShotScorer": "metaskl.evaluation.scorer",
+    "LinearProbeClassifier": "metaskl.estimators.linear_probe",
+    "LinearProbeRegressor": "metaskl.estimators.linear_probe",
+    "LoRAClassifier": "metaskl.estimators.lora",
+    "LoRARegressor": "metaskl.estimators.lora",
+    "LogisticHeadClassifier": "metaskl.estimators.logistic_head",
     "MAMLClassifier": "metaskl.estimators.maml",
     "MAMLRegressor": "metaskl.estimators.maml",
     "MetaClassifier": "metaskl.estimators.generic",

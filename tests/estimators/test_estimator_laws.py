@@ -15,6 +15,13 @@ TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
+    "LinearProbeClassifier": metaskl.LinearProbeClassifier(**QUICK),
+    "LinearProbeClassifier of private classes": metaskl.LinearProbeClassifier(**PRIVATE),
+    "LinearProbeRegressor": metaskl.LinearProbeRegressor(**QUICK),
+    "LogisticHeadClassifier": metaskl.LogisticHeadClassifier(**QUICK),
+    "LogisticHeadClassifier of private classes": metaskl.LogisticHeadClassifier(**PRIVATE),
+    "LoRAClassifier": metaskl.LoRAClassifier(**TRANSFER),
+    "LoRARegressor": metaskl.LoRARegressor(**TRANSFER),
     "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
     "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
     "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),

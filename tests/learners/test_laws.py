@@ -4,6 +4,8 @@ from metaskl.testing import LearnerLaws, registered_learners
 
 # What each learner is built with, so that a law is quick, and its variants.
 VARIANTS = {
+    "linear_probe": {"": {}, "new head": {"new_head": True}},
+    "lora": {"": {"adaptation_steps": 4}},
     "maml": {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},
@@ -19,6 +21,12 @@ VARIANTS = {
         "new head": {"adaptation_steps": 4, "strategy": "freeze"},
         "whole network": {"adaptation_steps": 4, "strategy": "all"},
         "gradual": {"adaptation_steps": 4, "strategy": "gradual"},
+        "scheduled": {
+            "adaptation_steps": 4,
+            "strategy": "gradual",
+            "unfreeze_every": 1,
+            "layer_decay": 2.6,
+        },
         "body left": {"adaptation_steps": 4, "train_body": False},
     },
 }
