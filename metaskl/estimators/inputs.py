@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils.validation import validate_data
 
+from metaskl.backbones import Backbone
 from metaskl.errors import ParameterError, SupportError
 from metaskl.tasks.groups import are_missing
 
@@ -135,10 +136,9 @@ def _columns_with_missing(X: Any) -> str:
 
 def kept_as_is(backbone: Any) -> dict[str, Any]:
     """Return what a network's spec says of scaling: the axis of features, columns to leave."""
-    return {
-        "axis": getattr(backbone, "feature_axis", 1),
-        "leave": getattr(backbone, "unscaled_columns", ()),
-    }
+    if not isinstance(backbone, Backbone):  # none, or none that can be used, which is said later
+        return {"axis": 1, "leave": ()}
+    return {"axis": backbone.feature_axis, "leave": backbone.unscaled_columns}
 
 
 def fit_scaling(

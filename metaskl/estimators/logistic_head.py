@@ -21,7 +21,7 @@ class LogisticHeadClassifier(BaseMetaClassifier):
 
     Parameters
     ----------
-    prior_precision : float, default=30.0
+    prior_precision : float, default=10.0
         Precision of the head's prior before meta-training, > 0.
     newton_steps : int, default=20
         Newton steps at most, >= 1; they end where all tasks have converged.
@@ -47,7 +47,7 @@ class LogisticHeadClassifier(BaseMetaClassifier):
     (2,)
     """
 
-    prior_precision: float = 30.0
+    prior_precision: float = 10.0
     newton_steps: int = 20
 
     @classmethod

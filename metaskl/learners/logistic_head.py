@@ -13,6 +13,10 @@ from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, s
 from metaskl.learners.newton import logistic_weights
 from metaskl.learners.space import Dimension, Real
 
+# w₀ is learned in units of this. Adam moves every number by about its rate a step, and the
+# log-odds of a rare class lie far from 0: with units of 1 the prior would not arrive in time.
+_PRIOR_UNIT = 5.0
+
 
 class LogisticHead(MetaLearner):
     """Logistic regression on learned features, solved to its maximum for each task [1]_.
@@ -32,7 +36,7 @@ class LogisticHead(MetaLearner):
         Classes.
     kind : {"classification"}, default="classification"
         Regression has the ridge head.
-    prior_precision : float, default=30.0
+    prior_precision : float, default=10.0
         Diagonal of Λ₀ before meta-training, > 0.
     newton_steps : int, default=20
         Newton steps at most, >= 1; they end where all tasks have converged.
@@ -68,7 +72,7 @@ class LogisticHead(MetaLearner):
         n_outputs: int,
         *,
         kind: str = "classification",
-        prior_precision: float = 30.0,
+        prior_precision: float = 10.0,
         newton_steps: int = 20,
         private_labels: bool = False,
         n_pool_classes: int = 0,
@@ -137,7 +141,7 @@ class LogisticHead(MetaLearner):
         if self.private_labels:  # classes unknown beforehand, and maybe of another number
             size = len(self.prior_weight)
             return self.prior_weight.new_zeros(size, n_logits(n_outputs)).double()
-        return self.prior_weight.double()
+        return _PRIOR_UNIT * self.prior_weight.double()
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
-from metaskl.learners.logistic_head import LogisticHead
+from metaskl.learners.logistic_head import _PRIOR_UNIT, LogisticHead
 from metaskl.learners.newton import logistic_weights
 from metaskl.learners.ridge_head import RidgeHead
 from metaskl.tasks import Episode
@@ -34,7 +34,8 @@ def head(n_outputs=2, **arguments):
     learner = LogisticHead(MLP(()).build((3,)), n_outputs, **arguments).double()
     with torch.no_grad():
         learner.log_precision.copy_(torch.tensor(np.log(PRECISION)))
-        learner.prior_weight.copy_(torch.tensor(PRIOR)[:, None].expand_as(learner.prior_weight))
+        prior = torch.tensor(PRIOR)[:, None] / _PRIOR_UNIT
+        learner.prior_weight.copy_(prior.expand_as(learner.prior_weight))
     return learner.eval()
 
 
