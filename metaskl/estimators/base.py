@@ -34,7 +34,7 @@ from metaskl.estimators.state import (
 from metaskl.estimators.storing import StoredNet, Storing
 from metaskl.estimators.training import make_plan, split_validation, training_sampler
 from metaskl.learners import MetaLearner
-from metaskl.learners.space import Dimension, Real
+from metaskl.learners.space import Choice, Dimension, Real
 from metaskl.tasks import EpisodeSampler, TaskSet, resolve_groups
 from metaskl.training import meta_train, seeded
 
@@ -248,7 +248,8 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
 
 def outer_space() -> dict[str, Dimension]:
     """Return what is worth searching of the outer loop, whatever the learner."""
-    return {"outer_lr": Real(1e-4, 1e-2, log=True)}
+    augment = Choice((None, "feature_noise"))
+    return {"outer_lr": Real(1e-4, 1e-2, log=True), "augment": augment}
 
 
 def _check_tasks(ids: Array | None, n_rows: int) -> None:

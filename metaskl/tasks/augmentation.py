@@ -66,7 +66,7 @@ class FeatureNoise(Augmentation):
 
     Parameters
     ----------
-    scale : float, default=0.1
+    scale : float, default=0.3
         Standard deviation, > 0, in those of the (standardised) features.
 
     Examples
@@ -76,7 +76,7 @@ class FeatureNoise(Augmentation):
     FeatureNoise(scale=0.2)
     """
 
-    scale: float = 0.1
+    scale: float = 0.3
 
     def apply(self, episode: Episode, rng: np.random.Generator) -> Episode:
         """Return the episode with noise on its features."""
