@@ -37,6 +37,12 @@ SMALL = {"backbone": MLP((16,), "tanh", skip=True), "max_epochs": 3, "n_query": 
 HEADS = {
     "logistic head": LogisticHeadClassifier(random_state=0, n_shot=(50, 150), **SMALL),
     "ridge head": RidgeHeadClassifier(random_state=0, n_shot=(50, 150), **SMALL),
+    "logistic head, outer_lr=5e-3": LogisticHeadClassifier(
+        random_state=0, n_shot=(50, 150), outer_lr=5e-3, **SMALL
+    ),
+    "ridge head, outer_lr=5e-3": RidgeHeadClassifier(
+        random_state=0, n_shot=(50, 150), outer_lr=5e-3, **SMALL
+    ),
     "ridge head, n_shot=50": RidgeHeadClassifier(random_state=0, n_shot=50, **SMALL),
 }
 
@@ -62,13 +68,12 @@ def augmentation(name: str, part: str, learner: str) -> None:
         print(f"{label:24} {scorer(model, X[~chosen], y[~chosen], groups[~chosen]):.4f}")
 
 
-def landmine(part: str) -> None:
+def landmine(part: str, n_splits: int) -> None:
     """Compare the heads on held-out rows of every field."""
     data = fetch_landmine()
     X, y, groups = (np.asarray(part) for part in (data.data, data.target, data.groups))
-    n_splits = 6
     if part == "choose":
-        rng, n_splits = np.random.default_rng(123), 4
+        rng = np.random.default_rng(123)
         fields = [np.flatnonzero(groups == field) for field in np.unique(groups)]
         rows = np.concatenate([rng.permutation(field)[: len(field) // 2] for field in fields])
         X, y, groups = X[rows], y[rows], groups[rows]
@@ -82,11 +87,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("school", "radon", "landmine"))
     parser.add_argument("--part", choices=("choose", "report"), default="choose")
+    parser.add_argument("--splits", type=int, default=6, help="of land mines")
     parser.add_argument("--learner", choices=("ridge_head", "maml"), default="ridge_head")
     options = parser.parse_args()
     start = time.perf_counter()
     if options.what == "landmine":
-        landmine(options.part)
+        landmine(options.part, options.splits)
     else:
         augmentation(options.what, options.part, options.learner)
     print(f"{time.perf_counter() - start:.0f} s")

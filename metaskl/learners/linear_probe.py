@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype
 from metaskl.learners.logistic_head import n_logits, told_apart
 from metaskl.learners.newton import logistic_weights
 from metaskl.learners.pretraining import Pretrained
@@ -92,14 +92,14 @@ class LinearProbe(Pretrained):
         """Fit the heads of a stack of tasks; no gradient reaches the meta-parameters."""
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         with torch.no_grad():
-            features, rows = self._features(X_support), weight.double()
+            features, rows = self._features(X_support), _precise(weight)
             start = self._start(y_support.shape[-1])
             if self.kind == "regression":
-                residual = y_support.double() - features @ start
+                residual = _precise(y_support) - features @ start
                 solved = start + _ridge(features, residual, rows, self.alpha)
             else:
                 alpha = torch.full_like(features[0, 0], self.alpha)
-                target = told_apart(y_support).double()
+                target = _precise(told_apart(y_support))
                 solved = logistic_weights(features, target, rows, start, alpha, max_steps=50)
         return {"weight": solved}
 
@@ -125,13 +125,13 @@ class LinearProbe(Pretrained):
         return rows.sum(-1) / weight.sum(-1).clamp_min(1.0)
 
     def _features(self, X: Tensor) -> Tensor:
-        """Return (task, row, embedding + 1) in float64."""
+        """Return (task, row, embedding + 1) in the precision of the solve."""
         features = embed_tasks(self.network.body, X)
-        return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1).double()
+        return _precise(torch.cat([features, torch.ones_like(features[..., :1])], dim=-1))
 
     def _pretrained_head(self) -> Tensor:
         head = self.network.head
-        weight = torch.cat([head.weight, head.bias[:, None]], dim=1).detach().double().T
+        weight = _precise(torch.cat([head.weight, head.bias[:, None]], dim=1).detach()).T
         if self.kind == "classification" and weight.shape[1] == 2:
             return weight[:, 1:] - weight[:, :1]
         return weight
@@ -140,12 +140,16 @@ class LinearProbe(Pretrained):
         if not (self.new_head or self.private_labels):
             return self._pretrained_head()
         width = n_outputs if self.kind == "regression" else n_logits(n_outputs)
-        return self.network.head.weight.new_zeros(self.n_features_out + 1, width).double()
+        return _precise(self.network.head.weight.new_zeros(self.n_features_out + 1, width))
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
         """Return the hyper-parameters worth searching."""
         return {"alpha": Real(0.01, 1000.0, log=True), "new_head": Choice((False, True))}
+
+
+def _precise(values: Tensor) -> Tensor:
+    return values.to(solve_dtype(values.device))
 
 
 def _ridge(features: Tensor, residual: Tensor, weight: Tensor, alpha: float) -> Tensor:

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import (
+    Adapted,
+    MetaLearner,
+    embed_tasks,
+    one_task,
+    solve_dtype,
+    stack_of_one,
+)
 from metaskl.learners.newton import logistic_weights
 from metaskl.learners.space import Dimension, Real
 
@@ -113,10 +120,10 @@ class LogisticHead(MetaLearner):
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         solved = logistic_weights(
             self._features(X_support),
-            told_apart(y_support).double(),
-            weight.double(),
+            _precise(told_apart(y_support)),
+            _precise(weight),
             self._prior(y_support.shape[-1]),
-            self.log_precision.double().clamp(-14, 14).exp(),
+            _precise(self.log_precision).clamp(-14, 14).exp(),
             max_steps=self.newton_steps,
         )
         return {"weight": solved}
@@ -133,20 +140,24 @@ class LogisticHead(MetaLearner):
         return None if self.private_labels else {"weight": self._prior(self.n_outputs).detach()}
 
     def _features(self, X: Tensor) -> Tensor:
-        """Return (task, row, embedding + 1) in float64, where the solve is well-behaved."""
+        """Return (task, row, embedding + 1) in the precision of the solve."""
         features = embed_tasks(self.backbone, X)
-        return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1).double()
+        return _precise(torch.cat([features, torch.ones_like(features[..., :1])], dim=-1))
 
     def _prior(self, n_outputs: int) -> Tensor:
         if self.private_labels:  # classes unknown beforehand, and maybe of another number
             size = len(self.prior_weight)
-            return self.prior_weight.new_zeros(size, n_logits(n_outputs)).double()
-        return _PRIOR_UNIT * self.prior_weight.double()
+            return _precise(self.prior_weight.new_zeros(size, n_logits(n_outputs)))
+        return _PRIOR_UNIT * _precise(self.prior_weight)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
         """Return the hyper-parameters worth searching."""
         return {"prior_precision": Real(0.1, 300.0, log=True)}
+
+
+def _precise(values: Tensor) -> Tensor:
+    return values.to(solve_dtype(values.device))
 
 
 def n_logits(n_classes: int) -> int:

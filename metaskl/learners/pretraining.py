@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, one_task, stack_of_one
+from metaskl.learners.base import Adapted, MetaLearner, map_rows, one_task, stack_of_one
 from metaskl.learners.network import Network
 from metaskl.tasks import Episode
 
@@ -84,7 +84,7 @@ class Pretrained(MetaLearner):
         weight = torch.cat([episode.weight_support, episode.weight_query], dim=1)
         if self.private_labels and episode.ways is not None:  # the pool's classes instead
             y = y @ torch.eye(self.n_pool_classes, dtype=y.dtype, device=y.device)[episode.ways]
-        output = self.network(X.flatten(0, 1)).unflatten(0, X.shape[:2])
+        output = map_rows(self.network, X, weight)
         return self.pretraining_loss(output, y, weight).mean()
 
     def pretraining_loss(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:

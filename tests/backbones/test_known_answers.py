@@ -195,7 +195,7 @@ def test_a_nested_file_of_weights_need_not_be_there_when_loaded(tmp_path):
     X = np.column_stack([np.arange(20) % 2, rows(20, 1).numpy()])
     spec = Tabular({0: 2}, embedding_size=2, body=body)
     meta = RidgeHeadRegressor(backbone=spec, max_epochs=1, steps_per_epoch=1, random_state=0)
-    meta.fit(X, X[:, 1], np.arange(20) // 5)
+    meta.fit(X, X[:, 1], np.arange(20) // 10)
     stored = pickle.dumps(meta)
     file.unlink()
     np.testing.assert_array_equal(pickle.loads(stored).predict(X), meta.predict(X))
