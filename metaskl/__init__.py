@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from metaskl.estimators.dkt import DKTRegressor as DKTRegressor
     from metaskl.estimators.generic import MetaClassifier as MetaClassifier
     from metaskl.estimators.generic import MetaRegressor as MetaRegressor
+    from metaskl.estimators.linear_probe import LinearProbeClassifier as LinearProbeClassifier
+    from metaskl.estimators.linear_probe import LinearProbeRegressor as LinearProbeRegressor
+    from metaskl.estimators.logistic_head import LogisticHeadClassifier as LogisticHeadClassifier
+    from metaskl.estimators.lora import LoRAClassifier as LoRAClassifier
+    from metaskl.estimators.lora import LoRARegressor as LoRARegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
     from metaskl.estimators.maml import MAMLRegressor as MAMLRegressor
     from metaskl.estimators.mann import MANNClassifier as MANNClassifier
@@ -63,6 +68,11 @@ __all__ = [
     "DKTClassifier",
     "DKTRegressor",
     "FewShotScorer",
+    "LinearProbeClassifier",
+    "LinearProbeRegressor",
+    "LoRAClassifier",
+    "LoRARegressor",
+    "LogisticHeadClassifier",
     "MAMLClassifier",
     "MAMLRegressor",
     "MANNClassifier",
@@ -101,6 +111,11 @@ _HOMES = {
     "DKTClassifier": "metaskl.estimators.dkt",
     "DKTRegressor": "metaskl.estimators.dkt",
     "FewShotScorer": "metaskl.evaluation.scorer",
+    "LinearProbeClassifier": "metaskl.estimators.linear_probe",
+    "LinearProbeRegressor": "metaskl.estimators.linear_probe",
+    "LoRAClassifier": "metaskl.estimators.lora",
+    "LoRARegressor": "metaskl.estimators.lora",
+    "LogisticHeadClassifier": "metaskl.estimators.logistic_head",
     "MAMLClassifier": "metaskl.estimators.maml",
     "MAMLRegressor": "metaskl.estimators.maml",
     "MANNClassifier": "metaskl.estimators.mann",

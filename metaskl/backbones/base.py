@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 from sklearn.base import BaseEstimator
 from torch import nn
@@ -17,6 +18,15 @@ class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
     ``set_params``, grid searches and ``repr``. :meth:`build` makes the module.
     """
 
+    # Which axis of X holds the features that are standardised each by itself: columns of tables,
+    # channels of images.
+    feature_axis: ClassVar[int] = 1
+
+    @property
+    def unscaled_columns(self) -> tuple[int, ...]:
+        """Columns that must reach the network as they are: codes of categories."""
+        return ()
+
     @abc.abstractmethod
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the module for rows of shape `in_shape`.
@@ -24,7 +34,8 @@ class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
         Parameters
         ----------
         in_shape : tuple of int
-            Shape of one row: ``(n_features,)`` or ``(channels, height, width)``.
+            Shape of one row: ``(n_features,)``, ``(channels, height, width)``,
+            ``(channels, length)`` or ``(elements, n_features)``.
 
         Returns
         -------
@@ -42,8 +53,13 @@ class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
 def require_ndim(name: str, in_shape: tuple[int, ...], ndim: int) -> None:
     """Raise unless rows have the number of axes that a network takes."""
     if len(in_shape) != ndim:
-        wanted = {1: "rows of features (n, n_features)", 3: "images (n, C, H, W)"}[ndim]
+        wanted = {
+            1: "rows of features (n, n_features)",
+            2: "sequences (n, channels, length) or sets (n, elements, n_features)",
+            3: "images (n, C, H, W)",
+        }[ndim]
         raise BackboneError(
             f"backbone {name} takes {wanted}, got rows of shape {in_shape}. "
-            "Use MLP for tables, Conv4 for images, or FromModule with a network of your own."
+            "Use MLP for tables, Recurrent or Conv1D for sequences, DeepSets for sets, Conv4 or "
+            "ResNet12 for images, or FromModule with a network of your own."
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from metaskl.backbones.base import Backbone, require_ndim
-from metaskl.errors import BackboneError
+from metaskl.backbones.norms import check_halvings, check_norm, norm_layer
 
 
 class Conv4(Backbone):
@@ -48,30 +47,9 @@ class Conv4(Backbone):
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the blocks for images of shape (C, H, W)."""
         require_ndim("Conv4", in_shape, 3)
-        if self.norm not in _NORMS:
-            raise BackboneError(
-                f"norm must be one of {sorted(_NORMS)}, got {self.norm!r}. "
-                "Take 'group' unless a published result asks for another."
-            )
-        if self.norm == "group" and self.n_channels % 8:
-            raise BackboneError(
-                f"n_channels must be a multiple of 8 for norm='group', got {self.n_channels}. "
-                "Take 32 or 64."
-            )
-        if min(in_shape[1:]) < 2**self.n_blocks:
-            raise BackboneError(
-                f"n_blocks={self.n_blocks} halves the picture that often, which needs at least "
-                f"{2**self.n_blocks} pixels a side, got {in_shape[1:]}. Lower n_blocks."
-            )
+        check_norm(self.norm, self.n_channels)
+        check_halvings("Conv4", self.n_blocks, in_shape[1:])
         return _Blocks(in_shape, self.n_channels, self.norm, self.n_blocks)
-
-
-_NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": lambda channels: nn.BatchNorm2d(channels),
-    "batch_statistics": lambda channels: nn.BatchNorm2d(channels, track_running_stats=False),
-    "group": lambda channels: nn.GroupNorm(8, channels),
-    "none": lambda channels: nn.Identity(channels),
-}
 
 
 class _Blocks(nn.Module):
@@ -83,7 +61,7 @@ class _Blocks(nn.Module):
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
-                    nn.Conv2d(a, b, 3, padding=1), _NORMS[norm](b), nn.ReLU(), nn.MaxPool2d(2)
+                    nn.Conv2d(a, b, 3, padding=1), norm_layer(norm, b), nn.ReLU(), nn.MaxPool2d(2)
                 )
                 for a, b in pairwise(sizes)
             ),

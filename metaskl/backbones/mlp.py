@@ -37,6 +37,19 @@ class MLP(Backbone):
     skip : bool, default=False
         Append the rows themselves to the features, so that a linear head can follow a linear
         trend and the layers only what bends.
+    residual : bool, default=False
+        Add to a layer's output its input, where both have as many units [1]_.
+    norm : {"none", "layer"}, default="none"
+        ``"layer"`` normalises each row by itself before the activation [2]_: for deep networks,
+        and for learners that adapt the weights.
+    dropout : float, default=0.0
+        Share of a layer's units that training sets to 0, in [0, 1).
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun. Deep Residual Learning for Image Recognition. CVPR
+       2016.
+    .. [2] J. L. Ba, J. R. Kiros, G. E. Hinton. Layer Normalization. arXiv 2016.
 
     Examples
     --------
@@ -51,10 +64,16 @@ class MLP(Backbone):
         hidden_layer_sizes: tuple[int, ...] = (64, 64),
         activation: str = "relu",
         skip: bool = False,
+        residual: bool = False,
+        norm: str = "none",
+        dropout: float = 0.0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.skip = skip
+        self.residual = residual
+        self.norm = norm
+        self.dropout = dropout
 
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the layers for rows of `in_shape` features."""
@@ -70,29 +89,69 @@ class MLP(Backbone):
                 f"hidden_layer_sizes must hold positive numbers of units, got {sizes}. "
                 "Leave a layer out rather than giving it no units."
             )
-        return _Layers((in_shape[0], *sizes), self.activation, self.skip and bool(sizes))
+        if self.norm not in ("none", "layer"):
+            raise BackboneError(
+                f"norm must be 'none' or 'layer', got {self.norm!r}. Take 'none' for shallow ones."
+            )
+        if not 0 <= self.dropout < 1:
+            raise BackboneError(f"dropout must be in [0, 1), got {self.dropout}. Try 0.1.")
+        return _Layers(
+            (in_shape[0], *sizes),
+            self.activation,
+            skip=self.skip and bool(sizes),
+            residual=self.residual,
+            norm=self.norm == "layer",
+            dropout=self.dropout,
+        )
 
 
 class _Layers(nn.Module):
     """The layers of an MLP, with a path for one set of weights a task."""
 
-    def __init__(self, sizes: tuple[int, ...], activation: str, skip: bool) -> None:
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        activation: str,
+        *,
+        skip: bool,
+        residual: bool,
+        norm: bool,
+        dropout: float,
+    ) -> None:
         super().__init__()
         self.n_features_out = sizes[-1] + (sizes[0] if skip else 0)
         self.skip = skip
         self.activation = activation
+        self.residual = residual
+        self.dropout = dropout
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for size in sizes[1:] if norm)
 
     def forward(self, X: Tensor) -> Tensor:
-        activate, rows = _ACTIVATIONS[self.activation], X
-        for layer in self.layers:
-            X = activate(layer(X))
+        rows = X
+        for i, layer in enumerate(self.layers):
+            hidden = layer(X)
+            if len(self.norms):
+                hidden = self.norms[i](hidden)
+            X = self._activated(hidden, X)
         return torch.cat([X, rows], dim=-1) if self.skip else X
 
     def forward_tasks(self, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
         """Map (task, row, feature) by weights with a leading task axis: batched products."""
-        activate, rows = _ACTIVATIONS[self.activation], X
+        rows = X
         for i in range(len(self.layers)):
             weight, bias = parameters[f"layers.{i}.weight"], parameters[f"layers.{i}.bias"]
-            X = activate(torch.baddbmm(bias.unsqueeze(1), X, weight.transpose(1, 2)))
+            hidden = torch.baddbmm(bias.unsqueeze(1), X, weight.transpose(1, 2))
+            if len(self.norms):
+                scale, shift = parameters[f"norms.{i}.weight"], parameters[f"norms.{i}.bias"]
+                hidden = F.layer_norm(hidden, hidden.shape[-1:])
+                hidden = hidden * scale.unsqueeze(1) + shift.unsqueeze(1)
+            X = self._activated(hidden, X)
         return torch.cat([X, rows], dim=-1) if self.skip else X
+
+    def _activated(self, hidden: Tensor, X: Tensor) -> Tensor:
+        """Return what follows a layer's product: activation, dropout, and the layer's input."""
+        hidden = _ACTIVATIONS[self.activation](hidden)
+        if self.dropout:
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return X + hidden if self.residual and X.shape == hidden.shape else hidden

@@ -16,7 +16,14 @@ from metaskl.backbones import Backbone
 from metaskl.errors import TaskError
 from metaskl.estimators.adapting import Adapting
 from metaskl.estimators.checks import check_parameters, warn_of_few_rows, warn_of_one_task
-from metaskl.estimators.inputs import Array, check_rows, fit_scaling, resolve_device, scale
+from metaskl.estimators.inputs import (
+    Array,
+    check_rows,
+    fit_scaling,
+    kept_as_is,
+    resolve_device,
+    scale,
+)
 from metaskl.estimators.showing import Showing
 from metaskl.estimators.state import (
     build_learner,
@@ -25,9 +32,9 @@ from metaskl.estimators.state import (
     spec_of,
 )
 from metaskl.estimators.storing import StoredNet, Storing
-from metaskl.estimators.training import make_plan, split_validation
+from metaskl.estimators.training import make_plan, split_validation, training_sampler
 from metaskl.learners import MetaLearner
-from metaskl.learners.space import Dimension, Real
+from metaskl.learners.space import Choice, Dimension, Real
 from metaskl.tasks import EpisodeSampler, TaskSet, resolve_groups
 from metaskl.training import meta_train, seeded
 
@@ -51,6 +58,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
     steps_per_epoch: int = 100
     validation_fraction: float = 0.0
     patience: int | None = None
+    augment: Any = None
     standardize: bool = True
     device: str = "auto"
     precision: str = "auto"
@@ -157,7 +165,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
             self.groups_column_ = column
             self.in_shape_ = tuple(X.shape[1:])
-            self.x_scaling_ = fit_scaling(X, on=self.standardize)
+            self.x_scaling_ = fit_scaling(X, on=self.standardize, **kept_as_is(self.backbone))
             self.device_ = resolve_device(self.device)
         encoded = torch.from_numpy(self._encode_fit(y, reset=reset, classes=classes))
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
@@ -169,7 +177,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         n_done = 0 if reset else len(self.net_.history)
         random = np.random.RandomState([self.seed_, n_done])
         draw = {name: getattr(self, name) for name in ("n_shot", "n_query", "meta_batch_size")}
-        sampler = self._make_sampler(train, **draw, random_state=random.randint(2**31 - 1))
+        sampler = training_sampler(self, train, **draw, random_state=random.randint(2**31 - 1))
         plan = make_plan(self, tasks, validation, draw, random)
         if reset:
             self.build_ = self._build_record(tasks, encoded.shape[1])
@@ -240,7 +248,8 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
 
 def outer_space() -> dict[str, Dimension]:
     """Return what is worth searching of the outer loop, whatever the learner."""
-    return {"outer_lr": Real(1e-4, 1e-2, log=True)}
+    augment = Choice((None, "feature_noise"))
+    return {"outer_lr": Real(1e-4, 1e-2, log=True), "augment": augment}
 
 
 def _check_tasks(ids: Array | None, n_rows: int) -> None:

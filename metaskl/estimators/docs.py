@@ -25,7 +25,8 @@ outer_lr : float, default=1e-3
 optimizer : {"adam", "adamw", "sgd", "rmsprop"} or torch optimizer class, default="adam"
     The outer optimiser.
 weight_decay : float, default=0.0
-    The optimiser's weight decay, >= 0.
+    The optimiser's weight decay of the meta-parameters, >= 0: decoupled from the gradient's
+    scale with ``optimizer="adamw"``, an L2 penalty in the loss with ``"adam"``.
 lr_schedule : {"cosine", "constant"}, default="cosine"
     How the outer rate falls over the epochs.
 max_epochs : int, default=10
@@ -37,6 +38,11 @@ validation_fraction : float, default=0.0
     these meta-validation tasks are kept.
 patience : int, optional
     Epochs, >= 1, without improvement on the meta-validation tasks before stopping early.
+augment : Augmentation, str or list of these, optional
+    How training episodes are changed against learning few tasks by heart:
+    ``TaskMix(alpha=0.5)``, ``FeatureNoise()``, ``FeatureDropout()``, ``LabelShift()``,
+    ``LabelNoise()``, ``Rotate()`` of ``metaskl.tasks``, or one's name (``"task_mix"``) for its
+    defaults; several are applied in turn. By default episodes stay as drawn.
 standardize : bool, default=True
     Scale features (each column; each channel of images) and numeric targets by their mean
     and standard deviation over all training rows.

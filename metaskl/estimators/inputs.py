@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils.validation import validate_data
 
+from metaskl.backbones import Backbone
 from metaskl.errors import ParameterError, SupportError
 from metaskl.tasks.groups import are_missing
 
@@ -132,16 +134,32 @@ def _columns_with_missing(X: Any) -> str:
     return f"column(s) {', '.join(names[:5])}{more}"
 
 
-def fit_scaling(values: Array, *, on: bool) -> dict[str, Array]:
-    """Learn mean and standard deviation of each column, or of each channel of images."""
-    axes = (0, *range(2, values.ndim)) if values.ndim > 2 else (0,)
+def kept_as_is(backbone: Any) -> dict[str, Any]:
+    """Return what a network's spec says of scaling: the axis of features, columns to leave."""
+    if not isinstance(backbone, Backbone):  # none, or none that can be used, which is said later
+        return {"axis": 1, "leave": ()}
+    return {"axis": backbone.feature_axis, "leave": backbone.unscaled_columns}
+
+
+def fit_scaling(
+    values: Array, *, on: bool, axis: int = 1, leave: Sequence[int] = ()
+) -> dict[str, Array]:
+    """Learn mean and standard deviation of each column, or of each channel of images.
+
+    `axis` is the axis of `values` that holds columns or channels; the columns `leave` stay as
+    they are.
+    """
+    axes = tuple(set(range(values.ndim)) - {axis % values.ndim})
     mean = values.mean(axis=axes, keepdims=True, dtype=np.float64)[0]
     if not on:
         return {"mean": np.zeros_like(mean), "scale": np.ones_like(mean)}
     scale = values.std(axis=axes, keepdims=True, dtype=np.float64)[0]
     # A constant column: its rounding noise must not be blown up to a feature.
     constant = scale <= 10 * np.finfo(values.dtype).eps * np.abs(mean)
-    return {"mean": mean, "scale": np.where(constant | (scale == 0), 1.0, scale)}
+    scale = np.where(constant | (scale == 0), 1.0, scale)
+    left = [column for column in leave if 0 <= column < values.shape[1]]
+    mean[left], scale[left] = 0.0, 1.0
+    return {"mean": mean, "scale": scale}
 
 
 def scale(values: Array, scaling: dict[str, Array]) -> npt.NDArray[np.float32]:

@@ -43,7 +43,8 @@ def default_backbone(in_shape: tuple[int, ...]) -> Backbone:
         return Conv4()
     raise ParameterError(
         f"backbone must be given for rows of shape {in_shape}: the defaults are for tables "
-        "(n, n_features) and images (n, C, H, W). Use FromModule with a network of your own."
+        "(n, n_features) and images (n, C, H, W). Use Recurrent or Conv1D for sequences, DeepSets "
+        "for sets, or FromModule with a network of your own."
     )
 
 
@@ -97,8 +98,9 @@ def build_learner(
     Without `pretrained` the file of a pre-trained body need not be there: the weights follow.
     """
     backbone = clone(build["backbone"])
-    if not pretrained and "state_dict" in backbone.get_params(deep=False):
-        backbone.set_params(state_dict=None)
+    if not pretrained:
+        files = [name for name in backbone.get_params() if name.split("__")[-1] == "state_dict"]
+        backbone.set_params(**dict.fromkeys(files))
     return learner(
         backbone.build(tuple(build["in_shape"])),
         build["n_outputs"],
@@ -123,10 +125,11 @@ def in_blocks(X: Tensor) -> Iterator[tuple[Tensor, int]]:
 def row_cost(in_shape: tuple[int, ...]) -> int:
     """Return roughly how many values a row becomes inside the network.
 
-    64 is the width of the default networks; a convolution has it at every pixel.
+    64 is the width of the default networks, which a convolution has at every pixel, and a set at
+    every element.
     """
     values = int(np.prod(in_shape))
-    return 64 * values // in_shape[0] if len(in_shape) > 1 else max(values, 64)
+    return 64 * values // min(in_shape) if len(in_shape) > 1 else max(values, 64)
 
 
 def stacks_of_tasks(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from metaskl.errors import ParameterError, TaskError
-from metaskl.estimators.inputs import Array
-from metaskl.tasks import TaskSet
+from metaskl.estimators.inputs import Array, kept_as_is
+from metaskl.tasks import EpisodeSampler, TaskSet, augmented
 from metaskl.training import TrainingPlan, fingerprint
 
 # Meta-validation draws: so many that early stopping does not follow the noise of one.
@@ -39,6 +39,17 @@ def split_validation(
     n_out = min(max(1, round(fraction * len(names))), len(names) - 1)
     out = np.isin(units, np.random.RandomState(seed).permutation(names)[:n_out])
     return tasks.select(np.flatnonzero(~out)), tasks.select(np.flatnonzero(out))
+
+
+def training_sampler(estimator: Any, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
+    """Return the source of training episodes, augmented as asked."""
+    return augmented(
+        estimator._make_sampler(tasks, **draw),
+        estimator.augment,
+        kind=estimator.kind,
+        uses_pool=estimator._private and estimator._learner().uses_pool,
+        fixed_columns=kept_as_is(estimator.backbone)["leave"],
+    )
 
 
 def make_plan(

@@ -17,6 +17,8 @@ class _TransferFamily(BaseMetaEstimator):
     adaptation_steps: int = 30
     inner_lr: float = 0.01
     pull: float = 5.0
+    unfreeze_every: int | None = None
+    layer_decay: float = 1.0
     train_body: bool = True
 
     @classmethod
@@ -43,6 +45,11 @@ class TransferRegressor(_TransferFamily, BaseMetaRegressor):
         Step size of fine-tuning, > 0.
     pull : float, default=5.0
         How strongly fine-tuning is held near its start, >= 0.
+    unfreeze_every : int, optional
+        With ``"gradual"``: steps until the next layer joins, >= 1; by default each layer has an
+        equal share of the steps.
+    layer_decay : float, default=1.0
+        Each layer's step size is that of the layer above it divided by this, >= 1.
     train_body : bool, default=True
         Whether meta-training changes the body; False keeps a pre-trained one as it is.
     <shared parameters>
@@ -86,6 +93,11 @@ class TransferClassifier(_TransferFamily, BaseMetaClassifier):
         Step size of fine-tuning, > 0.
     pull : float, default=5.0
         How strongly fine-tuning is held near its start, >= 0.
+    unfreeze_every : int, optional
+        With ``"gradual"``: steps until the next layer joins, >= 1; by default each layer has an
+        equal share of the steps.
+    layer_decay : float, default=1.0
+        Each layer's step size is that of the layer above it divided by this, >= 1.
     train_body : bool, default=True
         Whether meta-training changes the body; False keeps a pre-trained one as it is.
     <shared parameters>

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, map_rows, one_task, stack_of_one
-from metaskl.learners.network import Network, refuse_running_statistics
+from metaskl.learners.base import Adapted
+from metaskl.learners.network import refuse_running_statistics
+from metaskl.learners.pretraining import Pretrained, check_fine_tuning, fine_tune
 from metaskl.learners.space import Choice, Dimension, Integer, Real
-from metaskl.tasks import Episode
 
 _STRATEGIES = ("freeze", "head", "all", "gradual")
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
 
-class Transfer(MetaLearner):
+class Transfer(Pretrained):
     """Pre-train on all meta-training tasks together, then fine-tune on the support [1]_.
 
     Meta-training is ordinary training: every row of every task, one network. Adapting takes
@@ -36,13 +34,20 @@ class Transfer(MetaLearner):
         ``"freeze"``: a new head (from zero) on the frozen body; ``"head"``: the pre-trained head
         fine-tuned; ``"all"``: the whole network fine-tuned; ``"gradual"``: from the head down,
         one more layer at a time [3]_. Where classes are private to a task the head is always
-        new.
+        new. A layer is a module with weights, or all that lies under one entry of a list of
+        modules, such as a residual block.
     adaptation_steps : int, default=30
         Fine-tuning steps, >= 1.
     inner_lr : float, default=0.01
         Step size of fine-tuning, > 0.
     pull : float, default=5.0
         λ, how strongly fine-tuning is held near its start, >= 0.
+    unfreeze_every : int or None, default=None
+        With ``"gradual"``: steps until the next layer joins, >= 1; what has not joined when the
+        steps end stays as it was. None gives every layer an equal share of the steps.
+    layer_decay : float, default=1.0
+        The step size of each layer is that of the layer above it divided by this, >= 1; 2.6 in
+        [3]_ (discriminative fine-tuning).
     train_body : bool, default=True
         Whether meta-training changes the body; False leaves a pre-trained body as it is.
     private_labels, n_pool_classes
@@ -67,8 +72,6 @@ class Transfer(MetaLearner):
     ['body.layers.0.bias', 'body.layers.0.weight']
     """
 
-    uses_pool: ClassVar[bool] = True
-
     def __init__(
         self,
         backbone: nn.Module,
@@ -79,6 +82,8 @@ class Transfer(MetaLearner):
         adaptation_steps: int = 30,
         inner_lr: float = 0.01,
         pull: float = 5.0,
+        unfreeze_every: int | None = None,
+        layer_decay: float = 1.0,
         train_body: bool = True,
         private_labels: bool = False,
         n_pool_classes: int = 0,
@@ -87,42 +92,26 @@ class Transfer(MetaLearner):
             backbone,
             n_outputs,
             kind=kind,
+            train_body=train_body,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
         if strategy not in _STRATEGIES:
             raise ParameterError(f"strategy must be one of {_STRATEGIES}, got {strategy!r}.")
-        if adaptation_steps < 1 or not inner_lr > 0 or pull < 0:
+        check_fine_tuning(adaptation_steps, inner_lr, pull)
+        if layer_decay < 1 or (unfreeze_every is not None and unfreeze_every < 1):
             raise ParameterError(
-                "adaptation_steps must be at least 1, inner_lr above 0 and pull at least 0, got "
-                f"{adaptation_steps}, {inner_lr} and {pull}. Start from the defaults."
+                "layer_decay must be at least 1 and unfreeze_every at least 1 or None, got "
+                f"{layer_decay} and {unfreeze_every}. Start from the defaults."
             )
-        self.network = Network(backbone, n_pool_classes if private_labels else n_outputs)
         self.strategy = strategy
         self.adaptation_steps = adaptation_steps
         self.inner_lr = inner_lr
         self.pull = pull
-        self.train_body = train_body
-        if not train_body:
-            self.network.body.requires_grad_(False)
+        self.unfreeze_every = unfreeze_every
+        self.layer_decay = layer_decay
         if strategy in ("all", "gradual"):
             refuse_running_statistics(backbone, type(self).__name__)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode; a body that is not trained stays as in evaluation, statistics and all."""
-        super().train(mode)
-        if not self.train_body:
-            self.network.body.eval()
-        return self
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Fine-tune on one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Run the network with the fine-tuned weights."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
@@ -130,22 +119,21 @@ class Transfer(MetaLearner):
         """Fine-tune on a stack of tasks at once; no gradient reaches the meta-parameters."""
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         start = self._start(len(X_support), y_support.shape[-1])
-        parameters = start
-        first = {name: torch.zeros_like(p) for name, p in start.items()}
-        second = {name: torch.zeros_like(p) for name, p in start.items()}
-        for step in range(self.adaptation_steps):
-            trained = self._unfrozen(list(start), step)
-            gradients = self._gradients(parameters, start, X_support, y_support, weight)
-            parameters = dict(parameters)
-            for name, g in gradients.items():
-                first[name] = _BETA_1 * first[name] + (1 - _BETA_1) * g
-                second[name] = _BETA_2 * second[name] + (1 - _BETA_2) * g**2
-                if name not in trained:
-                    continue
-                mean = first[name] / (1 - _BETA_1 ** (step + 1))
-                spread = (second[name] / (1 - _BETA_2 ** (step + 1))).sqrt() + _EPSILON
-                parameters[name] = parameters[name] - self.inner_lr * mean / spread
-        return parameters
+        layers = _layers(start)
+        depth = {name: len(layers) - 1 - i for i, layer in enumerate(layers) for name in layer}
+
+        def loss(parameters: Adapted) -> Tensor:
+            output = self.network.forward_tasks(parameters, X_support)
+            return self.task_loss(output, y_support, weight)
+
+        return fine_tune(
+            start,
+            loss,
+            n_steps=self.adaptation_steps,
+            rates={name: self.inner_lr / self.layer_decay ** depth[name] for name in start},
+            pull=self.pull,
+            trained=lambda step: self._unfrozen(layers, step),
+        )
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Run the network with each task's weights."""
@@ -156,16 +144,6 @@ class Transfer(MetaLearner):
         if self.private_labels:
             return None
         return {name: p[0] for name, p in self._start(1, self.n_outputs, new_head=False).items()}
-
-    def episode_loss(self, episode: Episode) -> Tensor:
-        """Return the loss of all rows, support and query alike, without adapting."""
-        X = torch.cat([episode.X_support, episode.X_query], dim=1)
-        y = torch.cat([episode.y_support, episode.y_query], dim=1)
-        weight = torch.cat([episode.weight_support, episode.weight_query], dim=1)
-        if self.private_labels and episode.ways is not None:  # the pool's classes instead
-            y = y @ torch.eye(self.n_pool_classes, dtype=y.dtype, device=y.device)[episode.ways]
-        output = map_rows(self.network, X, weight)
-        return self.task_loss(output, y, weight).mean()
 
     def _start(self, n_tasks: int, n_outputs: int, *, new_head: bool | None = None) -> Adapted:
         """Return what fine-tuning starts from, one copy a task."""
@@ -183,26 +161,15 @@ class Transfer(MetaLearner):
             own["head.bias"] = weight.new_zeros(n_outputs)
         return {name: p.expand(n_tasks, *p.shape) for name, p in own.items()}
 
-    def _unfrozen(self, names: list[str], step: int) -> list[str]:
-        """Return the parameters that this step trains."""
+    def _unfrozen(self, layers: list[list[str]], step: int) -> set[str]:
+        """Return the parameters that this step trains: those of the uppermost layers."""
         if self.strategy != "gradual":
-            return names
-        layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-        n_open = 1 + step * len(layers) // self.adaptation_steps
-        return [name for name in names if name.rpartition(".")[0] in layers[-n_open:]]
-
-    def _gradients(
-        self, parameters: Adapted, start: Adapted, X: Tensor, y: Tensor, weight: Tensor
-    ) -> Adapted:
-        """Return each task's gradient of the support loss with the pull to the start."""
-        with torch.enable_grad():
-            point = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-            loss = self.task_loss(self.network.forward_tasks(point, X), y, weight).sum()
-            gradients = torch.autograd.grad(loss, list(point.values()), allow_unused=True)
-        return {
-            name: (torch.zeros_like(p) if g is None else g) + 2 * self.pull * (p - start[name])
-            for (name, p), g in zip(parameters.items(), gradients, strict=True)
-        }
+            n_open = len(layers)
+        elif self.unfreeze_every is None:
+            n_open = 1 + step * len(layers) // self.adaptation_steps
+        else:
+            n_open = 1 + step // self.unfreeze_every
+        return {name for layer in layers[-n_open:] for name in layer}
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
@@ -213,3 +180,16 @@ class Transfer(MetaLearner):
             "inner_lr": Real(1e-3, 0.1, log=True),
             "pull": Real(0.1, 100.0, log=True),
         }
+
+
+def _layers(names: Iterable[str]) -> list[list[str]]:
+    """Group parameters by layer, in the order of the network.
+
+    The parameters of one module belong together; so do those below one entry of a list.
+    """
+    grouped: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split(".")[:-1]
+        number = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts))
+        grouped.setdefault(".".join(parts[: number + 1]), []).append(name)
+    return list(grouped.values())

@@ -5,7 +5,16 @@ from safetensors.torch import save_file
 from sklearn.base import clone
 from torch import nn
 
-from metaskl.backbones import MLP, Conv4, FromModule
+from metaskl.backbones import (
+    MLP,
+    Conv1D,
+    Conv4,
+    DeepSets,
+    FromModule,
+    Recurrent,
+    ResNet12,
+    Tabular,
+)
 from metaskl.errors import BackboneError, ModelFileError
 from metaskl.learners.network import Network, refuse_running_statistics
 
@@ -29,6 +38,17 @@ NETWORKS = {
     "mlp": (MLP((5, 4), activation="tanh"), (3,)),
     "mlp without layers": (MLP(()), (3,)),
     "mlp with skip": (MLP((5,), skip=True), (3,)),
+    "residual mlp with norms": (MLP((5, 5), residual=True, norm="layer"), (3,)),
+    "table with categories": (Tabular({1: 3}, embedding_size=2, body=MLP((5,))), (3,)),
+    "table of categories only": (Tabular({0: 3, 1: 9, 2: 1}), (3,)),
+    "resnet12, group": (ResNet12((8, 16), dropout=0.5), (2, 5, 4)),
+    "resnet12, batch statistics": (ResNet12((4,), norm="batch_statistics"), (2, 5, 4)),
+    "resnet12, no norm": (ResNet12((3,), norm="none"), (2, 5, 4)),
+    "conv1d": (Conv1D(8, n_blocks=2), (2, 9)),
+    "lstm": (Recurrent(5, "lstm", n_layers=2), (2, 4)),
+    "gru": (Recurrent(5), (2, 4)),
+    "deep sets": (DeepSets((6,), (5,)), (4, 2)),
+    "deep sets, sum": (DeepSets((6,), (), "sum"), (4, 2)),
     "conv4, group": (Conv4(n_channels=8, n_blocks=2), (2, 8, 9)),
     "conv4, batch statistics": (
         Conv4(n_channels=4, norm="batch_statistics", n_blocks=1),
@@ -61,7 +81,7 @@ def test_rows_become_features(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_of_each_task_give_what_the_task_gives_by_itself(name):
     spec, in_shape = NETWORKS[name]
-    network = Network(seeded(spec, in_shape), 2).double()
+    network = Network(seeded(spec, in_shape), 2).double().eval()
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(3, 5, *in_shape, dtype=torch.float64, generator=generator)
     noise = {
@@ -126,7 +146,22 @@ def test_running_statistics_are_kept_and_refused_where_weights_are_adapted():
         (MLP((4, 0)), (2,), r"positive numbers of units, got \(4, 0\)"),
         (Conv4(norm="layer"), (1, 28, 28), "norm must be one of .*got 'layer'"),
         (Conv4(n_channels=12), (1, 28, 28), "multiple of 8 for norm='group', got 12"),
-        (Conv4(), (1, 15, 28), r"needs at least 16 pixels a side, got \(15, 28\)"),
+        (Conv4(), (1, 15, 28), r"needs at least 16 pixels a side .*got \(15, 28\)"),
+        (MLP(norm="batch"), (2,), "norm must be 'none' or 'layer', got 'batch'"),
+        (MLP(dropout=1.0), (2,), r"dropout must be in \[0, 1\), got 1.0"),
+        (ResNet12(), (3, 8, 8), r"ResNet12 halves each side 4 times.*16 .*got \(8, 8\)"),
+        (ResNet12((12,)), (3, 8, 8), "n_channels must be a multiple of 8 for norm='group', got 12"),
+        (ResNet12((0,)), (3, 8, 8), "n_channels must be at least 1, got 0"),
+        (ResNet12(()), (3, 8, 8), r"at least one block.*got \(\) and 0.0"),
+        (Conv1D(), (2, 7), r"Conv1D halves each side 3 times.* at least 8 .*got \(7,\)"),
+        (Conv1D(kernel_size=4), (2, 8), "kernel_size must be odd .*got 4 and 3"),
+        (Recurrent(), (5,), r"Recurrent takes sequences .*got rows of shape \(5,\)"),
+        (Recurrent(cell="rnn"), (2, 5), r"cell must be one of \['gru', 'lstm'\].*got 'rnn'"),
+        (DeepSets(pooling="first"), (2, 5), "pooling must be one of .*got 'first'"),
+        (Tabular({5: 2}), (3,), r"map columns 0 to 2 .*got \{5: 2\}"),
+        (Tabular({-1: 2}), (3,), r"map columns 0 to 2 .*got \{-1: 2\}"),
+        (Tabular({1: 0}), (3,), r"number of levels \(at least 1\), got \{1: 0\}"),
+        (Tabular({1: 2}, embedding_size=0), (3,), "embedding_size must be at least 1, got 0"),
         (FromModule(nn.Linear(3, 2)), (4,), r"does not take rows of shape \(4,\)"),
         (FromModule("resnet"), (4,), "a torch.nn.Module or a class of one, got 'resnet'"),
         (FromModule(np.zeros), (4,), "a torch.nn.Module or a class of one"),

@@ -15,6 +15,8 @@ VARIANTS = {
         "cosine kernel": {"kernel": "cosine"},
         "tanimoto kernel": {"kernel": "tanimoto"},
     },
+    "linear_probe": {"": {}, "new head": {"new_head": True}},
+    "lora": {"": {"adaptation_steps": 4}},
     "maml": {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},
@@ -30,6 +32,12 @@ VARIANTS = {
         "new head": {"adaptation_steps": 4, "strategy": "freeze"},
         "whole network": {"adaptation_steps": 4, "strategy": "all"},
         "gradual": {"adaptation_steps": 4, "strategy": "gradual"},
+        "scheduled": {
+            "adaptation_steps": 4,
+            "strategy": "gradual",
+            "unfreeze_every": 1,
+            "layer_decay": 2.6,
+        },
         "body left": {"adaptation_steps": 4, "train_body": False},
     },
 }

@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from metaskl.backbones import MLP, Conv4
 from metaskl.errors import BackboneError, ParameterError
-from metaskl.learners.transfer import Transfer
+from metaskl.learners.transfer import Transfer, _layers
 from metaskl.tasks import Episode
 
 X = torch.tensor([[0.0, 1.0], [1.0, -1.0], [2.0, 0.5], [-1.0, 0.3]], dtype=torch.float64)
@@ -67,12 +67,15 @@ def test_the_first_step_has_the_length_of_the_rate():
     torch.testing.assert_close(learner.adapt(X, Y)["head.weight"], expected, rtol=1e-5, atol=1e-7)
 
 
+def modules_trained(learner, steps):
+    layers = _layers(name for name, _ in learner.network.named_parameters())
+    return [{name.rpartition(".")[0] for name in learner._unfrozen(layers, step)} for step in steps]
+
+
 def test_layers_thaw_one_by_one_from_the_head_down():
     learner = learner_of(hidden=(4, 3), strategy="gradual", adaptation_steps=6)
     names = [name for name, _ in learner.network.named_parameters()]
-    trained = [
-        {name.rpartition(".")[0] for name in learner._unfrozen(names, step)} for step in range(6)
-    ]
+    trained = modules_trained(learner, range(6))
     head, upper, lower = (
         {"head"},
         {"head", "body.layers.1"},
@@ -86,6 +89,30 @@ def test_with_two_steps_gradual_thawing_leaves_the_lowest_layer():
     adapted, start = learner.adapt(X, Y), dict(learner.network.named_parameters())
     moved = {n for n in adapted if not torch.equal(adapted[n], start[n].detach())}
     assert {name.rpartition(".")[0] for name in moved} == {"head", "body.layers.1"}
+
+
+def test_layers_can_thaw_every_so_many_steps():
+    learner = learner_of(hidden=(4, 3), strategy="gradual", unfreeze_every=3, adaptation_steps=20)
+    head, upper = {"head"}, {"head", "body.layers.1"}
+    whole = {*upper, "body.layers.0"}
+    assert modules_trained(learner, (0, 2, 3, 5, 6, 19)) == [head, head, upper, upper, whole, whole]
+
+
+def test_what_lies_below_one_entry_of_a_list_thaws_together():
+    names = ["body.stem.weight", "body.blocks.0.conv.weight", "body.blocks.0.norm.weight"]
+    names += ["body.blocks.1.conv.weight", "head.weight", "head.bias"]
+    assert _layers(names) == [names[:1], names[1:3], names[3:4], names[4:]]
+
+
+def test_lower_layers_take_shorter_steps():
+    # Adam's first step is of the length of its rate: 0.1, 0.1 / 2 and 0.1 / 4 from the head down.
+    arguments = {"strategy": "all", "adaptation_steps": 1, "inner_lr": 0.1, "layer_decay": 2.0}
+    learner = learner_of(hidden=(4, 3), **arguments)
+    adapted = learner.adapt(X, Y)
+    for name, length in {"head": 0.1, "body.layers.1": 0.05, "body.layers.0": 0.025}.items():
+        weight = learner.network.get_parameter(f"{name}.weight")
+        change = (adapted[f"{name}.weight"] - weight).abs().detach()
+        torch.testing.assert_close(change, torch.full_like(change, length), rtol=1e-4, atol=0)
 
 
 def test_a_strong_pull_holds_the_weights():
@@ -149,6 +176,8 @@ def test_running_statistics_are_refused_where_the_body_is_fine_tuned():
         ({"adaptation_steps": 0}, "adaptation_steps must be at least 1.*got 0"),
         ({"inner_lr": 0}, "inner_lr above 0"),
         ({"pull": -1.0}, "pull at least 0"),
+        ({"layer_decay": 0.5}, "layer_decay must be at least 1 .*got 0.5 and None"),
+        ({"unfreeze_every": 0}, "unfreeze_every at least 1 or None, got 1.0 and 0"),
     ],
 )
 def test_other_arguments_are_refused(arguments, message):

@@ -1,0 +1,144 @@
+"""A sampler whose episodes are changed as they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from metaskl.errors import ParameterError
+from metaskl.tasks.augmentation import (
+    Augmentation,
+    FeatureDropout,
+    FeatureNoise,
+    LabelNoise,
+    LabelShift,
+    TaskMix,
+)
+from metaskl.tasks.episodes import Episode, EpisodeSampler
+from metaskl.tasks.rotation import Rotate
+
+# By name with their defaults, so that a search can choose among them.
+_NAMED: dict[str, type[Augmentation]] = {
+    "feature_dropout": FeatureDropout,
+    "feature_noise": FeatureNoise,
+    "label_noise": LabelNoise,
+    "label_shift": LabelShift,
+    "rotate": Rotate,
+    "task_mix": TaskMix,
+}
+
+
+class AugmentedEpisodes(EpisodeSampler):
+    """Episodes of another sampler, changed by one augmentation after another.
+
+    The draws of the augmentations come from the sampler's own generator, whose state is
+    this sampler's: a resumed fit goes on alike.
+
+    Parameters
+    ----------
+    sampler : EpisodeSampler
+        Where the episodes come from.
+    augmentations : sequence of Augmentation
+        What is done to them, in this order.
+    fixed_columns : sequence of int, default=()
+        Columns of tables that stay as they are drawn: codes of categories.
+
+    Examples
+    --------
+    >>> from metaskl.tasks import AugmentedEpisodes, LabelShift, LinearTasks, TaskEpisodes
+    >>> tasks = LinearTasks().sample(50, 20, random_state=0).task_set()
+    >>> draws = AugmentedEpisodes(TaskEpisodes(tasks, random_state=0), [LabelShift()])
+    >>> tuple(draws.sample().y_support.shape)
+    (16, 5, 1)
+    """
+
+    def __init__(
+        self,
+        sampler: EpisodeSampler,
+        augmentations: Sequence[Augmentation],
+        fixed_columns: Sequence[int] = (),
+    ) -> None:
+        self.sampler = sampler
+        self.augmentations = list(augmentations)
+        self.fixed_columns = list(fixed_columns)
+        self.tasks = sampler.tasks
+        self.n_shot, self.n_query = sampler.n_shot, sampler.n_query
+        self.meta_batch_size = sampler.meta_batch_size
+        self._generator = sampler._generator
+
+    def sample(self) -> Episode:
+        """Draw the next stack of episodes, and change it."""
+        drawn = changed = self.sampler.sample()
+        for augmentation in self.augmentations:
+            changed = augmentation.apply(changed, self._generator)
+        if not self.fixed_columns:
+            return changed
+        return changed._replace(
+            X_support=self._with_fixed(changed.X_support, drawn.X_support),
+            X_query=self._with_fixed(changed.X_query, drawn.X_query),
+        )
+
+    def _with_fixed(self, X: Tensor, drawn: Tensor) -> Tensor:
+        X = X.clone()
+        X[:, :, self.fixed_columns] = drawn[:, :, self.fixed_columns]
+        return X
+
+
+def augmented(
+    sampler: EpisodeSampler,
+    augment: Any,
+    *,
+    kind: str,
+    uses_pool: bool = False,
+    fixed_columns: Sequence[int] = (),
+) -> EpisodeSampler:
+    """Return the sampler with what an estimator's parameter `augment` asks for.
+
+    Parameters
+    ----------
+    sampler : EpisodeSampler
+        Where the episodes come from.
+    augment : None, str, Augmentation or sequence of these
+        Nothing, the name of an augmentation with its defaults, its spec, or several in turn.
+    kind : {"regression", "classification"}
+        What is learned.
+    uses_pool : bool, default=False
+        Whether the learner tells apart the classes of the pool, which a change must then keep.
+    fixed_columns : sequence of int, default=()
+        Columns that stay as they are drawn.
+
+    Returns
+    -------
+    EpisodeSampler
+        The sampler itself if there is nothing to do.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such augmentation, or none for this kind of learner.
+    """
+    if augment is None:
+        return sampler
+    several = augment if isinstance(augment, list | tuple) else [augment]
+    specs = [
+        _NAMED[spec]() if isinstance(spec, str) and spec in _NAMED else spec for spec in several
+    ]
+    for spec in specs:
+        if not isinstance(spec, Augmentation):
+            raise ParameterError(
+                f"augment must be None, one of {sorted(_NAMED)}, a spec such as "
+                f"TaskMix(alpha=0.5), or a list of these, got {spec!r}."
+            )
+        if kind not in spec.kinds:
+            raise ParameterError(
+                f"augment={spec!r} is for {sorted(spec.kinds)[0]}, got a learner of {kind}. Leave "
+                "it out, or use TaskMix or FeatureNoise."
+            )
+        if uses_pool and not spec.keeps_classes:
+            raise ParameterError(
+                f"augment={spec!r} makes new classes, which a learner cannot use that is trained "
+                "to tell the pool's classes apart. Leave it out, or use FeatureNoise."
+            )
+    return AugmentedEpisodes(sampler, specs, fixed_columns) if specs else sampler
