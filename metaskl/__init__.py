@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     from metaskl.estimators.adapt import adapt as adapt
     from metaskl.estimators.adapted import AdaptedClassifier as AdaptedClassifier
     from metaskl.estimators.adapted import AdaptedRegressor as AdaptedRegressor
+    from metaskl.estimators.cavia import CAVIAClassifier as CAVIAClassifier
+    from metaskl.estimators.cavia import CAVIARegressor as CAVIARegressor
     from metaskl.estimators.generic import MetaClassifier as MetaClassifier
     from metaskl.estimators.generic import MetaRegressor as MetaRegressor
+    from metaskl.estimators.imaml import IMAMLClassifier as IMAMLClassifier
+    from metaskl.estimators.imaml import IMAMLRegressor as IMAMLRegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
     from metaskl.estimators.maml import MAMLRegressor as MAMLRegressor
     from metaskl.estimators.per_task import PerTask as PerTask
     from metaskl.estimators.pooled import Pooled as Pooled
     from metaskl.estimators.protonet import ProtoNetClassifier as ProtoNetClassifier
+    from metaskl.estimators.reptile import ReptileClassifier as ReptileClassifier
+    from metaskl.estimators.reptile import ReptileRegressor as ReptileRegressor
     from metaskl.estimators.ridge_head import RidgeHeadClassifier as RidgeHeadClassifier
     from metaskl.estimators.ridge_head import RidgeHeadRegressor as RidgeHeadRegressor
     from metaskl.estimators.shrunk import ShrunkClassifier as ShrunkClassifier
@@ -42,7 +48,11 @@ __version__ = "0.1.0"
 __all__ = [
     "AdaptedClassifier",
     "AdaptedRegressor",
+    "CAVIAClassifier",
+    "CAVIARegressor",
     "FewShotScorer",
+    "IMAMLClassifier",
+    "IMAMLRegressor",
     "MAMLClassifier",
     "MAMLRegressor",
     "MetaClassifier",
@@ -50,6 +60,8 @@ __all__ = [
     "PerTask",
     "Pooled",
     "ProtoNetClassifier",
+    "ReptileClassifier",
+    "ReptileRegressor",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "ShrunkClassifier",
@@ -68,7 +80,11 @@ __all__ = [
 _HOMES = {
     "AdaptedClassifier": "metaskl.estimators.adapted",
     "AdaptedRegressor": "metaskl.estimators.adapted",
+    "CAVIAClassifier": "metaskl.estimators.cavia",
+    "CAVIARegressor": "metaskl.estimators.cavia",
     "FewShotScorer": "metaskl.evaluation.scorer",
+    "IMAMLClassifier": "metaskl.estimators.imaml",
+    "IMAMLRegressor": "metaskl.estimators.imaml",
     "MAMLClassifier": "metaskl.estimators.maml",
     "MAMLRegressor": "metaskl.estimators.maml",
     "MetaClassifier": "metaskl.estimators.generic",
@@ -76,6 +92,8 @@ _HOMES = {
     "PerTask": "metaskl.estimators.per_task",
     "Pooled": "metaskl.estimators.pooled",
     "ProtoNetClassifier": "metaskl.estimators.protonet",
+    "ReptileClassifier": "metaskl.estimators.reptile",
+    "ReptileRegressor": "metaskl.estimators.reptile",
     "RidgeHeadClassifier": "metaskl.estimators.ridge_head",
     "RidgeHeadRegressor": "metaskl.estimators.ridge_head",
     "ShrunkClassifier": "metaskl.estimators.shrunk",

@@ -9,7 +9,7 @@ from metaskl import registry
 from metaskl.errors import AmbiguousLearnerError, PluginError, UnknownLearnerError
 from metaskl.registry import get_learner, list_learners, register
 
-BUILTINS = ["maml", "protonet", "ridge_head", "transfer"]
+BUILTINS = ["cavia", "imaml", "maml", "protonet", "reptile", "ridge_head", "transfer"]
 GOOD = """
     class Good:
         metaskl_api = 1

@@ -14,7 +14,18 @@ MAML_CLASSES = {**MAML, "inner_lr": 0.3}
 TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
+# As for MAML: the others that take gradient steps.
+REPTILE = {**QUICK, "adaptation_steps": 20, "inner_lr": 0.2, "meta_batch_size": 4}
+IMAML = {**REPTILE, "pull": 0.01, "cg_steps": 2}
+CAVIA = {**QUICK, "adaptation_steps": 20, "meta_batch_size": 4}
+
 ESTIMATORS = {
+    "CAVIAClassifier": metaskl.CAVIAClassifier(**CAVIA),
+    "CAVIAClassifier of private classes": metaskl.CAVIAClassifier(**PRIVATE),
+    "CAVIARegressor": metaskl.CAVIARegressor(**CAVIA),
+    "IMAMLClassifier": metaskl.IMAMLClassifier(**IMAML),
+    "IMAMLClassifier of private classes": metaskl.IMAMLClassifier(**PRIVATE),
+    "IMAMLRegressor": metaskl.IMAMLRegressor(**IMAML),
     "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
     "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
     "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),
@@ -27,6 +38,9 @@ ESTIMATORS = {
     ),
     "ProtoNetClassifier": metaskl.ProtoNetClassifier(**QUICK),
     "ProtoNetClassifier of private classes": metaskl.ProtoNetClassifier(**PRIVATE),
+    "ReptileClassifier": metaskl.ReptileClassifier(**REPTILE),
+    "ReptileClassifier of private classes": metaskl.ReptileClassifier(**PRIVATE),
+    "ReptileRegressor": metaskl.ReptileRegressor(**REPTILE),
     "RidgeHeadClassifier": metaskl.RidgeHeadClassifier(**QUICK),
     "RidgeHeadClassifier of private classes": metaskl.RidgeHeadClassifier(**PRIVATE),
     "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),

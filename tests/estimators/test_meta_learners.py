@@ -13,11 +13,17 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from metaskl import (
+    CAVIAClassifier,
+    CAVIARegressor,
+    IMAMLClassifier,
+    IMAMLRegressor,
     MAMLClassifier,
     MAMLRegressor,
     MetaClassifier,
     MetaRegressor,
     ProtoNetClassifier,
+    ReptileClassifier,
+    ReptileRegressor,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
     TransferClassifier,
@@ -33,13 +39,24 @@ LINES = LinearTasks(n_features=3).sample(10, 12, random_state=0)
 BLOBS = BlobTasks(n_features=3, n_way=2).sample(10, 12, random_state=0)
 POOL = BlobTasks(n_features=3).sample_classes(8, 6, random_state=0)
 POOL_X, POOL_Y = POOL.X.numpy(), np.repeat([f"c{k}" for k in range(8)], 6)
-REGRESSORS = [MAMLRegressor, RidgeHeadRegressor, TransferRegressor, MetaRegressor]
+REGRESSORS = [
+    MAMLRegressor,
+    RidgeHeadRegressor,
+    TransferRegressor,
+    MetaRegressor,
+    CAVIARegressor,
+    IMAMLRegressor,
+    ReptileRegressor,
+]
 CLASSIFIERS = [
     MAMLClassifier,
     RidgeHeadClassifier,
     ProtoNetClassifier,
     TransferClassifier,
     MetaClassifier,
+    CAVIAClassifier,
+    IMAMLClassifier,
+    ReptileClassifier,
 ]
 by_class = pytest.mark.parametrize("cls", [*REGRESSORS, *CLASSIFIERS])
 

@@ -4,6 +4,11 @@ from metaskl.testing import LearnerLaws, registered_learners
 
 # What each learner is built with, so that a law is quick, and its variants.
 VARIANTS = {
+    "cavia": {
+        "": {"adaptation_steps": 2},
+        "first order": {"adaptation_steps": 2, "first_order": True},
+    },
+    "imaml": {"": {"adaptation_steps": 5, "cg_steps": 3}},
     "maml": {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},
@@ -12,7 +17,9 @@ VARIANTS = {
         "fixed rate": {"adaptation_steps": 2, "inner_lr_mode": "fixed", "inner_clip": None},
         "rate a parameter": {"adaptation_steps": 2, "inner_lr_mode": "per_parameter"},
         "multi-step loss": {"adaptation_steps": 2, "multi_step_loss": True},
+        "more steps on new tasks": {"adaptation_steps": 1, "test_adaptation_steps": 3},
     },
+    "reptile": {"": {"adaptation_steps": 3, "batch_size": 4}},
     "ridge_head": {"": {}, "squared error": {"likelihood": False}},
     "transfer": {
         "": {"adaptation_steps": 4},

@@ -19,7 +19,8 @@ def test_pytest_is_asked_for_where_it_is_missing():
 
 
 def test_what_there_is_to_cover():
-    assert set(testing.registered_learners()) == {"maml", "protonet", "ridge_head", "transfer"}
+    steps = {"cavia", "imaml", "maml", "reptile", "transfer"}
+    assert set(testing.registered_learners()) == {*steps, "protonet", "ridge_head"}
     estimators = testing.public_estimators()
     assert {"MAMLRegressor", "AdaptedClassifier", "PerTask"} <= set(estimators)
     assert set(estimators) <= set(metaskl.__all__)
