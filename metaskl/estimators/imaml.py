@@ -15,10 +15,9 @@ from metaskl.learners.imaml import IMAML
 class _IMAMLFamily(BaseMetaEstimator):
     adaptation_steps: int = 20
     test_adaptation_steps: int | None = None
-    inner_lr: float = 0.1
-    pull: float = 0.5
+    inner_lr: float = 0.2
+    pull: float = 0.1
     cg_steps: int = 5
-    inner_clip: float | None = 10.0
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -40,14 +39,12 @@ class IMAMLRegressor(_IMAMLFamily, BaseMetaRegressor):
         Inner gradient steps in meta-training, >= 1.
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
-    inner_lr : float, default=0.1
-        Step size α of the inner loop, > 0.
-    pull : float, default=0.5
+    inner_lr : float, default=0.2
+        Step size α of the first inner step, > 0; it adjusts itself to each task.
+    pull : float, default=0.1
         λ, how strongly the adapted weights are held near θ, > 0.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
-    inner_clip : float or None, default=10.0
-        Largest norm of a task's inner gradient; None does not limit it.
     <shared parameters>
 
     Attributes
@@ -90,14 +87,12 @@ class IMAMLClassifier(_IMAMLFamily, BaseMetaClassifier):
         Inner gradient steps in meta-training, >= 1.
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
-    inner_lr : float, default=0.1
-        Step size α of the inner loop, > 0.
-    pull : float, default=0.5
+    inner_lr : float, default=0.2
+        Step size α of the first inner step, > 0; it adjusts itself to each task.
+    pull : float, default=0.1
         λ, how strongly the adapted weights are held near θ, > 0.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
-    inner_clip : float or None, default=10.0
-        Largest norm of a task's inner gradient; None does not limit it.
     <shared parameters>
 
     Attributes

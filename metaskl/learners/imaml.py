@@ -32,19 +32,18 @@ class IMAML(InnerLoop):
     kind : {"regression", "classification"}, default="regression"
         What the outputs mean.
     adaptation_steps : int, default=20
-        Steps of gradient descent towards the minimum in meta-training, >= 1.
+        Steps of gradient descent towards the minimum in meta-training, >= 1. A step that would
+        raise a task's objective is taken back and its step size halved; after one that does not,
+        it grows by a half.
     test_adaptation_steps : int, optional
         Steps in evaluation mode, >= 1; by default as many as in training.
-    inner_lr : float, default=0.1
-        Step size α of these steps, > 0; descent needs α < 2 / (λ + the curvature of L).
-    pull : float, default=0.5
+    inner_lr : float, default=0.2
+        Step size α of the first of these steps, > 0.
+    pull : float, default=0.1
         λ, how strongly the adapted weights are held near θ, > 0. Smaller values adapt further
         and need more steps.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
-    inner_clip : float or None, default=10.0
-        Largest norm of a task's inner gradient, > 0; the minimum stays where it is. None does not
-        limit it.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -85,10 +84,9 @@ class IMAML(InnerLoop):
         kind: str = "regression",
         adaptation_steps: int = 20,
         test_adaptation_steps: int | None = None,
-        inner_lr: float = 0.1,
-        pull: float = 0.5,
+        inner_lr: float = 0.2,
+        pull: float = 0.1,
         cg_steps: int = 5,
-        inner_clip: float | None = 10.0,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -99,7 +97,7 @@ class IMAML(InnerLoop):
             adaptation_steps=adaptation_steps,
             test_adaptation_steps=test_adaptation_steps,
             inner_lr=inner_lr,
-            inner_clip=inner_clip,
+            inner_clip=None,  # steps that go too far are taken back instead
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -122,15 +120,32 @@ class IMAML(InnerLoop):
     ) -> Adapted:
         """Descend to the minimum of each task; no gradient reaches θ through the steps."""
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
+        rows = (X_support, y_support, weight)
         start = self.start(len(X_support), detach=True)
-        parameters = start
+        here, (objective, gradient) = start, self._objective(start, start, *rows)
+        rate = torch.full_like(objective, self.inner_lr)
         for _ in range(self.n_steps()):
-            with torch.enable_grad():
-                gradients = self.gradient(leaves(parameters), X_support, y_support, weight)
-            pulled = {n: g + self.pull * (parameters[n] - start[n]) for n, g in gradients.items()}
-            step = self.clipped(pulled)
-            parameters = {n: p - self.inner_lr * step[n] for n, p in parameters.items()}
-        return parameters
+            trial = {n: p - _times(rate, gradient[n]) for n, p in here.items()}
+            value, slope = self._objective(trial, start, *rows)
+            lower = value <= objective  # not so for an infinite value or none at all
+            here = {n: _where(lower, p, here[n]) for n, p in trial.items()}
+            gradient = {n: _where(lower, g, gradient[n]) for n, g in slope.items()}
+            objective = torch.where(lower, value, objective)
+            rate = torch.where(lower, 1.5 * rate, 0.5 * rate)
+        return here
+
+    def _objective(
+        self, parameters: Adapted, start: Adapted, X: Tensor, y: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Adapted]:
+        """Return each task's L(θ′) + λ/2 ‖θ′ − θ‖² and its gradient."""
+        with torch.enable_grad():
+            point = leaves(parameters)
+            losses = self.task_loss(self.predict_tasks(point, X), y, weight)
+            gradients = gradient_by_task(losses, point)
+        away = {n: p - start[n] for n, p in parameters.items()}
+        distance = torch.stack([part.flatten(1).square().sum(1) for part in away.values()]).sum(0)
+        pulled = {n: g + self.pull * away[n] for n, g in gradients.items()}
+        return losses.detach() + 0.5 * self.pull * distance, pulled
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Run the network with each task's weights."""
@@ -227,6 +242,16 @@ def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, n_steps:
         size = new_size
         going = going & (size > enough)
     return x
+
+
+def _times(factor: Tensor, value: Tensor) -> Tensor:
+    """Multiply each task's tensor by a number of its own."""
+    return factor.reshape(-1, *[1] * (value.ndim - 1)) * value
+
+
+def _where(chosen: Tensor, value: Tensor, other: Tensor) -> Tensor:
+    """Take some tasks' tensors from one stack and the rest from another."""
+    return torch.where(chosen.reshape(-1, *[1] * (value.ndim - 1)), value, other)
 
 
 def _flat(parts: Adapted) -> Tensor:

@@ -17,7 +17,8 @@ PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 # As for MAML: the others that take gradient steps.
 REPTILE = {**QUICK, "adaptation_steps": 20, "inner_lr": 0.2, "meta_batch_size": 4}
 IMAML = {**REPTILE, "pull": 0.01, "cg_steps": 2}
-CAVIA = {**QUICK, "adaptation_steps": 20, "meta_batch_size": 4}
+# Its context means nothing before the network is trained to heed it.
+CAVIA = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 0.02, "meta_batch_size": 4}
 
 ESTIMATORS = {
     "CAVIAClassifier": metaskl.CAVIAClassifier(**CAVIA),

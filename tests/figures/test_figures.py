@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from metaskl import (
+    CAVIARegressor,
+    IMAMLClassifier,
     MAMLClassifier,
     MAMLRegressor,
     ProtoNetClassifier,
+    ReptileClassifier,
+    ReptileRegressor,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
     TransferClassifier,
@@ -22,8 +26,12 @@ FIGURES = {
     "ridge_head: Gaussian processes": "test_a_ridge_head_learns_a_kernel",
     "ridge_head: private blobs": "test_private_blobs",
     "protonet: private blobs": "test_private_blobs",
+    "cavia: sinusoids": "test_sinusoids",
+    "imaml: private blobs": "test_private_blobs",
     "maml: sinusoids": "test_sinusoids",
     "maml: private blobs": "test_private_blobs",
+    "reptile: sinusoids": "test_sinusoids",
+    "reptile: private blobs": "test_private_blobs",
     "transfer: sinusoids": "test_sinusoids",
     "transfer: private blobs": "test_private_blobs",
 }
@@ -102,7 +110,9 @@ def test_a_ridge_head_learns_a_kernel():
 @pytest.mark.parametrize(
     ("cls", "parameters", "left"),
     [
+        (CAVIARegressor, {"max_epochs": 3}, 0.1),
         (MAMLRegressor, {"max_epochs": 3}, 0.3),
+        (ReptileRegressor, {"max_epochs": 3, "inner_lr": 0.1, "test_adaptation_steps": 50}, 0.4),
         (
             TransferRegressor,
             {"max_epochs": 2, "strategy": "all", "pull": 0.0, "adaptation_steps": 50},
@@ -125,6 +135,8 @@ def test_sinusoids(cls, parameters, left):
         (ProtoNetClassifier, {}, 0.06),
         (RidgeHeadClassifier, {}, 0.08),
         (MAMLClassifier, {"max_epochs": 3}, 0.10),
+        (IMAMLClassifier, {"inner_lr": 0.3, "cg_steps": 3}, 0.10),
+        (ReptileClassifier, {"max_epochs": 3, "test_adaptation_steps": 30}, 0.10),
         (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
     ],
 )

@@ -126,7 +126,7 @@ def test_elsewhere_the_context_scales_and_shifts_the_embedding(name):
 
 
 def test_a_context_of_two_numbers_learns_a_sinusoid():
-    # Amplitude and phase tell the waves apart; without adapting the mean wave leaves most of the variance.
+    # Amplitude and phase tell the waves apart; their mean, without adapting, says little of one.
     tasks = SinusoidTasks().sample(400, 30, random_state=0).task_set()
     train, test = tasks.select(np.arange(350)), tasks.select(np.arange(350, 400))
     with torch.random.fork_rng():

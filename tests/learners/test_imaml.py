@@ -3,6 +3,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from quadratic import QUERY, SUPPORT, THETA, X_SUPPORT, Y_SUPPORT, column, meta_gradient, on_a_line
 from scipy.optimize import minimize
 from torch.nn import functional as F
 
@@ -10,25 +11,40 @@ from metaskl.backbones import MLP, Conv4
 from metaskl.errors import BackboneError, ParameterError
 from metaskl.learners.imaml import IMAML, conjugate_gradients
 from metaskl.tasks import Episode
-from quadratic import QUERY, SUPPORT, THETA, X_SUPPORT, Y_SUPPORT, column, meta_gradient, on_a_line
 
 # L is quadratic with the Hessian H, so θ′ = θ − (H + λI)⁻¹ ∇L(θ).
 PULL = 0.7
 MINIMUM = THETA - np.linalg.solve(SUPPORT.hessian + PULL * np.eye(2), SUPPORT.gradient(THETA))
-EXACT = {"pull": PULL, "adaptation_steps": 600, "inner_lr": 0.1, "inner_clip": None}
+EXACT = {"pull": PULL, "adaptation_steps": 600, "inner_lr": 0.1}
 
 
 class TestOnALine:
     def test_adapting_ends_at_the_minimum(self):
         adapted = on_a_line(IMAML, **EXACT).adapt(column(X_SUPPORT), column(Y_SUPPORT))
         found = [adapted["head.weight"].item(), adapted["head.bias"].item()]
-        np.testing.assert_allclose(found, MINIMUM, rtol=1e-10)
+        np.testing.assert_allclose(found, MINIMUM, rtol=1e-7)
 
-    def test_clipping_leaves_the_minimum_where_it_is(self):
-        learner = on_a_line(IMAML, **{**EXACT, "inner_clip": 0.5})
+    def test_steps_that_go_too_far_are_taken_back(self):
+        # Descent at a fixed rate diverges beyond 2 / (the largest curvature), here about 0.2.
+        learner = on_a_line(IMAML, **{**EXACT, "inner_lr": 1000.0})
         adapted = learner.adapt(column(X_SUPPORT), column(Y_SUPPORT))
         found = [adapted["head.weight"].item(), adapted["head.bias"].item()]
-        np.testing.assert_allclose(found, MINIMUM, rtol=1e-10)
+        np.testing.assert_allclose(found, MINIMUM, rtol=1e-7)
+
+    def test_the_rate_grows_after_a_step_down_and_halves_after_one_up(self):
+        def objective(theta):
+            return SUPPORT.loss(theta) + PULL / 2 * ((theta - THETA) ** 2).sum()
+
+        theta, rate, lower = THETA, 0.2, []
+        for _ in range(6):
+            trial = theta - rate * (SUPPORT.gradient(theta) + PULL * (theta - THETA))
+            lower.append(objective(trial) <= objective(theta))
+            theta, rate = (trial, 1.5 * rate) if lower[-1] else (theta, 0.5 * rate)
+        assert {*lower} == {True, False}
+        learner = on_a_line(IMAML, **{**EXACT, "inner_lr": 0.2, "adaptation_steps": 6})
+        adapted = learner.adapt(column(X_SUPPORT), column(Y_SUPPORT))
+        found = [adapted["head.weight"].item(), adapted["head.bias"].item()]
+        np.testing.assert_allclose(found, theta, rtol=1e-10)
 
     def test_the_outer_gradient_is_the_implicit_one(self):
         # dθ′/dθ = λ (H + λI)⁻¹ = (I + H/λ)⁻¹; two steps of conjugate gradients are exact for two
@@ -47,14 +63,14 @@ class TestOnALine:
         few = {**EXACT, "adaptation_steps": 1, "test_adaptation_steps": 600}
         learner = on_a_line(IMAML, **few).eval()
         adapted = learner.adapt(column(X_SUPPORT), column(Y_SUPPORT))
-        np.testing.assert_allclose(adapted["head.weight"].item(), MINIMUM[0], rtol=1e-10)
+        np.testing.assert_allclose(adapted["head.weight"].item(), MINIMUM[0], rtol=1e-7)
 
 
 def small_network(**arguments):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         body = MLP((3,), activation="tanh").build((1,))
-        return IMAML(body, 1, inner_clip=None, **arguments).double()
+        return IMAML(body, 1, **arguments).double()
 
 
 def batch_of(n_tasks=2):
@@ -159,7 +175,7 @@ def test_running_statistics_are_refused():
     ("arguments", "message"),
     [
         ({"pull": 0.0}, r"pull must be above 0 and cg_steps at least 1, got 0\.0 and 5"),
-        ({"cg_steps": 0}, "cg_steps at least 1, got 0.5 and 0"),
+        ({"cg_steps": 0}, "cg_steps at least 1, got 0.1 and 0"),
         ({"inner_lr": -1.0}, "inner_lr must be above 0"),
     ],
 )

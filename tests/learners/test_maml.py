@@ -1,13 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional as F
-
-from metaskl.backbones import MLP, Conv4, FromModule
-from metaskl.errors import BackboneError, ParameterError
-from metaskl.learners.maml import MAML
-from metaskl.tasks import Episode
 from quadratic import (
     ALPHA,
     QUERY,
@@ -22,6 +15,13 @@ from quadratic import (
     meta_gradient,
     on_a_line,
 )
+from torch import nn
+from torch.nn import functional as F
+
+from metaskl.backbones import MLP, Conv4, FromModule
+from metaskl.errors import BackboneError, ParameterError
+from metaskl.learners.maml import MAML
+from metaskl.tasks import Episode
 
 FIXED = {"inner_lr_mode": "fixed", "inner_clip": None}
 

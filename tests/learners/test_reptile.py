@@ -1,13 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
-
-from metaskl.backbones import MLP, Conv4
-from metaskl.errors import BackboneError, ParameterError
-from metaskl.learners.reptile import Reptile, all_rows, minibatch, spread_order
-from metaskl.tasks import ClassEpisodes, Episode, SinusoidTasks, TaskEpisodes, TaskSet
-from metaskl.training import TrainingPlan, meta_train
 from quadratic import (
     ALPHA,
     THETA,
@@ -22,6 +15,13 @@ from quadratic import (
     meta_gradient,
     on_a_line,
 )
+from torch.nn import functional as F
+
+from metaskl.backbones import MLP, Conv4
+from metaskl.errors import BackboneError, ParameterError
+from metaskl.learners.reptile import Reptile, all_rows, minibatch, spread_order
+from metaskl.tasks import ClassEpisodes, Episode, SinusoidTasks, TaskEpisodes, TaskSet
+from metaskl.training import TrainingPlan, meta_train
 
 PLAIN = {"inner_optimizer": "sgd", "inner_lr": ALPHA, "inner_clip": None}
 ALL = Quadratic(np.append(X_SUPPORT, X_QUERY), np.append(Y_SUPPORT, Y_QUERY))
