@@ -83,7 +83,7 @@ class CAVIAClassifier(_CAVIAFamily, BaseMetaClassifier):
     """Fast context adaptation: a few numbers are learned of a task, the network is shared.
 
     As :class:`~metaskl.CAVIARegressor`, with cross entropy [1]_. For classes that all tasks share;
-    with ``label_space="task"`` a short context can hardly say which class is which.
+    with many classes of their own a short context can hardly say which class is which.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ class _IMAMLFamily(BaseMetaEstimator):
     adaptation_steps: int = 20
     test_adaptation_steps: int | None = None
     inner_lr: float = 0.2
-    pull: float = 0.1
+    pull: float = 1.0
     cg_steps: int = 5
 
     @classmethod
@@ -41,8 +41,9 @@ class IMAMLRegressor(_IMAMLFamily, BaseMetaRegressor):
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
     inner_lr : float, default=0.2
         Step size α of the first inner step, > 0; it adjusts itself to each task.
-    pull : float, default=0.1
-        λ, how strongly the adapted weights are held near θ, > 0.
+    pull : float, default=1.0
+        λ, how strongly the adapted weights are held near θ, > 0: 0.1 where tasks differ sharply
+        and have little noise, 5 where they are alike.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
     <shared parameters>
@@ -89,8 +90,9 @@ class IMAMLClassifier(_IMAMLFamily, BaseMetaClassifier):
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
     inner_lr : float, default=0.2
         Step size α of the first inner step, > 0; it adjusts itself to each task.
-    pull : float, default=0.1
-        λ, how strongly the adapted weights are held near θ, > 0.
+    pull : float, default=1.0
+        λ, how strongly the adapted weights are held near θ, > 0: 0.1 where tasks differ sharply
+        and have little noise, 5 where they are alike.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
     <shared parameters>

@@ -15,7 +15,7 @@ from metaskl.learners.reptile import Reptile
 class _ReptileFamily(BaseMetaEstimator):
     adaptation_steps: int = 10
     test_adaptation_steps: int | None = None
-    inner_lr: float = 0.05
+    inner_lr: float = 0.02
     inner_optimizer: str = "sgd"
     batch_size: int | None = 10
     inner_clip: float | None = 10.0
@@ -42,7 +42,7 @@ class ReptileRegressor(_ReptileFamily, BaseMetaRegressor):
         Inner gradient steps in meta-training, >= 1.
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
-    inner_lr : float, default=0.05
+    inner_lr : float, default=0.02
         Step size α of the inner loop, > 0.
     inner_optimizer : {"sgd", "adam"}, default="sgd"
         The inner loop's optimiser: plain steps, or Adam with β₁ = 0 as in the paper for images.
@@ -92,7 +92,7 @@ class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
         Inner gradient steps in meta-training, >= 1.
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
-    inner_lr : float, default=0.05
+    inner_lr : float, default=0.02
         Step size α of the inner loop, > 0.
     inner_optimizer : {"sgd", "adam"}, default="sgd"
         The inner loop's optimiser: plain steps, or Adam with β₁ = 0 as in the paper for images.

@@ -39,9 +39,9 @@ class IMAML(InnerLoop):
         Steps in evaluation mode, >= 1; by default as many as in training.
     inner_lr : float, default=0.2
         Step size α of the first of these steps, > 0.
-    pull : float, default=0.1
-        λ, how strongly the adapted weights are held near θ, > 0. Smaller values adapt further
-        and need more steps.
+    pull : float, default=1.0
+        λ, how strongly the adapted weights are held near θ, > 0: 0.1 where tasks differ sharply
+        and have little noise, 5 where they are alike. Smaller values need more steps.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
     private_labels, n_pool_classes
@@ -85,7 +85,7 @@ class IMAML(InnerLoop):
         adaptation_steps: int = 20,
         test_adaptation_steps: int | None = None,
         inner_lr: float = 0.2,
-        pull: float = 0.1,
+        pull: float = 1.0,
         cg_steps: int = 5,
         private_labels: bool = False,
         n_pool_classes: int = 0,
@@ -187,7 +187,7 @@ class IMAML(InnerLoop):
         return {
             "inner_lr": Real(0.01, 0.3, log=True),
             "adaptation_steps": Integer(5, 50, log=True),
-            "pull": Real(0.05, 5.0, log=True),
+            "pull": Real(0.05, 10.0, log=True),
             "cg_steps": Integer(1, 10),
         }
 

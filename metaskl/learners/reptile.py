@@ -46,7 +46,7 @@ class Reptile(InnerLoop):
     test_adaptation_steps : int, optional
         Inner gradient steps in evaluation mode, >= 1, each on the whole support; by default as
         many as in training.
-    inner_lr : float, default=0.05
+    inner_lr : float, default=0.02
         Step size α of the inner loop, > 0.
     inner_optimizer : {"sgd", "adam"}, default="sgd"
         ``"sgd"``: plain steps, with which θ − φ is a descent direction. ``"adam"``: Adam with
@@ -91,7 +91,7 @@ class Reptile(InnerLoop):
         kind: str = "regression",
         adaptation_steps: int = 10,
         test_adaptation_steps: int | None = None,
-        inner_lr: float = 0.05,
+        inner_lr: float = 0.02,
         inner_optimizer: str = "sgd",
         batch_size: int | None = 10,
         inner_clip: float | None = 10.0,

@@ -135,8 +135,8 @@ def test_sinusoids(cls, parameters, left):
         (ProtoNetClassifier, {}, 0.06),
         (RidgeHeadClassifier, {}, 0.08),
         (MAMLClassifier, {"max_epochs": 3}, 0.10),
-        (IMAMLClassifier, {"inner_lr": 0.3, "cg_steps": 3}, 0.10),
-        (ReptileClassifier, {"max_epochs": 3, "test_adaptation_steps": 30}, 0.10),
+        (IMAMLClassifier, {"pull": 0.1, "cg_steps": 3}, 0.10),
+        (ReptileClassifier, {"inner_lr": 0.05, "max_epochs": 3, "test_adaptation_steps": 30}, 0.10),
         (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
     ],
 )

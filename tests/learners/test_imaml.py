@@ -175,7 +175,7 @@ def test_running_statistics_are_refused():
     ("arguments", "message"),
     [
         ({"pull": 0.0}, r"pull must be above 0 and cg_steps at least 1, got 0\.0 and 5"),
-        ({"cg_steps": 0}, "cg_steps at least 1, got 0.1 and 0"),
+        ({"cg_steps": 0}, "cg_steps at least 1, got 1.0 and 0"),
         ({"inner_lr": -1.0}, "inner_lr must be above 0"),
     ],
 )
