@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from metaskl.estimators.logistic_head import LogisticHeadClassifier as LogisticHeadClassifier
     from metaskl.estimators.lora import LoRAClassifier as LoRAClassifier
     from metaskl.estimators.lora import LoRARegressor as LoRARegressor
+    from metaskl.estimators.cavia import CAVIAClassifier as CAVIAClassifier
+    from metaskl.estimators.cavia import CAVIARegressor as CAVIARegressor
+    from metaskl.estimators.imaml import IMAMLClassifier as IMAMLClassifier
+    from metaskl.estimators.imaml import IMAMLRegressor as IMAMLRegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
     from metaskl.estimators.maml import MAMLRegressor as MAMLRegressor
     from metaskl.estimators.mann import MANNClassifier as MANNClassifier
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from metaskl.estimators.per_task import PerTask as PerTask
     from metaskl.estimators.pooled import Pooled as Pooled
     from metaskl.estimators.protonet import ProtoNetClassifier as ProtoNetClassifier
+    from metaskl.estimators.reptile import ReptileClassifier as ReptileClassifier
+    from metaskl.estimators.reptile import ReptileRegressor as ReptileRegressor
     from metaskl.estimators.ridge_head import RidgeHeadClassifier as RidgeHeadClassifier
     from metaskl.estimators.ridge_head import RidgeHeadRegressor as RidgeHeadRegressor
     from metaskl.estimators.shrunk import ShrunkClassifier as ShrunkClassifier
@@ -73,6 +79,10 @@ __all__ = [
     "LoRAClassifier",
     "LoRARegressor",
     "LogisticHeadClassifier",
+    "CAVIAClassifier",
+    "CAVIARegressor",
+    "IMAMLClassifier",
+    "IMAMLRegressor",
     "MAMLClassifier",
     "MAMLRegressor",
     "MANNClassifier",
@@ -82,6 +92,8 @@ __all__ = [
     "PerTask",
     "Pooled",
     "ProtoNetClassifier",
+    "ReptileClassifier",
+    "ReptileRegressor",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "SNAILClassifier",
@@ -116,6 +128,10 @@ _HOMES = {
     "LoRAClassifier": "metaskl.estimators.lora",
     "LoRARegressor": "metaskl.estimators.lora",
     "LogisticHeadClassifier": "metaskl.estimators.logistic_head",
+    "CAVIAClassifier": "metaskl.estimators.cavia",
+    "CAVIARegressor": "metaskl.estimators.cavia",
+    "IMAMLClassifier": "metaskl.estimators.imaml",
+    "IMAMLRegressor": "metaskl.estimators.imaml",
     "MAMLClassifier": "metaskl.estimators.maml",
     "MAMLRegressor": "metaskl.estimators.maml",
     "MANNClassifier": "metaskl.estimators.mann",
@@ -125,6 +141,8 @@ _HOMES = {
     "PerTask": "metaskl.estimators.per_task",
     "Pooled": "metaskl.estimators.pooled",
     "ProtoNetClassifier": "metaskl.estimators.protonet",
+    "ReptileClassifier": "metaskl.estimators.reptile",
+    "ReptileRegressor": "metaskl.estimators.reptile",
     "RidgeHeadClassifier": "metaskl.estimators.ridge_head",
     "RidgeHeadRegressor": "metaskl.estimators.ridge_head",
     "SNAILClassifier": "metaskl.estimators.snail",

@@ -23,6 +23,7 @@ BUILTINS = [
     "ridge_head",
     "transfer",
 ]
+BUILTINS = ["cavia", "imaml", "maml", "protonet", "reptile", "ridge_head", "transfer"]
 GOOD = """
     class Good:
         metaskl_api = 1

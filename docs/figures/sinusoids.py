@@ -12,7 +12,13 @@ import time
 
 import numpy as np
 
-from metaskl import MAMLRegressor, RidgeHeadRegressor
+from metaskl import (
+    CAVIARegressor,
+    IMAMLRegressor,
+    MAMLRegressor,
+    ReptileRegressor,
+    RidgeHeadRegressor,
+)
 from metaskl.backbones import MLP
 from metaskl.tasks import SinusoidTasks
 
@@ -22,6 +28,13 @@ PLAIN = {"adaptation_steps": 5, "inner_lr_mode": "fixed", "inner_lr": 0.05, "max
 LEARNED = {"adaptation_steps": 5, "inner_lr_mode": "per_step", "inner_lr": 0.03}
 LEARNED |= {"outer_lr": 0.002, "max_epochs": 40}
 RIDGE = {"noise": 0.3, "prior_precision": 1.0, "max_epochs": 40, "outer_lr": 0.002}
+# The paper's outer step; its loss is that of all rows, so the query is as large as it can be.
+REPTILE = {"inner_lr": 0.1, "optimizer": "sgd", "outer_lr": 1.0, "test_adaptation_steps": 50}
+REPTILE |= {"max_epochs": 10, "n_query": 30}
+CAVIA = {"outer_lr": 0.002, "max_epochs": 10}
+IMAML = {"inner_lr": 0.3, "pull": 0.1, "cg_steps": 3, "outer_lr": 0.003, "max_epochs": 4}
+MAMLPP = LEARNED | {"max_epochs": 10, "multi_step_loss": True, "multi_step_epochs": 4}
+MAMLPP |= {"first_order_epochs": 2}
 ROWS = {
     "A-5-ridge": ("A", 5, RidgeHeadRegressor, RIDGE),
     "A-5-maml-learned-rates": ("A", 5, MAMLRegressor, LEARNED),
@@ -33,6 +46,11 @@ ROWS = {
         MAMLRegressor,
         PLAIN | {"adaptation_steps": 1, "max_epochs": 80},
     ),
+    "A-5-cavia": ("A", 5, CAVIARegressor, CAVIA),
+    "B-5-cavia": ("B", 5, CAVIARegressor, CAVIA),
+    "A-5-reptile": ("A", 5, ReptileRegressor, REPTILE),
+    "A-5-imaml": ("A", 5, IMAMLRegressor, IMAML),
+    "B-5-maml++-short": ("B", 5, MAMLRegressor, MAMLPP),
     "A-5-maml": ("A", 5, MAMLRegressor, PLAIN),
     "A-10-maml": ("A", 10, MAMLRegressor, PLAIN),
 }

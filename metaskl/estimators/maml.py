@@ -14,12 +14,15 @@ from metaskl.learners.maml import MAML
 @dataclass(kw_only=True, eq=False, repr=False)
 class _MAMLFamily(BaseMetaEstimator):
     adaptation_steps: int = 5
+    test_adaptation_steps: int | None = None
     inner_lr: float = 0.05
     inner_lr_mode: str = "per_step"
     first_order: bool = False
+    first_order_epochs: int = 0
     adapt_part: str = "all"
     inner_clip: float | None = 10.0
     multi_step_loss: bool = False
+    multi_step_epochs: int | None = None
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -39,19 +42,26 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     Parameters
     ----------
     adaptation_steps : int, default=5
-        Inner gradient steps, >= 1.
+        Inner gradient steps in meta-training, >= 1.
+    test_adaptation_steps : int, optional
+        Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
+        With a rate a step, further steps take the last rate.
     inner_lr : float, default=0.05
         Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
+    first_order_epochs : int, default=0
+        Drop them in so many epochs first, >= 0 (MAML++).
     adapt_part : {"all", "head", "body"}, default="all"
         What the inner steps change: everything, the head (ANIL) or the body (BOIL).
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient; None does not limit it.
     multi_step_loss : bool, default=False
-        Average the outer loss over the inner steps.
+        Average the outer loss over the inner steps (MAML++).
+    multi_step_epochs : int, optional
+        Epochs over which that average moves to the last step, >= 1 (MAML++); by default it stays.
     <shared parameters>
 
     Attributes
@@ -92,19 +102,26 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     Parameters
     ----------
     adaptation_steps : int, default=5
-        Inner gradient steps, >= 1.
+        Inner gradient steps in meta-training, >= 1.
+    test_adaptation_steps : int, optional
+        Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
+        With a rate a step, further steps take the last rate.
     inner_lr : float, default=0.05
         Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
+    first_order_epochs : int, default=0
+        Drop them in so many epochs first, >= 0 (MAML++).
     adapt_part : {"all", "head", "body"}, default="all"
         What the inner steps change: everything, the head (ANIL) or the body (BOIL).
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient; None does not limit it.
     multi_step_loss : bool, default=False
-        Average the outer loss over the inner steps.
+        Average the outer loss over the inner steps (MAML++).
+    multi_step_epochs : int, optional
+        Epochs over which that average moves to the last step, >= 1 (MAML++); by default it stays.
     <shared parameters>
 
     Attributes

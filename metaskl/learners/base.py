@@ -149,6 +149,12 @@ class MetaLearner(nn.Module, abc.ABC):
         rows = self.row_loss(output, y) * weight
         return rows.sum(-1) / weight.sum(-1).clamp_min(1.0)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Take note that an epoch of meta-training begins, counted from 0.
+
+        For what changes in the course of training, such as the annealing of MAML++.
+        """
+
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the outer loss: the query's, after adapting, averaged over tasks."""
         adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)

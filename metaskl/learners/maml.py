@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, one_task, stack_of_one
+from metaskl.learners.base import Adapted
+from metaskl.learners.inner import InnerLoop, leaves
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
@@ -17,13 +16,13 @@ _PARTS = {"all": ("body.", "head."), "head": ("head.",), "body": ("body.",)}
 _RATES = ("fixed", "per_parameter", "per_step")
 
 
-class MAML(MetaLearner):
+class MAML(InnerLoop):
     """Model-agnostic meta-learning [1]_: θ′ = θ − α ∇L(θ), a few times, from a learned θ.
 
     The outer gradient goes through the inner steps (second order) unless `first_order`.
     Variants by parameter: ANIL [2]_ is ``adapt_part="head"``, BOIL [3]_ ``adapt_part="body"``,
-    Meta-SGD [4]_ ``inner_lr_mode="per_parameter"``, the learned rates of MAML++ [5]_
-    ``inner_lr_mode="per_step"`` (one rate a layer and step).
+    Meta-SGD [4]_ ``inner_lr_mode="per_parameter"``. MAML++ [5]_ is ``inner_lr_mode="per_step"``
+    with `multi_step_loss`, `multi_step_epochs`, `first_order_epochs` and a cosine outer rate.
 
     Parameters
     ----------
@@ -34,22 +33,32 @@ class MAML(MetaLearner):
     kind : {"regression", "classification"}, default="regression"
         What the outputs mean.
     adaptation_steps : int, default=5
-        Inner gradient steps, >= 1.
+        Inner gradient steps in meta-training, >= 1.
+    test_adaptation_steps : int, optional
+        Inner gradient steps in evaluation mode, >= 1; by default as many as in training. With a
+        rate a step, steps beyond those of training take the last rate.
     inner_lr : float, default=0.05
         Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
-        Whether and how α is learned.
+        Whether and how α is learned: not, for each single weight, or for each weight matrix and
+        bias vector (each layer, that is) and each step.
     first_order : bool, default=False
         Treat the inner gradients as constants: about half the cost, no second derivatives.
+    first_order_epochs : int, default=0
+        So many epochs of first order before second order begins, >= 0: the derivative-order
+        annealing of MAML++.
     adapt_part : {"all", "head", "body"}, default="all"
         Which parameters the inner steps change.
     inner_clip : float or None, default=10.0
-        Largest norm of a task's inner gradient; longer ones are shortened. A task with an
+        Largest norm of a task's inner gradient, > 0; longer ones are shortened. A task with an
         unlucky support would otherwise diverge in its inner loop and wreck the whole meta-batch;
         no other task is touched. None is the plain algorithm.
     multi_step_loss : bool, default=False
         Outer loss averaged over the inner steps instead of the last alone, as in the first
         epochs of MAML++ [5]_; steadies training with many steps.
+    multi_step_epochs : int, optional
+        With `multi_step_loss`: the epochs, >= 1, over which its weight moves in equal parts from
+        all steps to the last, as in MAML++; by default it stays on all.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -59,6 +68,12 @@ class MAML(MetaLearner):
         If a parameter is out of its range.
     BackboneError
         If the backbone keeps running statistics and its weights are adapted.
+
+    Notes
+    -----
+    MAML++ also keeps batch-normalisation statistics and offsets for each step. They are left out
+    on purpose: normalising by the rows in the call makes predictions depend on the other query
+    rows, and a norm layer without that leak (layer or group norm) has no statistics to keep.
 
     References
     ----------
@@ -83,8 +98,6 @@ class MAML(MetaLearner):
     torch.Size([3, 1])
     """
 
-    fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
-
     def __init__(
         self,
         backbone: nn.Module,
@@ -92,12 +105,15 @@ class MAML(MetaLearner):
         *,
         kind: str = "regression",
         adaptation_steps: int = 5,
+        test_adaptation_steps: int | None = None,
         inner_lr: float = 0.05,
         inner_lr_mode: str = "per_step",
         first_order: bool = False,
+        first_order_epochs: int = 0,
         adapt_part: str = "all",
         inner_clip: float | None = 10.0,
         multi_step_loss: bool = False,
+        multi_step_epochs: int | None = None,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -105,17 +121,21 @@ class MAML(MetaLearner):
             backbone,
             n_outputs,
             kind=kind,
+            adaptation_steps=adaptation_steps,
+            test_adaptation_steps=test_adaptation_steps,
+            inner_lr=inner_lr,
+            inner_clip=inner_clip,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
-        _check(adaptation_steps, inner_lr, inner_lr_mode, adapt_part)
+        _check(inner_lr_mode, adapt_part, first_order_epochs, multi_step_epochs)
         self.network = Network(backbone, n_outputs)
-        self.adaptation_steps = adaptation_steps
-        self.inner_lr = inner_lr
         self.inner_lr_mode = inner_lr_mode
         self.first_order = first_order
-        self.inner_clip = inner_clip
+        self.first_order_epochs = first_order_epochs
         self.multi_step_loss = multi_step_loss
+        self.multi_step_epochs = multi_step_epochs
+        self.epoch = 0
         self._adapted_names = [
             name
             for name, parameter in self.network.named_parameters()
@@ -134,15 +154,6 @@ class MAML(MetaLearner):
             else {}
         )
 
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Take the inner steps on one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Run the network with the adapted weights."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
-
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
@@ -153,13 +164,19 @@ class MAML(MetaLearner):
         """Run the network with each task's weights."""
         return self.network.forward_tasks(adapted, X_query)
 
-    def initial(self) -> Adapted:
+    def parameters_to_adapt(self) -> Adapted:
         """Return the initialisation θ."""
-        return {name: p.detach() for name, p in self._parameters_to_adapt().items()}
+        own = dict(self.network.named_parameters())
+        return {name: own[name] for name in self._adapted_names}
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Take note of the epoch, on which the annealing of MAML++ depends."""
+        self.epoch = epoch
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps (averaged over them if asked)."""
-        if not self.multi_step_loss:
+        done = min(self.epoch / self.multi_step_epochs, 1.0) if self.multi_step_epochs else 0.0
+        if not self.multi_step_loss or done == 1.0:
             return super().episode_loss(episode)
         path = self._inner_loop(episode.X_support, episode.y_support, episode.weight_support)
         losses = [
@@ -168,55 +185,25 @@ class MAML(MetaLearner):
             ).mean()
             for adapted in path
         ]
-        return torch.stack(losses).mean()
+        return (1.0 - done) * torch.stack(losses).mean() + done * losses[-1]
 
     def _inner_loop(self, X: Tensor, y: Tensor, weight: Tensor | None) -> list[Adapted]:
-        """Return the weights after each inner step.
-
-        The losses of all tasks are summed and differentiated together: task t's weights only
-        enter task t's loss, so the gradient holds every task's own.
-        """
+        """Return the weights after each inner step."""
         outer = torch.is_grad_enabled()
-        second_order = outer and not self.first_order
+        second_order = outer and not self.first_order and self.epoch >= self.first_order_epochs
         weight = X.new_ones(X.shape[:2]) if weight is None else weight
-        parameters = {
-            name: (p if outer else p.detach()).expand(len(X), *p.shape)
-            for name, p in self._parameters_to_adapt().items()
-        }
+        parameters = self.start(len(X), detach=not outer)
         path = []
-        with torch.enable_grad():
-            for step in range(self.adaptation_steps):
-                point = parameters
-                if not second_order:  # differentiate at a copy, so that no graph is kept
-                    point = {n: p.detach().requires_grad_() for n, p in parameters.items()}
-                loss = self.task_loss(self.network.forward_tasks(point, X), y, weight).sum()
-                gradients = torch.autograd.grad(
-                    loss, list(point.values()), create_graph=second_order, allow_unused=True
-                )
-                clipped = self._clipped(gradients)
-                parameters = {
-                    name: p if g is None else p - self._rate(name, step) * g
-                    for (name, p), g in zip(parameters.items(), clipped, strict=True)
-                }
-                if not outer:
-                    parameters = {n: p.detach() for n, p in parameters.items()}
-                path.append(parameters)
+        for step in range(self.n_steps()):
+            with torch.enable_grad():
+                point = parameters if second_order else leaves(parameters)
+                gradients = self.gradient(point, X, y, weight, create_graph=second_order)
+            clipped = self.clipped(gradients)
+            parameters = {
+                name: p - self._rate(name, step) * clipped[name] for name, p in parameters.items()
+            }
+            path.append(parameters)
         return path
-
-    def _clipped(self, gradients: tuple[Tensor | None, ...]) -> list[Tensor | None]:
-        """Shorten the gradients of tasks whose norm is too large, by a constant factor each."""
-        if self.inner_clip is None:
-            return list(gradients)
-        squares = [g.detach().flatten(1).square().sum(1) for g in gradients if g is not None]
-        norm = torch.stack(squares).sum(0).sqrt()
-        factor = self.inner_clip / norm.clamp_min(self.inner_clip)
-        return [
-            None if g is None else g * factor.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients
-        ]
-
-    def _parameters_to_adapt(self) -> dict[str, Tensor]:
-        own = dict(self.network.named_parameters())
-        return {name: own[name] for name in self._adapted_names}
 
     def _new_rate(self, name: str) -> nn.Parameter:
         parameter = self.network.get_parameter(name)
@@ -228,7 +215,9 @@ class MAML(MetaLearner):
         if self.inner_lr_mode == "fixed":
             return self.inner_lr
         rate: Tensor = self.rates[_key(name)]
-        return rate[step] if self.inner_lr_mode == "per_step" else rate
+        if self.inner_lr_mode == "per_step":
+            return rate[min(step, len(rate) - 1)]
+        return rate
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
@@ -247,17 +236,20 @@ def _key(name: str) -> str:
     return name.replace(".", "__")
 
 
-def _check(adaptation_steps: int, inner_lr: float, inner_lr_mode: str, adapt_part: str) -> None:
-    if adaptation_steps < 1:
-        raise ParameterError(
-            f"adaptation_steps must be at least 1, got {adaptation_steps}. "
-            "For a model without adaptation use Pooled or Transfer."
-        )
-    if not inner_lr > 0:
-        raise ParameterError(
-            f"inner_lr must be above 0, got {inner_lr}. Try 0.01 to 0.1 on standardised features."
-        )
+def _check(
+    inner_lr_mode: str, adapt_part: str, first_order_epochs: int, multi_step_epochs: int | None
+) -> None:
     if inner_lr_mode not in _RATES:
         raise ParameterError(f"inner_lr_mode must be one of {_RATES}, got {inner_lr_mode!r}.")
     if adapt_part not in _PARTS:
         raise ParameterError(f"adapt_part must be one of {tuple(_PARTS)}, got {adapt_part!r}.")
+    if first_order_epochs < 0:
+        raise ParameterError(
+            f"first_order_epochs must be at least 0, got {first_order_epochs}. 0 is second order "
+            "from the start."
+        )
+    if multi_step_epochs is not None and multi_step_epochs < 1:
+        raise ParameterError(
+            f"multi_step_epochs must be at least 1 or None, got {multi_step_epochs}. None keeps "
+            "the weight on all steps; multi_step_loss=False puts it on the last."
+        )

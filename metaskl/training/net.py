@@ -144,6 +144,11 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             self._refuse_divergence(mean, math.inf)
         self.history.record(f"{prefix}_loss", mean)
 
+    def on_epoch_begin(self, net: Any, **kw: Any) -> None:
+        """Tell the learner how far training is: counted from the history, so also resumed."""
+        super().on_epoch_begin(net, **kw)
+        self.module_.begin_epoch(len(self.history) - 1)
+
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kw: Any
     ) -> None:

@@ -485,6 +485,7 @@ def test_learners_are_listed():
     assert {"maml", "mann", "protonet", "snail", "transfer"} < {entry["name"] for entry in listed}
     own = {entry["name"] for entry in listed if entry["builtin"]}
     assert {"maml", "protonet", "ridge_head", "transfer"} <= own
+    assert {"maml", "protonet", "ridge_head", "transfer"} <= {entry["name"] for entry in listed}
 
 
 def test_a_broken_plugin_is_shown_and_breaks_nothing(tmp_path, monkeypatch):

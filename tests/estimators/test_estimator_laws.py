@@ -20,6 +20,12 @@ CNP = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 2e-2, "meta_batch_siz
 CNP |= {"hidden_size": 32}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
+# As for MAML: the others that take gradient steps.
+REPTILE = {**QUICK, "adaptation_steps": 20, "inner_lr": 0.2, "meta_batch_size": 4}
+IMAML = {**REPTILE, "pull": 0.01, "cg_steps": 2}
+# Its context means nothing before the network is trained to heed it.
+CAVIA = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 0.02, "meta_batch_size": 4}
+
 ESTIMATORS = {
     "ADKFClassifier": metaskl.ADKFClassifier(**QUICK),
     "ADKFClassifier of private classes": metaskl.ADKFClassifier(**PRIVATE),
@@ -40,6 +46,12 @@ ESTIMATORS = {
     "LogisticHeadClassifier of private classes": metaskl.LogisticHeadClassifier(**PRIVATE),
     "LoRAClassifier": metaskl.LoRAClassifier(**TRANSFER),
     "LoRARegressor": metaskl.LoRARegressor(**TRANSFER),
+    "CAVIAClassifier": metaskl.CAVIAClassifier(**CAVIA),
+    "CAVIAClassifier of private classes": metaskl.CAVIAClassifier(**PRIVATE),
+    "CAVIARegressor": metaskl.CAVIARegressor(**CAVIA),
+    "IMAMLClassifier": metaskl.IMAMLClassifier(**IMAML),
+    "IMAMLClassifier of private classes": metaskl.IMAMLClassifier(**PRIVATE),
+    "IMAMLRegressor": metaskl.IMAMLRegressor(**IMAML),
     "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
     "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
     "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),
@@ -55,6 +67,9 @@ ESTIMATORS = {
     ),
     "ProtoNetClassifier": metaskl.ProtoNetClassifier(**QUICK),
     "ProtoNetClassifier of private classes": metaskl.ProtoNetClassifier(**PRIVATE),
+    "ReptileClassifier": metaskl.ReptileClassifier(**REPTILE),
+    "ReptileClassifier of private classes": metaskl.ReptileClassifier(**PRIVATE),
+    "ReptileRegressor": metaskl.ReptileRegressor(**REPTILE),
     "RidgeHeadClassifier": metaskl.RidgeHeadClassifier(**QUICK),
     "RidgeHeadClassifier of private classes": metaskl.RidgeHeadClassifier(**PRIVATE),
     "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),

@@ -21,6 +21,10 @@ from metaskl import (
     CNPRegressor,
     DKTClassifier,
     DKTRegressor,
+    CAVIAClassifier,
+    CAVIARegressor,
+    IMAMLClassifier,
+    IMAMLRegressor,
     MAMLClassifier,
     MAMLRegressor,
     MANNClassifier,
@@ -28,6 +32,8 @@ from metaskl import (
     MetaClassifier,
     MetaRegressor,
     ProtoNetClassifier,
+    ReptileClassifier,
+    ReptileRegressor,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
     SNAILClassifier,
@@ -56,6 +62,9 @@ REGRESSORS = [
     DKTRegressor,
     TransferRegressor,
     MetaRegressor,
+    CAVIARegressor,
+    IMAMLRegressor,
+    ReptileRegressor,
 ]
 CLASSIFIERS = [
     ADKFClassifier,
@@ -69,6 +78,9 @@ CLASSIFIERS = [
     SNAILClassifier,
     TransferClassifier,
     MetaClassifier,
+    CAVIAClassifier,
+    IMAMLClassifier,
+    ReptileClassifier,
 ]
 by_class = pytest.mark.parametrize("cls", [*REGRESSORS, *CLASSIFIERS])
 

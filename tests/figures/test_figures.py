@@ -8,10 +8,14 @@ from metaskl import (
     AttentiveCNPRegressor,
     CNPRegressor,
     DKTRegressor,
+    CAVIARegressor,
+    IMAMLClassifier,
     MAMLClassifier,
     MAMLRegressor,
     MANNClassifier,
     ProtoNetClassifier,
+    ReptileClassifier,
+    ReptileRegressor,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
     SNAILClassifier,
@@ -32,10 +36,14 @@ FIGURES = {
     "ridge_head: Gaussian processes": "test_a_ridge_head_learns_a_kernel",
     "ridge_head: private blobs": "test_private_blobs",
     "protonet: private blobs": "test_private_blobs",
+    "cavia: sinusoids": "test_sinusoids",
+    "imaml: private blobs": "test_private_blobs",
     "maml: sinusoids": "test_sinusoids",
     "maml: private blobs": "test_private_blobs",
     "mann: private blobs": "test_private_blobs",
     "snail: private blobs": "test_private_blobs",
+    "reptile: sinusoids": "test_sinusoids",
+    "reptile: private blobs": "test_private_blobs",
     "transfer: sinusoids": "test_sinusoids",
     "transfer: private blobs": "test_private_blobs",
 }
@@ -144,7 +152,9 @@ def test_neural_processes_learn_sine_waves(cls):
 @pytest.mark.parametrize(
     ("cls", "parameters", "left"),
     [
+        (CAVIARegressor, {"max_epochs": 3}, 0.1),
         (MAMLRegressor, {"max_epochs": 3}, 0.3),
+        (ReptileRegressor, {"max_epochs": 3, "inner_lr": 0.1, "test_adaptation_steps": 50}, 0.4),
         (
             TransferRegressor,
             {"max_epochs": 2, "strategy": "all", "pull": 0.0, "adaptation_steps": 50},
@@ -169,6 +179,8 @@ def test_sinusoids(cls, parameters, left):
         (MAMLClassifier, {"max_epochs": 3}, 0.10),
         (MANNClassifier, {}, 0.10),
         (SNAILClassifier, {}, 0.10),
+        (IMAMLClassifier, {"pull": 0.1, "cg_steps": 3}, 0.10),
+        (ReptileClassifier, {"inner_lr": 0.05, "max_epochs": 3, "test_adaptation_steps": 30}, 0.10),
         (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
     ],
 )

@@ -17,6 +17,10 @@ VARIANTS = {
     },
     "linear_probe": {"": {}, "new head": {"new_head": True}},
     "lora": {"": {"adaptation_steps": 4}},
+    "cavia": {
+        "": {"adaptation_steps": 2},
+        "first order": {"adaptation_steps": 2, "first_order": True},
+    "imaml": {"": {"adaptation_steps": 5, "cg_steps": 3}},
     "maml": {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},
@@ -25,7 +29,9 @@ VARIANTS = {
         "fixed rate": {"adaptation_steps": 2, "inner_lr_mode": "fixed", "inner_clip": None},
         "rate a parameter": {"adaptation_steps": 2, "inner_lr_mode": "per_parameter"},
         "multi-step loss": {"adaptation_steps": 2, "multi_step_loss": True},
+        "more steps on new tasks": {"adaptation_steps": 1, "test_adaptation_steps": 3},
     },
+    "reptile": {"": {"adaptation_steps": 3, "batch_size": 4}},
     "ridge_head": {"": {}, "squared error": {"likelihood": False}},
     "transfer": {
         "": {"adaptation_steps": 4},

@@ -1,6 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from quadratic import (
+    ALPHA,
+    QUERY,
+    SUPPORT,
+    THETA,
+    X_QUERY,
+    X_SUPPORT,
+    Y_SUPPORT,
+    column,
+    descend,
+    episode,
+    meta_gradient,
+    on_a_line,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -9,65 +23,13 @@ from metaskl.errors import BackboneError, ParameterError
 from metaskl.learners.maml import MAML
 from metaskl.tasks import Episode
 
-ALPHA = 0.1
 FIXED = {"inner_lr_mode": "fixed", "inner_clip": None}
-X_SUPPORT, Y_SUPPORT = np.array([0.0, 1.0, 3.0]), np.array([1.0, 0.0, 2.0])
-X_QUERY, Y_QUERY = np.array([2.0, -1.0]), np.array([1.0, 4.0])
-THETA = np.array([0.5, -1.0])  # slope and intercept
-
-
-def column(values):
-    return torch.tensor(values).reshape(-1, 1)
-
-
-def episode(n_tasks=1):
-    """Stack the same task, without padding."""
-    parts = []
-    for X, y in ((X_SUPPORT, Y_SUPPORT), (X_QUERY, Y_QUERY)):
-        rows = [column(values).expand(n_tasks, -1, 1) for values in (X, y)]
-        parts += [*rows, torch.ones(n_tasks, len(X), dtype=torch.float64)]
-    return Episode(*parts)
 
 
 def line(**arguments):
     """Build MAML on a line: no hidden layer, so the head's weight and bias are all there is."""
     arguments = {**FIXED, "adaptation_steps": 1, "inner_lr": ALPHA, **arguments}
-    learner = MAML(MLP(()).build((1,)), 1, **arguments).double()
-    with torch.no_grad():
-        learner.network.head.weight.fill_(THETA[0])
-        learner.network.head.bias.fill_(THETA[1])
-    return learner
-
-
-class Quadratic:
-    """Mean squared error of a line, its gradient and its Hessian, written out."""
-
-    def __init__(self, x, y):
-        self.Z, self.y = np.stack([x, np.ones_like(x)], axis=1), y
-        self.hessian = 2 / len(x) * self.Z.T @ self.Z
-
-    def loss(self, theta):
-        return ((self.Z @ theta - self.y) ** 2).mean()
-
-    def gradient(self, theta):
-        return 2 / len(self.y) * self.Z.T @ (self.Z @ theta - self.y)
-
-
-SUPPORT, QUERY = Quadratic(X_SUPPORT, Y_SUPPORT), Quadratic(X_QUERY, Y_QUERY)
-
-
-def meta_gradient(learner):
-    learner.episode_loss(episode(n_tasks=2)).backward()
-    head = learner.network.head
-    return np.array([head.weight.grad.item(), head.bias.grad.item()])
-
-
-def descend(n_steps):
-    """Return the parameters before each inner step, and after the last."""
-    path = [THETA]
-    for _ in range(n_steps):
-        path.append(path[-1] - ALPHA * SUPPORT.gradient(path[-1]))
-    return path
+    return on_a_line(MAML, **arguments)
 
 
 class TestOnALine:
@@ -140,6 +102,47 @@ class TestOnALine:
         )
         np.testing.assert_allclose(meta_gradient(learner), expected, rtol=1e-10)
 
+    @pytest.mark.parametrize(
+        ("epoch", "weights"),
+        [(0, [1 / 3, 1 / 3, 1 / 3]), (1, [1 / 6, 1 / 6, 2 / 3]), (2, [0, 0, 1]), (9, [0, 0, 1])],
+    )
+    def test_the_multi_step_loss_moves_to_the_last_step(self, epoch, weights):
+        learner = line(adaptation_steps=3, multi_step_loss=True, multi_step_epochs=2)
+        learner.begin_epoch(epoch)
+        losses = [QUERY.loss(theta) for theta in descend(3)[1:]]
+        found = learner.episode_loss(episode()).item()
+        assert found == pytest.approx(np.dot(weights, losses), rel=1e-10)
+
+    def test_second_order_begins_after_epochs_of_first_order(self):
+        def gradient_in(epoch, **arguments):
+            learner = line(adaptation_steps=4, **arguments)
+            learner.begin_epoch(epoch)
+            return meta_gradient(learner)
+
+        first, second = gradient_in(0, first_order=True), gradient_in(0)
+        assert not np.allclose(first, second)
+        for epoch, expected in ((0, first), (1, first), (2, second), (7, second)):
+            np.testing.assert_array_equal(gradient_in(epoch, first_order_epochs=2), expected)
+
+    @pytest.mark.parametrize("mode", ["fixed", "per_parameter", "per_step"])
+    def test_more_steps_are_taken_on_new_tasks_than_in_training(self, mode):
+        learner = line(adaptation_steps=2, test_adaptation_steps=5, inner_lr_mode=mode)
+        rates = np.full(5, ALPHA)
+        if mode == "per_step":  # a step without a rate of its own takes the last
+            rates = np.array([0.2, 0.05, 0.05, 0.05, 0.05])
+        with torch.no_grad():
+            for rate in learner.rates.values():
+                rate.copy_(torch.tensor(rates[: rate.numel()]).reshape(rate.shape))
+        path = [THETA]
+        for rate in rates:
+            path.append(path[-1] - rate * SUPPORT.gradient(path[-1]))
+        for training, n_steps in ((True, 2), (False, 5)):
+            learner.train(training)
+            adapted = learner.adapt(column(X_SUPPORT), column(Y_SUPPORT))
+            found = [adapted["head.weight"].item(), adapted["head.bias"].item()]
+            np.testing.assert_allclose(found, path[n_steps], rtol=1e-12)
+        assert learner.validation_loss(episode()).item() == pytest.approx(QUERY.loss(path[5]))
+
     def test_long_inner_gradients_are_shortened(self):
         gradient = SUPPORT.gradient(THETA)
         length = np.linalg.norm(gradient)
@@ -148,6 +151,63 @@ class TestOnALine:
             adapted = learner.adapt(column(X_SUPPORT), column(Y_SUPPORT))
             found = [adapted["head.weight"].item(), adapted["head.bias"].item()]
             np.testing.assert_allclose(found, THETA - ALPHA * factor * gradient, rtol=1e-12)
+
+
+class Scaled(nn.Module):
+    """One feature, w x."""
+
+    n_features_out = 1
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(1))
+
+    def forward(self, X):
+        return self.w * X
+
+
+class TestPartsOfANetwork:
+    """The prediction is a w x + b with a support row (x, y) and a query row (u, v)."""
+
+    A, W, B, X, Y, U, V = 1.3, 0.7, -0.2, 0.5, 2.0, -1.5, 0.4
+    ERROR = A * W * X + B - Y  # of the support, before
+
+    def gradients(self, part):
+        """Return the outer gradient of a, w and b."""
+        arguments = {**FIXED, "adapt_part": part, "adaptation_steps": 1, "inner_lr": ALPHA}
+        network = (learner := MAML(Scaled(), 1, **arguments).double()).network
+        parameters = (network.head.weight, network.body.w, network.head.bias)
+        with torch.no_grad():
+            for parameter, value in zip(parameters, (self.A, self.W, self.B), strict=True):
+                parameter.fill_(value)
+        X, y, u, v = (
+            torch.full((1, 1, 1), n, dtype=torch.float64) for n in (self.X, self.Y, self.U, self.V)
+        )
+        weight = torch.ones(1, 1, dtype=torch.float64)
+        learner.episode_loss(Episode(X, y, weight, u, v, weight)).backward()
+        return [parameter.grad.item() for parameter in parameters]
+
+    def test_anil_adapts_the_head(self):
+        # a' = a - 2 alpha w x e and b' = b - 2 alpha e, with e = a w x + b - y.
+        a, w, x, u, e = self.A, self.W, self.X, self.U, self.ERROR
+        a_new, b_new = a - 2 * ALPHA * w * x * e, self.B - 2 * ALPHA * e
+        outer = 2 * (a_new * w * u + b_new - self.V)
+        by_a = w * u * (1 - 2 * ALPHA * (w * x) ** 2) - 2 * ALPHA * w * x
+        by_w = a_new * u - 2 * ALPHA * x * (w * u * (e + a * w * x) + a)
+        by_b = 1 - 2 * ALPHA - 2 * ALPHA * w * x * w * u
+        expected = outer * np.array([by_a, by_w, by_b])
+        np.testing.assert_allclose(self.gradients("head"), expected, rtol=1e-10)
+
+    def test_boil_adapts_the_body(self):
+        # w' = w - 2 alpha a x e.
+        a, w, x, u, e = self.A, self.W, self.X, self.U, self.ERROR
+        w_new = w - 2 * ALPHA * a * x * e
+        outer = 2 * (a * w_new * u + self.B - self.V)
+        by_a = w_new * u - 2 * ALPHA * a * u * x * (e + a * w * x)
+        by_w = a * u * (1 - 2 * ALPHA * (a * x) ** 2)
+        by_b = 1 - 2 * ALPHA * a * x * a * u
+        expected = outer * np.array([by_a, by_w, by_b])
+        np.testing.assert_allclose(self.gradients("body"), expected, rtol=1e-10)
 
 
 class Normed(nn.Module):
@@ -275,6 +335,10 @@ def test_running_statistics_are_refused_unless_the_body_stays():
     ("arguments", "message"),
     [
         ({"adaptation_steps": 0}, "adaptation_steps must be at least 1, got 0"),
+        ({"test_adaptation_steps": 0}, "test_adaptation_steps must be at least 1 or None, got 0"),
+        ({"inner_clip": 0.0}, r"inner_clip must be above 0 or None, got 0\.0"),
+        ({"first_order_epochs": -1}, "first_order_epochs must be at least 0, got -1"),
+        ({"multi_step_epochs": 0}, "multi_step_epochs must be at least 1 or None, got 0"),
         ({"inner_lr": 0.0}, r"inner_lr must be above 0, got 0\.0"),
         ({"inner_lr": float("nan")}, "inner_lr must be above 0, got nan"),
         ({"inner_lr_mode": "learned"}, "inner_lr_mode must be one of .*got 'learned'"),

@@ -21,6 +21,8 @@ def test_pytest_is_asked_for_where_it_is_missing():
 def test_what_there_is_to_cover():
     learners = {"maml", "mann", "protonet", "ridge_head", "snail", "transfer"}
     assert set(testing.registered_learners()) == learners
+    steps = {"cavia", "imaml", "maml", "reptile", "transfer"}
+    assert set(testing.registered_learners()) == {*steps, "protonet", "ridge_head"}
     estimators = testing.public_estimators()
     assert {"MAMLRegressor", "AdaptedClassifier", "PerTask"} <= set(estimators)
     assert set(estimators) <= set(metaskl.__all__)

@@ -91,6 +91,29 @@ class TestCallbacks:
             fit(callbacks=[Broken()])
 
 
+class Counting(RidgeHead):
+    """Note the epochs that it is told of."""
+
+    epochs = ()
+
+    def begin_epoch(self, epoch):
+        self.epochs = (*self.epochs, epoch)
+
+
+def test_the_learner_is_told_how_far_training_is(tmp_path):
+    def train(max_epochs, net=None, **plan):
+        learner = Counting(MLP(()).build((2,)), 1)
+        sampler = TaskEpisodes(LINES.task_set(), random_state=0)
+        plan = TrainingPlan(max_epochs=max_epochs, steps_per_epoch=1, **plan)
+        return meta_train(learner, sampler, plan, net=net)
+
+    net = train(3)
+    assert net.module_.epochs == (0, 1, 2)
+    assert train(2, net=net).module_.epochs == (3, 4)  # further training
+    train(2, checkpoint=tmp_path / "half")
+    assert train(5, checkpoint=tmp_path / "half").module_.epochs == (2, 3, 4)  # resumed
+
+
 class TestOuterStep:
     def test_the_cosine_falls_from_the_rate_to_nearly_nothing(self):
         diary = Diary()

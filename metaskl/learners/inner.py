@@ -1,0 +1,177 @@
+"""Gradient steps on a support: what the learners that take them share."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from metaskl.errors import ParameterError
+from metaskl.learners.base import Adapted, MetaLearner, one_task, stack_of_one
+
+
+class InnerLoop(MetaLearner, abc.ABC):
+    """A learner that adapts by gradient steps on the support.
+
+    A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Maps ``(n, *feature)`` to ``(n, n_features_out)``.
+    n_outputs : int
+        Targets or classes.
+    kind : {"regression", "classification"}
+        What the outputs mean.
+    adaptation_steps : int
+        Inner gradient steps in meta-training, >= 1.
+    test_adaptation_steps : int or None
+        Inner gradient steps in evaluation mode, >= 1; None takes as many as in training.
+    inner_lr : float
+        Step size of the inner loop, > 0.
+    inner_clip : float or None
+        Largest norm of a task's inner gradient, > 0; None does not limit it.
+    private_labels, n_pool_classes
+        See :class:`~metaskl.learners.MetaLearner`.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is out of its range.
+    """
+
+    fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_outputs: int,
+        *,
+        kind: str,
+        adaptation_steps: int,
+        test_adaptation_steps: int | None,
+        inner_lr: float,
+        inner_clip: float | None,
+        private_labels: bool,
+        n_pool_classes: int,
+    ) -> None:
+        super().__init__(
+            backbone,
+            n_outputs,
+            kind=kind,
+            private_labels=private_labels,
+            n_pool_classes=n_pool_classes,
+        )
+        _check(adaptation_steps, test_adaptation_steps, inner_lr, inner_clip)
+        self.adaptation_steps = adaptation_steps
+        self.test_adaptation_steps = test_adaptation_steps
+        self.inner_lr = inner_lr
+        self.inner_clip = inner_clip
+
+    @abc.abstractmethod
+    def parameters_to_adapt(self) -> Adapted:
+        """Return what the inner steps start from, without a task axis."""
+
+    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
+        """Take the inner steps on one task's support."""
+        weight = None if weight is None else weight[None]
+        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
+
+    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
+        """Predict with what was adapted to one task."""
+        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
+
+    def initial(self) -> Adapted | None:
+        """Return what the inner steps start from."""
+        return {name: p.detach() for name, p in self.parameters_to_adapt().items()}
+
+    def n_steps(self) -> int:
+        """Return how many inner steps are taken in the present mode."""
+        if self.training or self.test_adaptation_steps is None:
+            return self.adaptation_steps
+        return self.test_adaptation_steps
+
+    def start(self, n_tasks: int, *, detach: bool) -> Adapted:
+        """Return what the inner steps start from, once a task."""
+        return {
+            name: (p.detach() if detach else p).expand(n_tasks, *p.shape)
+            for name, p in self.parameters_to_adapt().items()
+        }
+
+    def gradient(
+        self, point: Adapted, X: Tensor, y: Tensor, weight: Tensor, *, create_graph: bool = False
+    ) -> Adapted:
+        """Return each task's gradient of the loss of these rows at a point that requires one."""
+        losses = self.task_loss(self.predict_tasks(point, X), y, weight)
+        return gradient_by_task(losses, point, create_graph=create_graph)
+
+    def clipped(self, gradients: Adapted) -> Adapted:
+        """Shorten the gradients of tasks whose norm is too large, by a constant factor each."""
+        if self.inner_clip is None:
+            return gradients
+        squares = [g.detach().flatten(1).square().sum(1) for g in gradients.values()]
+        norm = torch.stack(squares).sum(0).sqrt()
+        factor = self.inner_clip / norm.clamp_min(self.inner_clip)
+        return {n: g * factor.reshape(-1, *[1] * (g.ndim - 1)) for n, g in gradients.items()}
+
+
+def leaves(parameters: Adapted) -> Adapted:
+    """Return copies to differentiate at, so that no graph is kept."""
+    return {name: p.detach().requires_grad_() for name, p in parameters.items()}
+
+
+def gradient_by_task(losses: Tensor, point: Adapted, *, create_graph: bool = False) -> Adapted:
+    """Return each task's gradient of its loss.
+
+    The losses of all tasks are summed and differentiated together: task t's parameters only
+    enter task t's loss, so the gradient holds every task's own.
+    """
+    gradients = torch.autograd.grad(
+        losses.sum(), list(point.values()), create_graph=create_graph, materialize_grads=True
+    )
+    return dict(zip(point, gradients, strict=True))
+
+
+def with_gradient(value: Tensor, parameters: Adapted, gradients: Adapted) -> Tensor:
+    """Return `value` as a loss whose gradient at the parameters is the one given.
+
+    Parameters
+    ----------
+    value : Tensor of shape ()
+        What the loss is.
+    parameters : dict of Tensor
+        Meta-parameters.
+    gradients : dict of Tensor
+        The mean gradient over tasks of each, by name.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The loss.
+    """
+    product = torch.stack([(p * gradients[n].detach()).sum() for n, p in parameters.items()]).sum()
+    return value.detach() + (product - product.detach())
+
+
+def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: float | None) -> None:
+    if steps < 1:
+        raise ParameterError(
+            f"adaptation_steps must be at least 1, got {steps}. "
+            "For a model without adaptation use Pooled or Transfer."
+        )
+    if test_steps is not None and test_steps < 1:
+        raise ParameterError(
+            f"test_adaptation_steps must be at least 1 or None, got {test_steps}. None takes as "
+            "many steps as in meta-training."
+        )
+    if not inner_lr > 0:
+        raise ParameterError(
+            f"inner_lr must be above 0, got {inner_lr}. Try 0.01 to 0.1 on standardised features."
+        )
+    if inner_clip is not None and not inner_clip > 0:
+        raise ParameterError(
+            f"inner_clip must be above 0 or None, got {inner_clip}. None does not limit the inner "
+            "gradient."
+        )
