@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from metaskl.estimators.adapted import AdaptedRegressor as AdaptedRegressor
     from metaskl.estimators.generic import MetaClassifier as MetaClassifier
     from metaskl.estimators.generic import MetaRegressor as MetaRegressor
+    from metaskl.estimators.in_context import InContextClassifier as InContextClassifier
+    from metaskl.estimators.in_context import InContextRegressor as InContextRegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
     from metaskl.estimators.maml import MAMLRegressor as MAMLRegressor
+    from metaskl.estimators.matching import MatchingClassifier as MatchingClassifier
+    from metaskl.estimators.matching import MatchingRegressor as MatchingRegressor
     from metaskl.estimators.per_task import PerTask as PerTask
     from metaskl.estimators.pooled import Pooled as Pooled
     from metaskl.estimators.protonet import ProtoNetClassifier as ProtoNetClassifier
+    from metaskl.estimators.relation import RelationClassifier as RelationClassifier
     from metaskl.estimators.ridge_head import RidgeHeadClassifier as RidgeHeadClassifier
     from metaskl.estimators.ridge_head import RidgeHeadRegressor as RidgeHeadRegressor
     from metaskl.estimators.shrunk import ShrunkClassifier as ShrunkClassifier
     from metaskl.estimators.shrunk import ShrunkRegressor as ShrunkRegressor
+    from metaskl.estimators.simpleshot import SimpleShotClassifier as SimpleShotClassifier
     from metaskl.estimators.transfer import TransferClassifier as TransferClassifier
     from metaskl.estimators.transfer import TransferRegressor as TransferRegressor
     from metaskl.evaluation.compare import compare as compare
@@ -43,17 +49,23 @@ __all__ = [
     "AdaptedClassifier",
     "AdaptedRegressor",
     "FewShotScorer",
+    "InContextClassifier",
+    "InContextRegressor",
     "MAMLClassifier",
     "MAMLRegressor",
+    "MatchingClassifier",
+    "MatchingRegressor",
     "MetaClassifier",
     "MetaRegressor",
     "PerTask",
     "Pooled",
     "ProtoNetClassifier",
+    "RelationClassifier",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "ShrunkClassifier",
     "ShrunkRegressor",
+    "SimpleShotClassifier",
     "TransferClassifier",
     "TransferRegressor",
     "__version__",
@@ -69,17 +81,23 @@ _HOMES = {
     "AdaptedClassifier": "metaskl.estimators.adapted",
     "AdaptedRegressor": "metaskl.estimators.adapted",
     "FewShotScorer": "metaskl.evaluation.scorer",
+    "InContextClassifier": "metaskl.estimators.in_context",
+    "InContextRegressor": "metaskl.estimators.in_context",
     "MAMLClassifier": "metaskl.estimators.maml",
     "MAMLRegressor": "metaskl.estimators.maml",
+    "MatchingClassifier": "metaskl.estimators.matching",
+    "MatchingRegressor": "metaskl.estimators.matching",
     "MetaClassifier": "metaskl.estimators.generic",
     "MetaRegressor": "metaskl.estimators.generic",
     "PerTask": "metaskl.estimators.per_task",
     "Pooled": "metaskl.estimators.pooled",
     "ProtoNetClassifier": "metaskl.estimators.protonet",
+    "RelationClassifier": "metaskl.estimators.relation",
     "RidgeHeadClassifier": "metaskl.estimators.ridge_head",
     "RidgeHeadRegressor": "metaskl.estimators.ridge_head",
     "ShrunkClassifier": "metaskl.estimators.shrunk",
     "ShrunkRegressor": "metaskl.estimators.shrunk",
+    "SimpleShotClassifier": "metaskl.estimators.simpleshot",
     "TransferClassifier": "metaskl.estimators.transfer",
     "TransferRegressor": "metaskl.estimators.transfer",
     "adapt": "metaskl.estimators.adapt",

@@ -13,6 +13,15 @@ VARIANTS = {
         "rate a parameter": {"adaptation_steps": 2, "inner_lr_mode": "per_parameter"},
         "multi-step loss": {"adaptation_steps": 2, "multi_step_loss": True},
     },
+    "in_context": {"": {"width": 8, "n_layers": 2, "n_heads": 2}},
+    "matching": {
+        "": {},
+        "cosine": {"distance": "cosine"},
+        "Euclidean": {"distance": "euclidean"},
+        "squared error": {"likelihood": False},
+    },
+    "protonet": {"": {}, "Mahalanobis": {"distance": "mahalanobis"}},
+    "relation": {"": {"relation_size": 8}},
     "ridge_head": {"": {}, "squared error": {"likelihood": False}},
     "transfer": {
         "": {"adaptation_steps": 4},
