@@ -56,6 +56,6 @@ def test_every_public_name_is_in_the_reference():
 
 def test_every_learner_is_in_the_guide():
     text = (DOCS / "guide" / "learners.md").read_text().lower()
-    words = {"ridge_head": "ridge head", "protonet": "prototypes"}
+    words = {"ridge_head": "ridge head", "protonet": "prototypes", "in_context": "in-context"}
     names = [info.name for info in list_learners() if info.builtin]
     assert [name for name in names if words.get(name, name) not in text] == []

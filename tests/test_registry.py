@@ -9,7 +9,16 @@ from metaskl import registry
 from metaskl.errors import AmbiguousLearnerError, PluginError, UnknownLearnerError
 from metaskl.registry import get_learner, list_learners, register
 
-BUILTINS = ["maml", "protonet", "ridge_head", "transfer"]
+BUILTINS = [
+    "in_context",
+    "maml",
+    "matching",
+    "protonet",
+    "relation",
+    "ridge_head",
+    "simpleshot",
+    "transfer",
+]
 GOOD = """
     class Good:
         metaskl_api = 1

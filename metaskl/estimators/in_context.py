@@ -13,8 +13,7 @@ from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
 from metaskl.estimators.uncertain import PredictsStd
 from metaskl.learners import MetaLearner
 from metaskl.learners.in_context import InContext
-from metaskl.tasks import TaskSet
-from metaskl.tasks.prior import PriorEpisodes
+from metaskl.tasks import PriorEpisodes, TaskSet
 from metaskl.training import TrainingPlan, meta_train
 
 # The rate of training on prior tasks falls in so many steps.

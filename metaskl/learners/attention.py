@@ -7,6 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from metaskl.learners.products import row_product
+
 # Scores held at once: a large query, or a large support, is cut into chunks of rows.
 _SCORES = 2**24
 _ROWS = 32
@@ -92,8 +94,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tenso
     for start in range(0, queries.shape[-2], size):
         rows = slice(start, start + size)
         own = bias if bias.shape[-2] == 1 else bias[..., rows, :]
-        scores = queries[..., rows, :] @ keys.mT + own
-        chunks.append(torch.softmax(scores, dim=-1) @ values)
+        scores = row_product(queries[..., rows, :], keys.mT) + own
+        chunks.append(row_product(torch.softmax(scores, dim=-1), values))
     return chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=-2)
 
 

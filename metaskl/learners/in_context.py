@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -14,6 +15,8 @@ from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Choice, Dimension, Integer
 from metaskl.tasks import Episode
 
+# The score of a token with itself before meta-training; of one at a right angle it is 0.
+_SHARPNESS = 10.0
 # Standard deviations from 1e-3 to 1e3 times those of the targets.
 _LOG_STD = (-6.9, 6.9)
 
@@ -109,6 +112,10 @@ class InContext(MetaLearner):
         self.norm = nn.LayerNorm(width)
         self.read_query = nn.Linear(width, width)
         self.read_key = nn.Linear(width, width, bias=False)
+        # Like tokens attend to each other from the start, as in kernel regression.
+        nn.init.orthogonal_(self.read_query.weight, math.sqrt(_SHARPNESS / math.sqrt(width)))
+        with torch.no_grad():
+            self.read_key.weight.copy_(self.read_query.weight)
         if private_labels:
             self.same_class = nn.Parameter(torch.ones(n_layers, n_heads, 1, 1))
             return

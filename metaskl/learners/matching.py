@@ -12,6 +12,7 @@ from metaskl.errors import ParameterError
 from metaskl.learners.attention import hidden_keys, log_probabilities
 from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
 from metaskl.learners.density import negative_log_density
+from metaskl.learners.products import row_product
 from metaskl.learners.prototypes import negative_squared_distances
 from metaskl.learners.space import Choice, Dimension
 from metaskl.tasks import Episode
@@ -134,7 +135,7 @@ class Matching(MetaLearner):
         """Return weighted means, or logits, for a stack of tasks."""
         features = embed_tasks(self.backbone, X_query)
         shares = self._shares(adapted, features)
-        output = shares @ self._values(adapted)
+        output = row_product(shares, self._values(adapted))
         if self.kind == "classification":
             output = log_probabilities(output)
         return output if self.common is None else output + self.common(features)
@@ -164,7 +165,7 @@ class Matching(MetaLearner):
         adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
         features = embed_tasks(self.backbone, episode.X_query)
         shares = self._shares(adapted, features)
-        mean = shares @ self._values(adapted) + self.common(features)  # type: ignore[misc]
+        mean = row_product(shares, self._values(adapted)) + self.common(features)  # type: ignore[misc]
         variance = self._variance(adapted, shares)
         return negative_log_density(mean, variance, episode.y_query, episode.weight_query)
 
@@ -176,7 +177,7 @@ class Matching(MetaLearner):
         queries, keys = self._key(features), adapted["keys"]
         scale = self.log_scale.exp()
         if self.distance == "cosine":
-            scores = scale * queries @ keys.mT
+            scores = scale * row_product(queries, keys.mT)
         else:
             scores = scale * negative_squared_distances(queries, keys)
         scores = scores + adapted["hidden"]
@@ -194,7 +195,7 @@ class Matching(MetaLearner):
     def _variance(self, adapted: Adapted, shares: Tensor) -> Tensor:
         """Return the variance (task, row, output) of the mixture that the shares weigh."""
         values = self._values(adapted)
-        around = shares @ values**2 - (shares @ values) ** 2
+        around = row_product(shares, values**2) - row_product(shares, values) ** 2
         prior = shares[..., :1] * torch.exp(2 * self.log_spread.clamp(-6.9, 7.0))
         return around.clamp_min(0.0) + prior + torch.exp(2 * self.log_noise.clamp(-6.9, 7.0))
 

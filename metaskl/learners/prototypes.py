@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.products import row_product
 
 
 class PrototypeLearner(MetaLearner):
@@ -93,6 +94,6 @@ def negative_squared_distances(features: Tensor, points: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         dtype = torch.promote_types(features.dtype, torch.float32)
         features, points = features.to(dtype), points.to(dtype)
-        cross = features @ points.mT
+        cross = row_product(features, points.mT)
         norms = (points**2).sum(-1)[..., None, :] + (features**2).sum(-1, keepdim=True)
         return 2 * cross - norms

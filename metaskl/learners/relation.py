@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.products import row_product
 from metaskl.learners.prototypes import PrototypeLearner
 from metaskl.learners.space import Choice, Dimension
 
@@ -91,8 +92,8 @@ class Relation(PrototypeLearner):
         return torch.cat(scores, dim=-1)
 
     def _score(self, pairs: Tensor) -> Tensor:
-        score: Tensor = self.score(torch.relu(self.compare(torch.relu(pairs))))
-        return score
+        hidden = torch.relu(self.compare(torch.relu(pairs)))
+        return row_product(hidden, self.score.weight.T)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

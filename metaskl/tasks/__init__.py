@@ -2,6 +2,7 @@
 
 from metaskl.tasks.episodes import ClassEpisodes, Episode, EpisodeSampler, TaskEpisodes
 from metaskl.tasks.groups import check_groups, require_groups, resolve_groups
+from metaskl.tasks.prior import PriorEpisodes
 from metaskl.tasks.splits import split_tasks
 from metaskl.tasks.synthetic import (
     BlobTasks,
@@ -20,6 +21,7 @@ __all__ = [
     "EpisodeSampler",
     "GaussianProcessTasks",
     "LinearTasks",
+    "PriorEpisodes",
     "SinusoidTasks",
     "TaskEpisodes",
     "TaskFamily",

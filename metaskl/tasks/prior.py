@@ -50,8 +50,7 @@ class PriorEpisodes(EpisodeSampler):
 
     Examples
     --------
-    >>> from metaskl.tasks import LinearTasks
-    >>> from metaskl.tasks.prior import PriorEpisodes
+    >>> from metaskl.tasks import LinearTasks, PriorEpisodes
     >>> rows = LinearTasks().sample(10, 20, random_state=0).task_set()
     >>> prior = PriorEpisodes(rows, kind="regression", n_outputs=1, meta_batch_size=4)
     >>> tuple(prior.sample().y_query.shape)

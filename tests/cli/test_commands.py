@@ -482,7 +482,16 @@ def test_learners_are_listed():
     printed = done("learners").stdout
     assert re.search(r"ridge_head +metaskl 0\.\d\.\d +available", printed)
     listed = json.loads(done("learners", "--json").stdout)
-    assert [entry["name"] for entry in listed][:4] == ["maml", "protonet", "ridge_head", "transfer"]
+    assert [entry["name"] for entry in listed][:8] == [
+        "in_context",
+        "maml",
+        "matching",
+        "protonet",
+        "relation",
+        "ridge_head",
+        "simpleshot",
+        "transfer",
+    ]
 
 
 def test_a_broken_plugin_is_shown_and_breaks_nothing(tmp_path, monkeypatch):

@@ -12,12 +12,19 @@ MAML = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.2, "meta_batch_size": 4}
 MAML_CLASSES = {**MAML, "inner_lr": 0.3}
 # And Transfer must be free to move from what so little training taught it.
 TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
+IN_CONTEXT = {**QUICK, "width": 16, "n_layers": 2, "n_heads": 2}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
+    "InContextClassifier": metaskl.InContextClassifier(**IN_CONTEXT),
+    "InContextClassifier of private classes": metaskl.InContextClassifier(**PRIVATE),
+    "InContextRegressor": metaskl.InContextRegressor(**IN_CONTEXT),
     "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
     "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
     "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),
+    "MatchingClassifier": metaskl.MatchingClassifier(**QUICK),
+    "MatchingClassifier of private classes": metaskl.MatchingClassifier(**PRIVATE),
+    "MatchingRegressor": metaskl.MatchingRegressor(**QUICK),
     "MetaRegressor": metaskl.MetaRegressor(**QUICK),
     "MetaClassifier": metaskl.MetaClassifier(**QUICK),
     "MetaClassifier of private classes": metaskl.MetaClassifier(learner="protonet", **PRIVATE),
@@ -27,11 +34,18 @@ ESTIMATORS = {
     ),
     "ProtoNetClassifier": metaskl.ProtoNetClassifier(**QUICK),
     "ProtoNetClassifier of private classes": metaskl.ProtoNetClassifier(**PRIVATE),
+    "ProtoNetClassifier by Mahalanobis distances": metaskl.ProtoNetClassifier(
+        distance="mahalanobis", **QUICK
+    ),
+    "RelationClassifier": metaskl.RelationClassifier(**QUICK),
+    "RelationClassifier of private classes": metaskl.RelationClassifier(**PRIVATE),
     "RidgeHeadClassifier": metaskl.RidgeHeadClassifier(**QUICK),
     "RidgeHeadClassifier of private classes": metaskl.RidgeHeadClassifier(**PRIVATE),
     "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),
     "ShrunkClassifier": metaskl.ShrunkClassifier(),
     "ShrunkRegressor": metaskl.ShrunkRegressor(),
+    "SimpleShotClassifier": metaskl.SimpleShotClassifier(**QUICK),
+    "SimpleShotClassifier of private classes": metaskl.SimpleShotClassifier(**PRIVATE),
     "TransferClassifier": metaskl.TransferClassifier(**TRANSFER),
     "TransferClassifier of private classes": metaskl.TransferClassifier(**PRIVATE),
     "TransferRegressor": metaskl.TransferRegressor(**TRANSFER),

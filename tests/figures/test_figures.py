@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 
 from metaskl import (
+    InContextClassifier,
+    InContextRegressor,
     MAMLClassifier,
     MAMLRegressor,
+    MatchingClassifier,
+    MatchingRegressor,
     ProtoNetClassifier,
+    RelationClassifier,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
+    SimpleShotClassifier,
     TransferClassifier,
     TransferRegressor,
 )
@@ -26,6 +32,12 @@ FIGURES = {
     "maml: private blobs": "test_private_blobs",
     "transfer: sinusoids": "test_sinusoids",
     "transfer: private blobs": "test_private_blobs",
+    "matching: sinusoids": "test_sinusoids",
+    "matching: private blobs": "test_private_blobs",
+    "relation: private blobs": "test_private_blobs",
+    "simpleshot: private blobs": "test_private_blobs",
+    "in_context: sinusoids": "test_sinusoids",
+    "in_context: private blobs": "test_private_blobs",
 }
 
 
@@ -108,6 +120,8 @@ def test_a_ridge_head_learns_a_kernel():
             {"max_epochs": 2, "strategy": "all", "pull": 0.0, "adaptation_steps": 50},
             0.6,
         ),
+        (MatchingRegressor, {"max_epochs": 3}, 0.3),
+        (InContextRegressor, {"max_epochs": 3, "n_layers": 2, "width": 32}, 0.3),
     ],
 )
 def test_sinusoids(cls, parameters, left):
@@ -126,6 +140,10 @@ def test_sinusoids(cls, parameters, left):
         (RidgeHeadClassifier, {}, 0.08),
         (MAMLClassifier, {"max_epochs": 3}, 0.10),
         (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
+        (MatchingClassifier, {}, 0.10),
+        (RelationClassifier, {}, 0.10),
+        (SimpleShotClassifier, {}, 0.10),
+        (InContextClassifier, {"n_layers": 2, "width": 32}, 0.10),
     ],
 )
 def test_private_blobs(cls, parameters, lost):

@@ -19,7 +19,16 @@ def test_pytest_is_asked_for_where_it_is_missing():
 
 
 def test_what_there_is_to_cover():
-    assert set(testing.registered_learners()) == {"maml", "protonet", "ridge_head", "transfer"}
+    assert set(testing.registered_learners()) == {
+        "in_context",
+        "maml",
+        "matching",
+        "protonet",
+        "relation",
+        "ridge_head",
+        "simpleshot",
+        "transfer",
+    }
     estimators = testing.public_estimators()
     assert {"MAMLRegressor", "AdaptedClassifier", "PerTask"} <= set(estimators)
     assert set(estimators) <= set(metaskl.__all__)
