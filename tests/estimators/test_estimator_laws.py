@@ -12,7 +12,9 @@ MAML = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.2, "meta_batch_size": 4}
 MAML_CLASSES = {**MAML, "inner_lr": 0.3}
 # And Transfer must be free to move from what so little training taught it.
 TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
-IN_CONTEXT = {**QUICK, "width": 16, "n_layers": 2, "n_heads": 2}
+# A transformer must learn to read first.
+IN_CONTEXT = {"max_epochs": 1, "steps_per_epoch": 20, "outer_lr": 0.01}
+IN_CONTEXT |= {"width": 16, "n_layers": 2, "n_heads": 2}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 ESTIMATORS = {
