@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype
 from metaskl.learners.prototypes import PrototypeLearner, negative_squared_distances
 from metaskl.learners.space import Choice, Dimension
 
@@ -125,16 +125,18 @@ class ProtoNet(PrototypeLearner):
 def _whitening(features: Tensor, member: Tensor) -> Tensor:
     """Return W_k (task, class, feature, feature) with WᵀW = Q_k⁻¹.
 
-    In float64: the smallest eigenvalue of Q_k is 1, the largest whatever the features make it.
+    In float64 where the device has it: the smallest eigenvalue of Q_k is 1, the largest whatever
+    the features make it.
     """
     with torch.autocast(features.device.type, enabled=False):
         dtype = torch.promote_types(features.dtype, torch.float32)
-        features, member = features.double(), member.double()
+        precise = solve_dtype(features.device)
+        features, member = features.to(precise), member.to(precise)
         count = member.sum(1)
         whole = _covariance(features, member.sum(-1))
         own = torch.stack([_covariance(features, each) for each in member.unbind(-1)], dim=1)
         share = (count / (count + 1))[..., None, None]
-        eye = torch.eye(features.shape[-1], dtype=torch.float64, device=features.device)
+        eye = torch.eye(features.shape[-1], dtype=precise, device=features.device)
         factor = torch.linalg.cholesky(share * own + (1 - share) * whole[:, None] + eye)
         whitening: Tensor = torch.linalg.solve_triangular(factor, eye, upper=False)
         return whitening.to(dtype)

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import (
+    Adapted,
+    MetaLearner,
+    embed_tasks,
+    map_rows,
+    one_task,
+    stack_of_one,
+)
 from metaskl.learners.network import Network
 from metaskl.learners.pool import pool_rows
 from metaskl.learners.prototypes import negative_squared_distances
@@ -123,7 +130,7 @@ class SimpleShot(MetaLearner):
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the cross entropy of all rows, support and query alike, without adapting."""
         X, y, weight = pool_rows(episode, self.n_pool_classes if self.private_labels else 0)
-        features = self.network.body(X.flatten(0, 1)).unflatten(0, X.shape[:2])
+        features = map_rows(self.network.body, X, weight)
         if self.training:
             self._remember(features.detach(), y, weight)
         return self.task_loss(self.network.head(features), y, weight).mean()
