@@ -45,12 +45,18 @@ if TYPE_CHECKING:
     from metaskl.estimators.protonet import ProtoNetClassifier as ProtoNetClassifier
     from metaskl.estimators.reptile import ReptileClassifier as ReptileClassifier
     from metaskl.estimators.reptile import ReptileRegressor as ReptileRegressor
+    from metaskl.estimators.in_context import InContextClassifier as InContextClassifier
+    from metaskl.estimators.in_context import InContextRegressor as InContextRegressor
+    from metaskl.estimators.matching import MatchingClassifier as MatchingClassifier
+    from metaskl.estimators.matching import MatchingRegressor as MatchingRegressor
+    from metaskl.estimators.relation import RelationClassifier as RelationClassifier
     from metaskl.estimators.ridge_head import RidgeHeadClassifier as RidgeHeadClassifier
     from metaskl.estimators.ridge_head import RidgeHeadRegressor as RidgeHeadRegressor
     from metaskl.estimators.shrunk import ShrunkClassifier as ShrunkClassifier
     from metaskl.estimators.shrunk import ShrunkRegressor as ShrunkRegressor
     from metaskl.estimators.snail import SNAILClassifier as SNAILClassifier
     from metaskl.estimators.snail import SNAILRegressor as SNAILRegressor
+    from metaskl.estimators.simpleshot import SimpleShotClassifier as SimpleShotClassifier
     from metaskl.estimators.transfer import TransferClassifier as TransferClassifier
     from metaskl.estimators.transfer import TransferRegressor as TransferRegressor
     from metaskl.evaluation.compare import compare as compare
@@ -87,6 +93,10 @@ __all__ = [
     "MAMLRegressor",
     "MANNClassifier",
     "MANNRegressor",
+    "InContextClassifier",
+    "InContextRegressor",
+    "MatchingClassifier",
+    "MatchingRegressor",
     "MetaClassifier",
     "MetaRegressor",
     "PerTask",
@@ -94,12 +104,14 @@ __all__ = [
     "ProtoNetClassifier",
     "ReptileClassifier",
     "ReptileRegressor",
+    "RelationClassifier",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "SNAILClassifier",
     "SNAILRegressor",
     "ShrunkClassifier",
     "ShrunkRegressor",
+    "SimpleShotClassifier",
     "TransferClassifier",
     "TransferRegressor",
     "__version__",
@@ -136,6 +148,10 @@ _HOMES = {
     "MAMLRegressor": "metaskl.estimators.maml",
     "MANNClassifier": "metaskl.estimators.mann",
     "MANNRegressor": "metaskl.estimators.mann",
+    "InContextClassifier": "metaskl.estimators.in_context",
+    "InContextRegressor": "metaskl.estimators.in_context",
+    "MatchingClassifier": "metaskl.estimators.matching",
+    "MatchingRegressor": "metaskl.estimators.matching",
     "MetaClassifier": "metaskl.estimators.generic",
     "MetaRegressor": "metaskl.estimators.generic",
     "PerTask": "metaskl.estimators.per_task",
@@ -143,12 +159,14 @@ _HOMES = {
     "ProtoNetClassifier": "metaskl.estimators.protonet",
     "ReptileClassifier": "metaskl.estimators.reptile",
     "ReptileRegressor": "metaskl.estimators.reptile",
+    "RelationClassifier": "metaskl.estimators.relation",
     "RidgeHeadClassifier": "metaskl.estimators.ridge_head",
     "RidgeHeadRegressor": "metaskl.estimators.ridge_head",
     "SNAILClassifier": "metaskl.estimators.snail",
     "SNAILRegressor": "metaskl.estimators.snail",
     "ShrunkClassifier": "metaskl.estimators.shrunk",
     "ShrunkRegressor": "metaskl.estimators.shrunk",
+    "SimpleShotClassifier": "metaskl.estimators.simpleshot",
     "TransferClassifier": "metaskl.estimators.transfer",
     "TransferRegressor": "metaskl.estimators.transfer",
     "adapt": "metaskl.estimators.adapt",

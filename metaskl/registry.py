@@ -83,8 +83,8 @@ def list_learners(load: bool = False) -> list[LearnerInfo]:
     Examples
     --------
     >>> from metaskl.registry import list_learners
-    >>> [info.name for info in list_learners() if info.builtin]
-    ['maml', 'protonet', 'ridge_head', 'transfer']
+    >>> "ridge_head" in [info.name for info in list_learners() if info.builtin]
+    True
     """
     found = _installed() + [_session_info(name) for name in sorted(_session)]
     return [_tried(info) for info in found] if load else found

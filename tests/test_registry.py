@@ -24,6 +24,10 @@ BUILTINS = [
     "transfer",
 ]
 BUILTINS = ["cavia", "imaml", "maml", "protonet", "reptile", "ridge_head", "transfer"]
+    "in_context",
+    "matching",
+    "relation",
+    "simpleshot",
 GOOD = """
     class Good:
         metaskl_api = 1

@@ -36,7 +36,7 @@ from metaskl.estimators.training import make_plan, split_validation, training_sa
 from metaskl.learners import MetaLearner
 from metaskl.learners.space import Choice, Dimension, Real
 from metaskl.tasks import EpisodeSampler, TaskSet, resolve_groups
-from metaskl.training import meta_train, seeded
+from metaskl.training import TrainingPlan, meta_train, seeded
 
 # Rows of all tasks that stand in for a support where a learner knows nothing before one.
 _POOLED_ROWS = 4096
@@ -183,6 +183,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.build_ = self._build_record(tasks, encoded.shape[1])
             with seeded(plan.seed):
                 learner = build_learner(self.build_, self._learner())
+            self._prepare(learner, train, plan)
         else:
             # A copy is trained: what was adapted from the network before goes on predicting alike.
             learner = copy.deepcopy(self.net_.module_)
@@ -201,6 +202,9 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
 
     def _check_pool(self, tasks: TaskSet, *, reset: bool) -> None:
         """Raise if further training brings other classes than a learner's head was built for."""
+
+    def _prepare(self, learner: MetaLearner, tasks: TaskSet, plan: TrainingPlan) -> None:
+        """Train a new learner on something else before its tasks, where a family does so."""
 
     def _build_record(self, tasks: TaskSet, n_outputs: int) -> dict[str, Any]:
         """Return all that the learner is built with, so that a loaded model can build it."""

@@ -21,6 +21,10 @@ class ProtoNetClassifier(BaseMetaClassifier):
 
     Parameters
     ----------
+    distance : {"euclidean", "mahalanobis"}, default="euclidean"
+        How far a row is from a prototype: with ``"mahalanobis"`` by the spread of each class's
+        support, shrunk to that of all classes and to 1 [2]_; for networks of up to a few
+        hundred features.
     <shared parameters>
 
     Attributes
@@ -31,6 +35,8 @@ class ProtoNetClassifier(BaseMetaClassifier):
     ----------
     .. [1] J. Snell, K. Swersky, R. Zemel. Prototypical Networks for Few-shot Learning.
        NeurIPS 2017.
+    .. [2] P. Bateni, R. Goyal, V. Masrani, F. Wood, L. Sigal. Improved Few-Shot Visual
+       Classification. CVPR 2020.
 
     Examples
     --------
@@ -45,6 +51,8 @@ class ProtoNetClassifier(BaseMetaClassifier):
     >>> new.predict([[4.0, 5.0]]).tolist()
     ['right']
     """
+
+    distance: str = "euclidean"
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:

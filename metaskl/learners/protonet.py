@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
-from metaskl.learners.space import Dimension
+from metaskl.errors import ParameterError
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype
+from metaskl.learners.prototypes import PrototypeLearner, negative_squared_distances
+from metaskl.learners.space import Choice, Dimension
+
+_DISTANCES = ("euclidean", "mahalanobis")
 
 
-class ProtoNet(MetaLearner):
+class ProtoNet(PrototypeLearner):
     """Prototypical networks [1]_: logits are −‖φ(x) − c_k‖², c_k the mean of class k's support.
 
     No inner loop and any number of classes: the cheapest learner, and the first to try on
     pictures and sentences with classes of their own. Where the tasks share their classes
     (sick or healthy), each class also has a meta-learned prototype p_k that counts as κ more
     support rows, c_k = (κ p_k + Σ φ(x)) / (κ + n_k): a class that the support lacks keeps p_k.
+
+    With ``distance="mahalanobis"`` each class has its own metric, as in Simple CNAPS [2]_:
+    logits are −½ (φ(x) − c_k)ᵀ Q_k⁻¹ (φ(x) − c_k), with Q_k = λ_k S_k + (1 − λ_k) S + I and
+    λ_k = n_k / (n_k + 1), S_k the covariance of class k's support and S that of the whole.
 
     Parameters
     ----------
@@ -27,6 +33,9 @@ class ProtoNet(MetaLearner):
         Classes.
     kind : {"classification"}, default="classification"
         Regression has no prototypes.
+    distance : {"euclidean", "mahalanobis"}, default="euclidean"
+        How far a row is from a prototype. ``"mahalanobis"`` factors one matrix of the width of
+        the features a class: for networks of up to a few hundred features.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -34,6 +43,8 @@ class ProtoNet(MetaLearner):
     ----------
     .. [1] J. Snell, K. Swersky, R. Zemel. Prototypical Networks for Few-shot Learning.
        NeurIPS 2017.
+    .. [2] P. Bateni, R. Goyal, V. Masrani, F. Wood, L. Sigal. Improved Few-Shot Visual
+       Classification. CVPR 2020.
 
     Examples
     --------
@@ -46,14 +57,13 @@ class ProtoNet(MetaLearner):
     [[-1.0, -9.0]]
     """
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"classification"})
-
     def __init__(
         self,
         backbone: nn.Module,
         n_outputs: int,
         *,
         kind: str = "classification",
+        distance: str = "euclidean",
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -64,51 +74,78 @@ class ProtoNet(MetaLearner):
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
-        self.backbone = backbone
-        shared = not private_labels
-        self.prior = nn.Parameter(torch.zeros(n_outputs, self.n_features_out), shared)
-        self.log_prior_count = nn.Parameter(torch.zeros(n_outputs), shared)
-        if shared:  # equal prototypes would tell no classes apart
-            nn.init.normal_(self.prior, std=0.1)
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Average one task's support by class."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return minus the squared distances to the prototypes."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
+        if distance not in _DISTANCES:
+            raise ParameterError(
+                f"distance must be one of {_DISTANCES}, got {distance!r}. Take 'euclidean' unless "
+                "the classes differ in their spread."
+            )
+        self.distance = distance
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
-        """Average the supports of a stack of tasks by class."""
+        """Average the supports of a stack of tasks by class; find each class's metric."""
+        if self.distance == "euclidean":
+            return super().adapt_tasks(X_support, y_support, weight)
         member = y_support if weight is None else y_support * weight[..., None]
-        total = member.mT @ embed_tasks(self.backbone, X_support)
-        count = member.sum(1)[..., None]
-        if self.private_labels:
-            return {"prototypes": total / count.clamp_min(1.0)}
-        prior_count = self.log_prior_count.exp()[:, None]
-        return {"prototypes": (total + prior_count * self.prior) / (count + prior_count)}
+        features = embed_tasks(self.backbone, X_support)
+        prototypes = self._prototypes(features, member)
+        return {"prototypes": prototypes, "whitening": _whitening(features, member)}
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Return minus the squared distances for a stack of tasks."""
         features = embed_tasks(self.backbone, X_query)
-        # ‖a‖² − 2 a·b + ‖b‖² as one batched product: no (task, row, class, feature) array. Not in
-        # half precision, where the difference of large numbers would be noise.
+        if self.distance == "euclidean":
+            return negative_squared_distances(features, adapted["prototypes"])
         with torch.autocast(features.device.type, enabled=False):
-            dtype = torch.promote_types(features.dtype, torch.float32)
-            features, prototypes = features.to(dtype), adapted["prototypes"].to(dtype)
-            cross = features @ prototypes.mT
-            norms = (prototypes**2).sum(-1)[:, None] + (features**2).sum(-1, keepdim=True)
-            return 2 * cross - norms
+            features = features.to(adapted["whitening"].dtype)
+            prototypes = adapted["prototypes"].to(features)
+            distances = [  # a class at a time: no (task, row, class, feature) array in use
+                (((features - prototype[:, None]) @ whitening.mT) ** 2).sum(-1)
+                for prototype, whitening in zip(
+                    prototypes.unbind(1), adapted["whitening"].unbind(1), strict=True
+                )
+            ]
+        return -0.5 * torch.stack(distances, dim=-1)
 
     def initial(self) -> Adapted | None:
         """Return the prior prototypes (none where the classes are private to a task)."""
-        return None if self.private_labels else {"prototypes": self.prior.detach()}
+        adapted = super().initial()
+        if adapted is not None and self.distance == "mahalanobis":
+            n_classes, size = self.prior.shape
+            adapted["whitening"] = torch.eye(size).to(self.prior).repeat(n_classes, 1, 1)
+        return adapted
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
-        """Return nothing: ProtoNet has no hyper-parameter of its own."""
-        return {}
+        """Return the hyper-parameters worth searching."""
+        return {"distance": Choice(_DISTANCES)}
+
+
+def _whitening(features: Tensor, member: Tensor) -> Tensor:
+    """Return W_k (task, class, feature, feature) with WᵀW = Q_k⁻¹.
+
+    In float64 where the device has it: the smallest eigenvalue of Q_k is 1, the largest whatever
+    the features make it.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        precise = solve_dtype(features.device)
+        features, member = features.to(precise), member.to(precise)
+        count = member.sum(1)
+        whole = _covariance(features, member.sum(-1))
+        own = torch.stack([_covariance(features, each) for each in member.unbind(-1)], dim=1)
+        share = (count / (count + 1))[..., None, None]
+        eye = torch.eye(features.shape[-1], dtype=precise, device=features.device)
+        factor = torch.linalg.cholesky(share * own + (1 - share) * whole[:, None] + eye)
+        whitening: Tensor = torch.linalg.solve_triangular(factor, eye, upper=False)
+        return whitening.to(dtype)
+
+
+def _covariance(features: Tensor, weight: Tensor) -> Tensor:
+    """Return the covariance (task, feature, feature) of the rows of weight 1; 0 of fewer than 2."""
+    count = weight.sum(1)[:, None, None]
+    weight = weight[..., None]
+    mean = (weight * features).sum(1, keepdim=True) / count.clamp_min(1.0)
+    centred = weight * (features - mean)
+    return centred.mT @ centred / (count - 1).clamp_min(1.0)

@@ -16,12 +16,12 @@ from metaskl.learners.base import (
     solve_dtype,
     stack_of_one,
 )
+from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Dimension, Real
 from metaskl.tasks import Episode
 
 # What is added to a unit diagonal, so that rounding leaves a matrix positive definite.
 _JITTER = {torch.float64: 1e-10, torch.float32: 1e-5}
-_LOG_2_PI = math.log(2 * math.pi)
 
 
 class RidgeHead(MetaLearner):
@@ -175,10 +175,8 @@ class RidgeHead(MetaLearner):
         adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
         features = self._features(episode.X_query)
         mean = features @ adapted["weight"]
-        variance = self._variance(adapted, features)
-        error = ((mean - episode.y_query) ** 2).mean(-1)
-        rows = 0.5 * (error / variance + variance.log() + _LOG_2_PI) * episode.weight_query
-        return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
+        variance = self._variance(adapted, features)[..., None]
+        return negative_log_density(mean, variance, episode.y_query, episode.weight_query)
 
     def _features(self, X: Tensor) -> Tensor:
         """Return (task, row, embedding + 1) in the precision of the solve."""

@@ -12,6 +12,7 @@ from metaskl.tasks.augmented import AugmentedEpisodes, augmented
 from metaskl.tasks.episodes import ClassEpisodes, Episode, EpisodeSampler, TaskEpisodes
 from metaskl.tasks.groups import check_groups, require_groups, resolve_groups
 from metaskl.tasks.rotation import Rotate, rotate_classes
+from metaskl.tasks.prior import PriorEpisodes
 from metaskl.tasks.splits import split_tasks
 from metaskl.tasks.synthetic import (
     BlobTasks,
@@ -37,6 +38,7 @@ __all__ = [
     "LabelShift",
     "LinearTasks",
     "Rotate",
+    "PriorEpisodes",
     "SinusoidTasks",
     "TaskEpisodes",
     "TaskFamily",

@@ -486,6 +486,16 @@ def test_learners_are_listed():
     own = {entry["name"] for entry in listed if entry["builtin"]}
     assert {"maml", "protonet", "ridge_head", "transfer"} <= own
     assert {"maml", "protonet", "ridge_head", "transfer"} <= {entry["name"] for entry in listed}
+    assert [entry["name"] for entry in listed][:8] == [
+        "in_context",
+        "maml",
+        "matching",
+        "protonet",
+        "relation",
+        "ridge_head",
+        "simpleshot",
+        "transfer",
+    ]
 
 
 def test_a_broken_plugin_is_shown_and_breaks_nothing(tmp_path, monkeypatch):

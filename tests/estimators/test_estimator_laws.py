@@ -18,6 +18,9 @@ SNAIL = {"max_epochs": 1, "steps_per_epoch": 40, "n_filters": 16, "n_dilations":
 # Neural processes learn everything, and so must be given some time.
 CNP = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 2e-2, "meta_batch_size": 4}
 CNP |= {"hidden_size": 32}
+# A transformer must learn to read first.
+IN_CONTEXT = {"max_epochs": 1, "steps_per_epoch": 20, "outer_lr": 0.01}
+IN_CONTEXT |= {"width": 16, "n_layers": 2, "n_heads": 2}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 
 # As for MAML: the others that take gradient steps.
@@ -58,6 +61,12 @@ ESTIMATORS = {
     "MANNRegressor": metaskl.MANNRegressor(**MANN),
     "MANNClassifier": metaskl.MANNClassifier(**MANN),
     "MANNClassifier of private classes": metaskl.MANNClassifier(**PRIVATE),
+    "InContextClassifier": metaskl.InContextClassifier(**IN_CONTEXT),
+    "InContextClassifier of private classes": metaskl.InContextClassifier(**PRIVATE),
+    "InContextRegressor": metaskl.InContextRegressor(**IN_CONTEXT),
+    "MatchingClassifier": metaskl.MatchingClassifier(**QUICK),
+    "MatchingClassifier of private classes": metaskl.MatchingClassifier(**PRIVATE),
+    "MatchingRegressor": metaskl.MatchingRegressor(**QUICK),
     "MetaRegressor": metaskl.MetaRegressor(**QUICK),
     "MetaClassifier": metaskl.MetaClassifier(**QUICK),
     "MetaClassifier of private classes": metaskl.MetaClassifier(learner="protonet", **PRIVATE),
@@ -70,6 +79,11 @@ ESTIMATORS = {
     "ReptileClassifier": metaskl.ReptileClassifier(**REPTILE),
     "ReptileClassifier of private classes": metaskl.ReptileClassifier(**PRIVATE),
     "ReptileRegressor": metaskl.ReptileRegressor(**REPTILE),
+    "ProtoNetClassifier by Mahalanobis distances": metaskl.ProtoNetClassifier(
+        distance="mahalanobis", **QUICK
+    ),
+    "RelationClassifier": metaskl.RelationClassifier(**QUICK),
+    "RelationClassifier of private classes": metaskl.RelationClassifier(**PRIVATE),
     "RidgeHeadClassifier": metaskl.RidgeHeadClassifier(**QUICK),
     "RidgeHeadClassifier of private classes": metaskl.RidgeHeadClassifier(**PRIVATE),
     "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),
@@ -78,6 +92,8 @@ ESTIMATORS = {
     "SNAILRegressor": metaskl.SNAILRegressor(**SNAIL),
     "ShrunkClassifier": metaskl.ShrunkClassifier(),
     "ShrunkRegressor": metaskl.ShrunkRegressor(),
+    "SimpleShotClassifier": metaskl.SimpleShotClassifier(**QUICK),
+    "SimpleShotClassifier of private classes": metaskl.SimpleShotClassifier(**PRIVATE),
     "TransferClassifier": metaskl.TransferClassifier(**TRANSFER),
     "TransferClassifier of private classes": metaskl.TransferClassifier(**PRIVATE),
     "TransferRegressor": metaskl.TransferRegressor(**TRANSFER),

@@ -19,6 +19,12 @@ from metaskl import (
     RidgeHeadClassifier,
     RidgeHeadRegressor,
     SNAILClassifier,
+    InContextClassifier,
+    InContextRegressor,
+    MatchingClassifier,
+    MatchingRegressor,
+    RelationClassifier,
+    SimpleShotClassifier,
     TransferClassifier,
     TransferRegressor,
 )
@@ -46,6 +52,12 @@ FIGURES = {
     "reptile: private blobs": "test_private_blobs",
     "transfer: sinusoids": "test_sinusoids",
     "transfer: private blobs": "test_private_blobs",
+    "matching: sinusoids": "test_sinusoids",
+    "matching: private blobs": "test_private_blobs",
+    "relation: private blobs": "test_private_blobs",
+    "simpleshot: private blobs": "test_private_blobs",
+    "in_context: sinusoids": "test_sinusoids",
+    "in_context: private blobs": "test_private_blobs",
 }
 
 
@@ -160,12 +172,16 @@ def test_neural_processes_learn_sine_waves(cls):
             {"max_epochs": 2, "strategy": "all", "pull": 0.0, "adaptation_steps": 50},
             0.6,
         ),
+        (MatchingRegressor, {"max_epochs": 3}, 0.3),
+        # It reads sine waves all of a sudden, after some hundred steps.
+        pytest.param(InContextRegressor, {"outer_lr": 1e-3}, 0.05, marks=pytest.mark.slow),
     ],
 )
 def test_sinusoids(cls, parameters, left):
     # The mean of all sine waves says little about one: adapting on ten points must help.
     drawn = SinusoidTasks().sample(1100, 30, random_state=0)
-    meta = cls(backbone=MLP((40, 40)), n_shot=10, outer_lr=3e-3, random_state=0, **parameters)
+    given = {"backbone": MLP((40, 40)), "outer_lr": 3e-3, **parameters}
+    meta = cls(n_shot=10, random_state=0, **given)
     meta = trained(meta, drawn, 1000)
     before = mean_error(lambda X, y, X_query: meta.predict(X_query), drawn, 1000, 10)
     assert mean_error(adapted(meta), drawn, 1000, 10) < left * before
@@ -182,6 +198,10 @@ def test_sinusoids(cls, parameters, left):
         (IMAMLClassifier, {"pull": 0.1, "cg_steps": 3}, 0.10),
         (ReptileClassifier, {"inner_lr": 0.05, "max_epochs": 3, "test_adaptation_steps": 30}, 0.10),
         (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
+        (MatchingClassifier, {}, 0.10),
+        (RelationClassifier, {}, 0.10),
+        (SimpleShotClassifier, {}, 0.10),
+        (InContextClassifier, {"n_layers": 2, "width": 32}, 0.10),
     ],
 )
 def test_private_blobs(cls, parameters, lost):

@@ -32,6 +32,15 @@ VARIANTS = {
         "more steps on new tasks": {"adaptation_steps": 1, "test_adaptation_steps": 3},
     },
     "reptile": {"": {"adaptation_steps": 3, "batch_size": 4}},
+    "in_context": {"": {"width": 8, "n_layers": 2, "n_heads": 2}},
+    "matching": {
+        "": {},
+        "cosine": {"distance": "cosine"},
+        "Euclidean": {"distance": "euclidean"},
+        "squared error": {"likelihood": False},
+    },
+    "protonet": {"": {}, "Mahalanobis": {"distance": "mahalanobis"}},
+    "relation": {"": {"relation_size": 8}},
     "ridge_head": {"": {}, "squared error": {"likelihood": False}},
     "transfer": {
         "": {"adaptation_steps": 4},

@@ -61,3 +61,39 @@ def test_shared_classes_start_from_prototypes_that_differ():
 def test_numbers_have_no_prototypes():
     with pytest.raises(ParameterError, match="for ProtoNet, got 'regression'"):
         rows_themselves(kind="regression")
+
+
+def test_mahalanobis_distances_are_those_of_simple_cnaps():
+    learner = rows_themselves(private_labels=True, distance="mahalanobis")
+    # S_0 = 2 of 0 and 2, S_1 = 0 of one row, S = (16 + 36 + 4) / 2 = 28 around the mean 4;
+    # Q_0 = 2/3 · 2 + 1/3 · 28 + 1 = 35/3 and Q_1 = 1/2 · 0 + 1/2 · 28 + 1 = 15.
+    logits = learner.predict(learner.adapt(X, Y), torch.tensor([[4.0]]))
+    expected = torch.tensor([[-0.5 * 9 / (35 / 3), -0.5 * 36 / 15]])
+    torch.testing.assert_close(logits, expected)
+
+
+def test_mahalanobis_distances_use_the_covariance_of_the_features():
+    generator = torch.Generator().manual_seed(0)
+    rows, query = (torch.randn(n, 3, generator=generator).double() for n in (9, 4))
+    label = torch.arange(9) % 2
+    learner = ProtoNet(MLP(()).build((3,)), 2, private_labels=True, distance="mahalanobis")
+    logits = learner.predict(learner.adapt(rows, torch.eye(2).double()[label]), query)
+    for k, n_rows in ((0, 5), (1, 4)):
+        own, share = rows[label == k], n_rows / (n_rows + 1)
+        Q = share * own.T.cov() + (1 - share) * rows.T.cov() + torch.eye(3)
+        away = query - own.mean(0)
+        expected = -0.5 * (away @ torch.linalg.inv(Q) * away).sum(-1)
+        torch.testing.assert_close(logits[:, k], expected)
+
+
+def test_a_shared_class_without_rows_keeps_its_prototype_and_plain_distances():
+    learner = rows_themselves(distance="mahalanobis")
+    with torch.no_grad():
+        learner.prior.copy_(torch.tensor([[-2.0], [4.0]]))
+    before = learner.predict(learner.initial(), torch.tensor([[1.0]]))
+    torch.testing.assert_close(before, torch.tensor([[-4.5, -4.5]]))
+
+
+def test_an_unknown_distance_is_refused():
+    with pytest.raises(ParameterError, match=r"distance must be one of .*got 'cosine'"):
+        rows_themselves(distance="cosine")

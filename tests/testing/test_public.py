@@ -23,6 +23,16 @@ def test_what_there_is_to_cover():
     assert set(testing.registered_learners()) == learners
     steps = {"cavia", "imaml", "maml", "reptile", "transfer"}
     assert set(testing.registered_learners()) == {*steps, "protonet", "ridge_head"}
+    assert set(testing.registered_learners()) == {
+        "in_context",
+        "maml",
+        "matching",
+        "protonet",
+        "relation",
+        "ridge_head",
+        "simpleshot",
+        "transfer",
+    }
     estimators = testing.public_estimators()
     assert {"MAMLRegressor", "AdaptedClassifier", "PerTask"} <= set(estimators)
     assert set(estimators) <= set(metaskl.__all__)
