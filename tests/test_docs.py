@@ -59,10 +59,9 @@ def test_every_learner_is_in_the_guide():
     words = {
         "adkf_ift": "adkf",
         "attentive_cnp": "attentive",
+        "in_context": "in-context",
+        "lora": "low-rank",
         "protonet": "prototypes",
-        "ridge_head": "ridge head",
     }
-    words = {"protonet": "prototypes"}
-    words = {"ridge_head": "ridge head", "protonet": "prototypes", "in_context": "in-context"}
     names = [info.name for info in list_learners() if info.builtin]
     assert [name for name in names if words.get(name, name.replace("_", " ")) not in text] == []

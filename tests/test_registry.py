@@ -2,6 +2,8 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -9,25 +11,8 @@ from metaskl import registry
 from metaskl.errors import AmbiguousLearnerError, PluginError, UnknownLearnerError
 from metaskl.registry import get_learner, list_learners, register
 
-BUILTINS = ["maml", "mann", "protonet", "ridge_head", "snail", "transfer"]
-BUILTINS = [
-    "adkf_ift",
-    "attentive_cnp",
-    "cnp",
-    "dkt",
-    "linear_probe",
-    "logistic_head",
-    "lora",
-    "maml",
-    "protonet",
-    "ridge_head",
-    "transfer",
-]
-BUILTINS = ["cavia", "imaml", "maml", "protonet", "reptile", "ridge_head", "transfer"]
-    "in_context",
-    "matching",
-    "relation",
-    "simpleshot",
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+BUILTINS = sorted(PROJECT["entry-points"]["metaskl.learners"])
 GOOD = """
     class Good:
         metaskl_api = 1

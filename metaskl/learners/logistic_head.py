@@ -17,7 +17,7 @@ from metaskl.learners.base import (
     solve_dtype,
     stack_of_one,
 )
-from metaskl.learners.newton import logistic_weights
+from metaskl.learners.irls import logistic_weights
 from metaskl.learners.space import Dimension, Real
 
 # w₀ is learned in units of this. Adam moves every number by about its rate a step, and the

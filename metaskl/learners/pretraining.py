@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, MetaLearner, map_rows, one_task, stack_of_one
 from metaskl.learners.network import Network
+from metaskl.learners.pool import pool_rows
 from metaskl.tasks import Episode
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
@@ -79,11 +80,7 @@ class Pretrained(MetaLearner):
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the loss of all rows, support and query alike, without adapting."""
-        X = torch.cat([episode.X_support, episode.X_query], dim=1)
-        y = torch.cat([episode.y_support, episode.y_query], dim=1)
-        weight = torch.cat([episode.weight_support, episode.weight_query], dim=1)
-        if self.private_labels and episode.ways is not None:  # the pool's classes instead
-            y = y @ torch.eye(self.n_pool_classes, dtype=y.dtype, device=y.device)[episode.ways]
+        X, y, weight = pool_rows(episode, self.n_pool_classes if self.private_labels else 0)
         output = map_rows(self.network, X, weight)
         return self.pretraining_loss(output, y, weight).mean()
 

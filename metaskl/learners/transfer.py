@@ -10,9 +10,6 @@ from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
 from metaskl.learners.network import refuse_running_statistics
 from metaskl.learners.pretraining import Pretrained, check_fine_tuning, fine_tune
-from metaskl.learners.base import Adapted, MetaLearner, map_rows, one_task, stack_of_one
-from metaskl.learners.network import Network, refuse_running_statistics
-from metaskl.learners.pool import pool_rows
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 
 _STRATEGIES = ("freeze", "head", "all", "gradual")
@@ -147,12 +144,6 @@ class Transfer(Pretrained):
         if self.private_labels:
             return None
         return {name: p[0] for name, p in self._start(1, self.n_outputs, new_head=False).items()}
-
-    def episode_loss(self, episode: Episode) -> Tensor:
-        """Return the loss of all rows, support and query alike, without adapting."""
-        X, y, weight = pool_rows(episode, self.n_pool_classes if self.private_labels else 0)
-        output = map_rows(self.network, X, weight)
-        return self.task_loss(output, y, weight).mean()
 
     def _start(self, n_tasks: int, n_outputs: int, *, new_head: bool | None = None) -> Adapted:
         """Return what fine-tuning starts from, one copy a task."""

@@ -4,99 +4,58 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import metaskl
+from metaskl.estimators.base import BaseMetaEstimator
+from metaskl.estimators.kinds import BaseMetaClassifier
 from metaskl.testing import EstimatorLaws, public_estimators
 
 QUICK = {"max_epochs": 1, "steps_per_epoch": 5}
-# MAML must adapt well enough after so little meta-training for scikit-learn's checks.
-MAML = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.2, "meta_batch_size": 4}
-MAML_CLASSES = {**MAML, "inner_lr": 0.3}
-# And Transfer must be free to move from what so little training taught it.
-TRANSFER = {**QUICK, "pull": 0.05, "inner_lr": 0.02}
-# What learns how to learn from scratch needs some steps more for them.
-MANN = {"max_epochs": 1, "steps_per_epoch": 40, "n_slots": 16}
-SNAIL = {"max_epochs": 1, "steps_per_epoch": 40, "n_filters": 16, "n_dilations": 2}
-# Neural processes learn everything, and so must be given some time.
-CNP = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 2e-2, "meta_batch_size": 4}
-CNP |= {"hidden_size": 32}
-# A transformer must learn to read first.
-IN_CONTEXT = {"max_epochs": 1, "steps_per_epoch": 20, "outer_lr": 0.01}
-IN_CONTEXT |= {"width": 16, "n_layers": 2, "n_heads": 2}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
+LONGER = {"max_epochs": 1, "steps_per_epoch": 40, "meta_batch_size": 4}
+# What a family needs beyond QUICK to pass scikit-learn's checks of what was learned: those that
+# take gradient steps must adapt well enough after so little meta-training, those that learn
+# from nothing how to read a support must be given some time.
+STEPS = {**QUICK, "adaptation_steps": 10, "inner_lr": 0.2, "meta_batch_size": 4}
+NEEDS = {
+    "AttentiveCNP": {**LONGER, "outer_lr": 0.02, "hidden_size": 32},
+    "CAVIA": {**LONGER, "outer_lr": 0.02},
+    "CNP": {**LONGER, "outer_lr": 0.02, "hidden_size": 32},
+    "IMAML": {**STEPS, "adaptation_steps": 20, "pull": 0.01, "cg_steps": 2},
+    "InContext": {**LONGER, "outer_lr": 0.01, "width": 16, "n_layers": 2, "n_heads": 2}
+    | {"steps_per_epoch": 20, "meta_batch_size": 16},
+    "LoRA": {**QUICK, "pull": 0.05, "inner_lr": 0.02},
+    "MAML": STEPS,
+    "MANN": {**LONGER, "meta_batch_size": 16, "n_slots": 16},
+    "Reptile": {**STEPS, "adaptation_steps": 20},
+    "SNAIL": {**LONGER, "meta_batch_size": 16, "n_filters": 16, "n_dilations": 2},
+    "Transfer": {**QUICK, "pull": 0.05, "inner_lr": 0.02},
+}
 
-# As for MAML: the others that take gradient steps.
-REPTILE = {**QUICK, "adaptation_steps": 20, "inner_lr": 0.2, "meta_batch_size": 4}
-IMAML = {**REPTILE, "pull": 0.01, "cg_steps": 2}
-# Its context means nothing before the network is trained to heed it.
-CAVIA = {"max_epochs": 1, "steps_per_epoch": 40, "outer_lr": 0.02, "meta_batch_size": 4}
 
-ESTIMATORS = {
-    "ADKFClassifier": metaskl.ADKFClassifier(**QUICK),
-    "ADKFClassifier of private classes": metaskl.ADKFClassifier(**PRIVATE),
-    "ADKFRegressor": metaskl.ADKFRegressor(**QUICK),
-    "AttentiveCNPClassifier": metaskl.AttentiveCNPClassifier(**CNP),
-    "AttentiveCNPClassifier of private classes": metaskl.AttentiveCNPClassifier(**PRIVATE),
-    "AttentiveCNPRegressor": metaskl.AttentiveCNPRegressor(**CNP),
-    "CNPClassifier": metaskl.CNPClassifier(**CNP),
-    "CNPClassifier of private classes": metaskl.CNPClassifier(**PRIVATE),
-    "CNPRegressor": metaskl.CNPRegressor(**CNP),
-    "DKTClassifier": metaskl.DKTClassifier(**QUICK),
-    "DKTClassifier of private classes": metaskl.DKTClassifier(**PRIVATE),
-    "DKTRegressor": metaskl.DKTRegressor(**QUICK),
-    "LinearProbeClassifier": metaskl.LinearProbeClassifier(**QUICK),
-    "LinearProbeClassifier of private classes": metaskl.LinearProbeClassifier(**PRIVATE),
-    "LinearProbeRegressor": metaskl.LinearProbeRegressor(**QUICK),
-    "LogisticHeadClassifier": metaskl.LogisticHeadClassifier(**QUICK),
-    "LogisticHeadClassifier of private classes": metaskl.LogisticHeadClassifier(**PRIVATE),
-    "LoRAClassifier": metaskl.LoRAClassifier(**TRANSFER),
-    "LoRARegressor": metaskl.LoRARegressor(**TRANSFER),
-    "CAVIAClassifier": metaskl.CAVIAClassifier(**CAVIA),
-    "CAVIAClassifier of private classes": metaskl.CAVIAClassifier(**PRIVATE),
-    "CAVIARegressor": metaskl.CAVIARegressor(**CAVIA),
-    "IMAMLClassifier": metaskl.IMAMLClassifier(**IMAML),
-    "IMAMLClassifier of private classes": metaskl.IMAMLClassifier(**PRIVATE),
-    "IMAMLRegressor": metaskl.IMAMLRegressor(**IMAML),
-    "MAMLRegressor": metaskl.MAMLRegressor(**MAML),
-    "MAMLClassifier": metaskl.MAMLClassifier(**MAML_CLASSES),
-    "MAMLClassifier of private classes": metaskl.MAMLClassifier(**PRIVATE),
-    "MANNRegressor": metaskl.MANNRegressor(**MANN),
-    "MANNClassifier": metaskl.MANNClassifier(**MANN),
-    "MANNClassifier of private classes": metaskl.MANNClassifier(**PRIVATE),
-    "InContextClassifier": metaskl.InContextClassifier(**IN_CONTEXT),
-    "InContextClassifier of private classes": metaskl.InContextClassifier(**PRIVATE),
-    "InContextRegressor": metaskl.InContextRegressor(**IN_CONTEXT),
-    "MatchingClassifier": metaskl.MatchingClassifier(**QUICK),
-    "MatchingClassifier of private classes": metaskl.MatchingClassifier(**PRIVATE),
-    "MatchingRegressor": metaskl.MatchingRegressor(**QUICK),
-    "MetaRegressor": metaskl.MetaRegressor(**QUICK),
-    "MetaClassifier": metaskl.MetaClassifier(**QUICK),
+def meta_learners():
+    """Return every public meta-learner, classifiers with private classes too."""
+    found = {}
+    for name, cls in public_estimators().items():
+        if not issubclass(cls, BaseMetaEstimator):
+            continue
+        family = name.removesuffix("Regressor").removesuffix("Classifier")
+        found[name] = cls(**NEEDS.get(family, QUICK))
+        if issubclass(cls, BaseMetaClassifier):
+            found[f"{name} of private classes"] = cls(**PRIVATE)
+    return found
+
+
+ESTIMATORS = meta_learners() | {
+    "MAMLClassifier": metaskl.MAMLClassifier(**{**STEPS, "inner_lr": 0.3}),
     "MetaClassifier of private classes": metaskl.MetaClassifier(learner="protonet", **PRIVATE),
     "PerTask": metaskl.PerTask(Ridge()),
     "PerTask of a meta-learner": metaskl.PerTask(
         metaskl.RidgeHeadRegressor(random_state=0, **QUICK)
     ),
-    "ProtoNetClassifier": metaskl.ProtoNetClassifier(**QUICK),
-    "ProtoNetClassifier of private classes": metaskl.ProtoNetClassifier(**PRIVATE),
-    "ReptileClassifier": metaskl.ReptileClassifier(**REPTILE),
-    "ReptileClassifier of private classes": metaskl.ReptileClassifier(**PRIVATE),
-    "ReptileRegressor": metaskl.ReptileRegressor(**REPTILE),
     "ProtoNetClassifier by Mahalanobis distances": metaskl.ProtoNetClassifier(
         distance="mahalanobis", **QUICK
     ),
-    "RelationClassifier": metaskl.RelationClassifier(**QUICK),
-    "RelationClassifier of private classes": metaskl.RelationClassifier(**PRIVATE),
-    "RidgeHeadClassifier": metaskl.RidgeHeadClassifier(**QUICK),
-    "RidgeHeadClassifier of private classes": metaskl.RidgeHeadClassifier(**PRIVATE),
-    "RidgeHeadRegressor": metaskl.RidgeHeadRegressor(**QUICK),
-    "SNAILClassifier": metaskl.SNAILClassifier(**SNAIL),
-    "SNAILClassifier of private classes": metaskl.SNAILClassifier(**PRIVATE),
-    "SNAILRegressor": metaskl.SNAILRegressor(**SNAIL),
     "ShrunkClassifier": metaskl.ShrunkClassifier(),
     "ShrunkRegressor": metaskl.ShrunkRegressor(),
-    "SimpleShotClassifier": metaskl.SimpleShotClassifier(**QUICK),
-    "SimpleShotClassifier of private classes": metaskl.SimpleShotClassifier(**PRIVATE),
-    "TransferClassifier": metaskl.TransferClassifier(**TRANSFER),
-    "TransferClassifier of private classes": metaskl.TransferClassifier(**PRIVATE),
-    "TransferRegressor": metaskl.TransferRegressor(**TRANSFER),
 }
 # Ordinary estimators of one task: their fit is the adaptation, so there are no task ids.
 OF_ONE_TASK = [

@@ -44,44 +44,18 @@ from metaskl import (
 from metaskl.backbones import MLP, Conv4, FromModule
 from metaskl.errors import OneTaskWarning, SupportError
 from metaskl.estimators.docs import documented_parameters
+from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
 from metaskl.tasks import BlobTasks, LinearTasks
+from metaskl.testing import public_estimators
 
 QUICK = {"max_epochs": 1, "steps_per_epoch": 2, "random_state": 0}
 LINES = LinearTasks(n_features=3).sample(10, 12, random_state=0)
 BLOBS = BlobTasks(n_features=3, n_way=2).sample(10, 12, random_state=0)
 POOL = BlobTasks(n_features=3).sample_classes(8, 6, random_state=0)
 POOL_X, POOL_Y = POOL.X.numpy(), np.repeat([f"c{k}" for k in range(8)], 6)
-REGRESSORS = [
-    MAMLRegressor,
-    MANNRegressor,
-    RidgeHeadRegressor,
-    SNAILRegressor,
-    ADKFRegressor,
-    AttentiveCNPRegressor,
-    CNPRegressor,
-    DKTRegressor,
-    TransferRegressor,
-    MetaRegressor,
-    CAVIARegressor,
-    IMAMLRegressor,
-    ReptileRegressor,
-]
-CLASSIFIERS = [
-    ADKFClassifier,
-    AttentiveCNPClassifier,
-    CNPClassifier,
-    DKTClassifier,
-    MAMLClassifier,
-    MANNClassifier,
-    RidgeHeadClassifier,
-    ProtoNetClassifier,
-    SNAILClassifier,
-    TransferClassifier,
-    MetaClassifier,
-    CAVIAClassifier,
-    IMAMLClassifier,
-    ReptileClassifier,
-]
+# MetaRegressor and MetaClassifier too, with their default learners.
+REGRESSORS = [cls for cls in public_estimators().values() if issubclass(cls, BaseMetaRegressor)]
+CLASSIFIERS = [cls for cls in public_estimators().values() if issubclass(cls, BaseMetaClassifier)]
 by_class = pytest.mark.parametrize("cls", [*REGRESSORS, *CLASSIFIERS])
 
 

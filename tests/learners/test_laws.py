@@ -20,6 +20,7 @@ VARIANTS = {
     "cavia": {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},
+    },
     "imaml": {"": {"adaptation_steps": 5, "cg_steps": 3}},
     "maml": {
         "": {"adaptation_steps": 2},

@@ -19,20 +19,9 @@ def test_pytest_is_asked_for_where_it_is_missing():
 
 
 def test_what_there_is_to_cover():
-    learners = {"maml", "mann", "protonet", "ridge_head", "snail", "transfer"}
-    assert set(testing.registered_learners()) == learners
-    steps = {"cavia", "imaml", "maml", "reptile", "transfer"}
-    assert set(testing.registered_learners()) == {*steps, "protonet", "ridge_head"}
-    assert set(testing.registered_learners()) == {
-        "in_context",
-        "maml",
-        "matching",
-        "protonet",
-        "relation",
-        "ridge_head",
-        "simpleshot",
-        "transfer",
-    }
+    learners = testing.registered_learners()
+    assert {"maml", "protonet", "ridge_head", "transfer"} < set(learners)
+    assert all(issubclass(learner, MetaLearner) for learner in learners.values())
     estimators = testing.public_estimators()
     assert {"MAMLRegressor", "AdaptedClassifier", "PerTask"} <= set(estimators)
     assert set(estimators) <= set(metaskl.__all__)
