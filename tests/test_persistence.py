@@ -135,14 +135,19 @@ def test_a_damaged_file_is_refused_or_makes_no_difference(content, tmp_path):
         flipped = bytearray(content)
         flipped[place] ^= 1 << int(rng.integers(8))
         damaged.append(bytes(flipped))
+    path.write_bytes(content)
+    expected = load(path).predict(LINES.X[:2])
     refused = 0
     for some in damaged:
         path.write_bytes(some)
         try:
-            load(path).predict(LINES.X[:2])
+            found = load(path).predict(LINES.X[:2])
         except ModelFileError:
             refused += 1
-    assert refused > 0.9 * len(damaged)
+        else:
+            np.testing.assert_array_equal(found, expected)
+    # The rest hit what nobody reads, such as the times and attributes of the archive's entries.
+    assert refused > 0.8 * len(damaged)
 
 
 class Mine(FunctionTransformer):
