@@ -21,42 +21,42 @@ if TYPE_CHECKING:
     from metaskl.estimators.adkf import ADKFRegressor as ADKFRegressor
     from metaskl.estimators.attentive_cnp import AttentiveCNPClassifier as AttentiveCNPClassifier
     from metaskl.estimators.attentive_cnp import AttentiveCNPRegressor as AttentiveCNPRegressor
+    from metaskl.estimators.cavia import CAVIAClassifier as CAVIAClassifier
+    from metaskl.estimators.cavia import CAVIARegressor as CAVIARegressor
     from metaskl.estimators.cnp import CNPClassifier as CNPClassifier
     from metaskl.estimators.cnp import CNPRegressor as CNPRegressor
     from metaskl.estimators.dkt import DKTClassifier as DKTClassifier
     from metaskl.estimators.dkt import DKTRegressor as DKTRegressor
     from metaskl.estimators.generic import MetaClassifier as MetaClassifier
     from metaskl.estimators.generic import MetaRegressor as MetaRegressor
+    from metaskl.estimators.imaml import IMAMLClassifier as IMAMLClassifier
+    from metaskl.estimators.imaml import IMAMLRegressor as IMAMLRegressor
+    from metaskl.estimators.in_context import InContextClassifier as InContextClassifier
+    from metaskl.estimators.in_context import InContextRegressor as InContextRegressor
     from metaskl.estimators.linear_probe import LinearProbeClassifier as LinearProbeClassifier
     from metaskl.estimators.linear_probe import LinearProbeRegressor as LinearProbeRegressor
     from metaskl.estimators.logistic_head import LogisticHeadClassifier as LogisticHeadClassifier
     from metaskl.estimators.lora import LoRAClassifier as LoRAClassifier
     from metaskl.estimators.lora import LoRARegressor as LoRARegressor
-    from metaskl.estimators.cavia import CAVIAClassifier as CAVIAClassifier
-    from metaskl.estimators.cavia import CAVIARegressor as CAVIARegressor
-    from metaskl.estimators.imaml import IMAMLClassifier as IMAMLClassifier
-    from metaskl.estimators.imaml import IMAMLRegressor as IMAMLRegressor
     from metaskl.estimators.maml import MAMLClassifier as MAMLClassifier
     from metaskl.estimators.maml import MAMLRegressor as MAMLRegressor
     from metaskl.estimators.mann import MANNClassifier as MANNClassifier
     from metaskl.estimators.mann import MANNRegressor as MANNRegressor
+    from metaskl.estimators.matching import MatchingClassifier as MatchingClassifier
+    from metaskl.estimators.matching import MatchingRegressor as MatchingRegressor
     from metaskl.estimators.per_task import PerTask as PerTask
     from metaskl.estimators.pooled import Pooled as Pooled
     from metaskl.estimators.protonet import ProtoNetClassifier as ProtoNetClassifier
+    from metaskl.estimators.relation import RelationClassifier as RelationClassifier
     from metaskl.estimators.reptile import ReptileClassifier as ReptileClassifier
     from metaskl.estimators.reptile import ReptileRegressor as ReptileRegressor
-    from metaskl.estimators.in_context import InContextClassifier as InContextClassifier
-    from metaskl.estimators.in_context import InContextRegressor as InContextRegressor
-    from metaskl.estimators.matching import MatchingClassifier as MatchingClassifier
-    from metaskl.estimators.matching import MatchingRegressor as MatchingRegressor
-    from metaskl.estimators.relation import RelationClassifier as RelationClassifier
     from metaskl.estimators.ridge_head import RidgeHeadClassifier as RidgeHeadClassifier
     from metaskl.estimators.ridge_head import RidgeHeadRegressor as RidgeHeadRegressor
     from metaskl.estimators.shrunk import ShrunkClassifier as ShrunkClassifier
     from metaskl.estimators.shrunk import ShrunkRegressor as ShrunkRegressor
+    from metaskl.estimators.simpleshot import SimpleShotClassifier as SimpleShotClassifier
     from metaskl.estimators.snail import SNAILClassifier as SNAILClassifier
     from metaskl.estimators.snail import SNAILRegressor as SNAILRegressor
-    from metaskl.estimators.simpleshot import SimpleShotClassifier as SimpleShotClassifier
     from metaskl.estimators.transfer import TransferClassifier as TransferClassifier
     from metaskl.estimators.transfer import TransferRegressor as TransferRegressor
     from metaskl.evaluation.compare import compare as compare
@@ -75,26 +75,26 @@ __all__ = [
     "AdaptedRegressor",
     "AttentiveCNPClassifier",
     "AttentiveCNPRegressor",
+    "CAVIAClassifier",
+    "CAVIARegressor",
     "CNPClassifier",
     "CNPRegressor",
     "DKTClassifier",
     "DKTRegressor",
     "FewShotScorer",
+    "IMAMLClassifier",
+    "IMAMLRegressor",
+    "InContextClassifier",
+    "InContextRegressor",
     "LinearProbeClassifier",
     "LinearProbeRegressor",
     "LoRAClassifier",
     "LoRARegressor",
     "LogisticHeadClassifier",
-    "CAVIAClassifier",
-    "CAVIARegressor",
-    "IMAMLClassifier",
-    "IMAMLRegressor",
     "MAMLClassifier",
     "MAMLRegressor",
     "MANNClassifier",
     "MANNRegressor",
-    "InContextClassifier",
-    "InContextRegressor",
     "MatchingClassifier",
     "MatchingRegressor",
     "MetaClassifier",
@@ -102,9 +102,9 @@ __all__ = [
     "PerTask",
     "Pooled",
     "ProtoNetClassifier",
+    "RelationClassifier",
     "ReptileClassifier",
     "ReptileRegressor",
-    "RelationClassifier",
     "RidgeHeadClassifier",
     "RidgeHeadRegressor",
     "SNAILClassifier",

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks, solve_dtype
-from metaskl.learners.logistic_head import n_logits, told_apart
 from metaskl.learners.irls import logistic_weights
+from metaskl.learners.logistic_head import n_logits, told_apart
 from metaskl.learners.pretraining import Pretrained
 from metaskl.learners.space import Choice, Dimension, Real
 

@@ -11,8 +11,8 @@ from metaskl.tasks.augmentation import (
 from metaskl.tasks.augmented import AugmentedEpisodes, augmented
 from metaskl.tasks.episodes import ClassEpisodes, Episode, EpisodeSampler, TaskEpisodes
 from metaskl.tasks.groups import check_groups, require_groups, resolve_groups
-from metaskl.tasks.rotation import Rotate, rotate_classes
 from metaskl.tasks.prior import PriorEpisodes
+from metaskl.tasks.rotation import Rotate, rotate_classes
 from metaskl.tasks.splits import split_tasks
 from metaskl.tasks.synthetic import (
     BlobTasks,
@@ -37,8 +37,8 @@ __all__ = [
     "LabelNoise",
     "LabelShift",
     "LinearTasks",
-    "Rotate",
     "PriorEpisodes",
+    "Rotate",
     "SinusoidTasks",
     "TaskEpisodes",
     "TaskFamily",

@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
-from metaskl.learners.logistic_head import _PRIOR_UNIT, LogisticHead
 from metaskl.learners.irls import logistic_weights
+from metaskl.learners.logistic_head import _PRIOR_UNIT, LogisticHead
 from metaskl.learners.ridge_head import RidgeHead
 from metaskl.tasks import Episode
 
