@@ -261,5 +261,5 @@ def _flat(parts: Adapted) -> Tensor:
 
 def _unflat(flat: Tensor, like: Adapted) -> Adapted:
     """Cut each task's row into tensors of these names and shapes."""
-    cut = flat.split([value[0].numel() for value in like.values()], dim=1)
+    cut = torch.split(flat, [value[0].numel() for value in like.values()], dim=1)
     return {name: part.reshape(like[name].shape) for name, part in zip(like, cut, strict=True)}

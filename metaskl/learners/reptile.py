@@ -204,7 +204,7 @@ def spread_order(weight: Tensor) -> Tensor:
     of the golden ratio spread any run of rows evenly, and no random number is drawn, so that a
     padded task keeps the batches that it has alone.
     """
-    rank = weight.double().cumsum(1) - 1
+    rank = weight.float().cumsum(1) - 1
     return torch.where(weight > 0, (rank * _GOLDEN) % 1.0, 2.0).argsort(dim=1, stable=True)
 
 
