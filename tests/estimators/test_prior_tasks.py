@@ -47,7 +47,7 @@ def test_classes_of_either_kind_have_prior_tasks():
     shared = InContextClassifier(prior_tasks=20, **TINY).fit(blobs.X, blobs.y, blobs.groups)
     assert shared.adapt(blobs.X[:6], blobs.y[:6]).predict_proba(blobs.X).shape == (72, 3)
     name = blobs.groups * 3 + blobs.y
-    private = InContextClassifier(label_space="task", n_way=4, prior_tasks=20, **TINY)
+    private = InContextClassifier(label_space="task", n_way=4, n_shot=2, prior_tasks=20, **TINY)
     adapted = private.fit(blobs.X, name).adapt(blobs.X[:36], name[:36])
     assert adapted.predict_proba(blobs.X).shape == (72, 9)  # more classes than in training
 
