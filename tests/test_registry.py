@@ -220,7 +220,7 @@ def test_of_two_versions_on_the_path_the_first_counts(install, tmp_path, monkeyp
 def test_an_unknown_name_lists_the_near_ones_and_all():
     with pytest.raises(UnknownLearnerError) as caught:
         get_learner("MAMLL")
-    assert "got 'MAMLL'. Did you mean 'maml'?" in str(caught.value)
+    assert "got 'MAMLL'. Did you mean 'maml' or 'imaml'?" in str(caught.value)
     everything = str(caught.value).partition("Installed learners: ")[2]
     assert all(repr(name) in everything for name in BUILTINS)
 
