@@ -13,15 +13,16 @@ from metaskl.errors import ModelFileError
 
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
-    """Write a fitted estimator, a Pipeline of one, or an adapted copy to one file.
+    """Write a fitted estimator, a Pipeline of one, or adapted copies to one file.
 
     The file is a zip archive of JSON and arrays (skops): nothing in it is executed on load.
     It holds weights, not the rows of the fit.
 
     Parameters
     ----------
-    estimator : estimator
-        What to save.
+    estimator : estimator, or dict or list of estimators
+        What to save. Adapted copies in a dict, as ``adapt_groups`` returns them, share their
+        network in the file.
     path : path-like
         The file; it is replaced as a whole, or not at all.
 
@@ -77,6 +78,12 @@ def _require_fitted(estimator: Any) -> None:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
+    # What adapt_groups returns, or the copies of several tasks, share their network in one file.
+    several = estimator.values() if isinstance(estimator, dict) else estimator
+    if isinstance(estimator, (dict, list)) and all(hasattr(each, "fit") for each in several):
+        for each in several:
+            _require_fitted(each)
+        return
     try:
         check_is_fitted(estimator)
     except NotFittedError as error:

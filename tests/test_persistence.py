@@ -253,6 +253,13 @@ class TestManyCopies:
             again = pickle.loads(pickle.dumps(loaded))
             assert np.array_equal(again.predict(LINES.X, groups=LINES.groups), expected)
 
+    def test_copies_of_many_tasks_are_one_file(self, tmp_path):
+        copies = fitted().adapt_groups(LINES.X, LINES.y, LINES.groups)
+        loaded = load(save(copies, tmp_path / "model"))
+        assert list(loaded) == list(copies)
+        for task, copy in copies.items():
+            assert np.array_equal(loaded[task].predict(LINES.X), copy.predict(LINES.X))
+
     def test_further_training_parts_them(self, tmp_path):
         adapted = fitted()
         trained = adapted.adapt(LINES.X[:5], LINES.y[:5])

@@ -91,7 +91,10 @@ def test_a_candidate_looks_the_same_in_every_figure():
 
 def test_scores_of_cross_validation_bring_their_metric_and_sign():
     lines = LinearTasks().sample(6, 20, random_state=0)
-    scores = cross_validate_tasks(PerTask(Ridge()), lines.X, lines.y, lines.groups, cv=2)
+    shots = (5, 10)
+    scores = cross_validate_tasks(
+        PerTask(Ridge()), lines.X, lines.y, lines.groups, cv=2, n_shot=shots
+    )
     display = ShotsCurveDisplay.from_scores(scores)
     assert display.ax_.get_ylabel() == "root mean squared error (lower is better)"
     assert (display.curve["mean"] > 0).all()
