@@ -1,8 +1,8 @@
 """Say whether meta-learning pays for a school of which five marks are known.
 
-Compares four learners of different families with ordinary models on the exam marks of 139 London schools, whole
-schools held out, says in words whether it pays, shows what five marks of one school change,
-and writes it all to report.html. Run it with ``make run``.
+Compares four learners of different families with ordinary models on the exam marks of 139
+London schools, whole schools held out, says in words whether it pays, shows what five marks of
+one school change, and writes it all to report.html. Run it with ``make run``.
 """
 
 import os

@@ -17,6 +17,7 @@ from metaskl.cli import app
 from metaskl.cli.features import as_features, take_apart
 from metaskl.cli.tables import read_table, to_labels, to_numbers
 from metaskl.evaluation.cross_validate import fit_on_tasks
+from metaskl.registry import list_learners
 from metaskl.tasks import BlobTasks, LinearTasks
 
 NAMED = ("--target", "mark", "--task", "school")

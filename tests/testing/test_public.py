@@ -3,6 +3,7 @@ import sys
 
 import metaskl
 from metaskl import testing
+from metaskl.learners import MetaLearner
 from metaskl.learners.space import Choice, Integer, Real
 from metaskl.testing.spaces import samples
 
