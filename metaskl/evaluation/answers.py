@@ -89,14 +89,15 @@ def _answers(
         every = np.unique(np.concatenate([draw.query for draw in draws]))
         whole = _answer(estimator, _safe_indexing(X, every), need)
         return [_part(whole, np.searchsorted(every, draw.query)) for draw in draws]
+    # What was fitted on these very rows may know how to set its own memory of them aside; of a
+    # single task it knows nothing, and adapts.
+    of_task = estimator.adapted_tasks() if seen and hasattr(estimator, "adapted_tasks") else {}
     answers: dict[int, _Answers] = {}
     for shots in dict.fromkeys(draw.n_shot for draw in draws):
         numbers = [i for i, draw in enumerate(draws) if draw.n_shot == shots]
         support = np.concatenate([draws[i].support for i in numbers])
         ids = np.repeat(numbers, [len(draws[i].support) for i in numbers])
-        if seen and hasattr(estimator, "adapted_tasks"):
-            # It was fitted on these very rows, and knows how to set its own memory of them aside.
-            of_task = estimator.adapted_tasks()
+        if of_task:
             copies = {i: of_task[draws[i].task] for i in numbers}
         else:
             copies = adapt_groups(estimator, _safe_indexing(X, support), y[support], ids)

@@ -127,6 +127,8 @@ def lines(**changed):
         ({"learners": {"pooled ridge": PerTask(Ridge())}}, "got 'pooled ridge' in both"),
         ({"kind": "numbers"}, "kind must be one of"),
         ({"label_space": "own"}, "label_space must be one of"),
+        ({"label_space": "task", "kind": "regression"}, "must be 'shared' for regression"),
+        ({"learners": [], "baselines": []}, "must name at least one candidate, got .. and .."),
         ({"preprocess": "scale"}, "preprocess must be a transformer"),
         ({"preprocess": StandardScaler}, "preprocess must be a transformer"),
         ({"scoring": "rmse"}, "Did you mean 'neg_root_mean_squared_error'"),
