@@ -143,6 +143,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         ----------
         X, y, groups
             As in :meth:`fit`; features and classes must be those of the first call.
+            The optimiser goes on where it stood; of a loaded estimator it starts afresh.
 
         Returns
         -------

@@ -79,6 +79,16 @@ def score_draws(
     return rows
 
 
+def is_transductive(estimator: Any) -> bool:
+    """Say whether a fitted candidate's prediction of a row depends on the other query rows."""
+    if isinstance(estimator, Pipeline):
+        return is_transductive(estimator.steps[-1][1])
+    for name in ("shared_", "regressor_", "best_estimator_"):  # what holds a meta-learner
+        if hasattr(estimator, name):
+            return is_transductive(getattr(estimator, name))
+    return bool(getattr(estimator, "transductive_", False))
+
+
 def _answers(
     estimator: Any, X: Any, y: Array, draws: list[Draw], need: tuple[bool, bool], *, seen: bool
 ) -> list[_Answers]:
