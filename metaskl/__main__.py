@@ -2,4 +2,5 @@
 
 from metaskl.cli import app
 
-app(prog_name="metaskl")
+if __name__ == "__main__":
+    app(prog_name="metaskl")

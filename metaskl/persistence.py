@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,7 +52,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
 
     _require_fitted(estimator)
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    # A name of its own: another process may be writing the same model.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         content = skops.io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
     except Exception as error:
@@ -164,8 +166,16 @@ def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
 
 
 def _is_trusted(name: str) -> bool:
-    """Say whether a type holds arrays, numbers and text only, and runs no code when restored."""
-    return name.startswith("metaskl.") or name == "numpy.dtype"
+    """Say whether a name is that of a type that holds arrays, numbers and text only.
+
+    Of metaskl's modules only classes that they define: a file may have what it names called, and
+    their functions, or what they import from elsewhere, would write files and import modules.
+    """
+    if not name.startswith("metaskl."):
+        return name == "numpy.dtype"
+    module, _, attribute = name.rpartition(".")
+    found = getattr(importlib.import_module(module), attribute, None)
+    return isinstance(found, type) and found.__module__ == module
 
 
 def read_state_dict(path: str | os.PathLike[str], expected: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import io
+import json
 import pickle
 import zipfile
 
@@ -180,6 +182,41 @@ def test_functions_of_others_are_refused(tmp_path):
     path.write_bytes(skops.io.dumps(FunctionTransformer(os.getcwd)))
     with pytest.raises(ModelFileError, match="types that are not trusted"):
         load(path)
+
+
+def _schema_of(value):
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(value))) as archive:
+        return json.loads(archive.read("schema.json"))
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("metaskl.persistence", "save"),
+        ("metaskl.training.checkpoint", "_replace"),
+        ("metaskl.report.display", "import_module"),
+        ("metaskl.persistence", "Path"),
+        ("metaskl.__main__", "app"),
+    ],
+)
+def test_a_file_cannot_have_our_functions_called(module, function, tmp_path):
+    # A loss is restored by a call of what the file names, with arguments from the file.
+    victim = tmp_path / "victim"
+    call = _schema_of({}) | {"__class__": function, "__module__": module, "__loader__": "LossNode"}
+    call |= {"__reduce__": {"args": _schema_of((StandardScaler(), str(victim)))}}
+    call |= {"content": _schema_of({}), "__id__": 1}
+    with zipfile.ZipFile(tmp_path / "model", "w") as archive:
+        archive.writestr("schema.json", json.dumps(call))
+    with pytest.raises(ModelFileError, match=rf"not trusted: \['{module}\.{function}'\]"):
+        load(tmp_path / "model")
+    assert not victim.exists()
+
+
+def test_another_process_that_saves_the_same_model_is_not_disturbed(tmp_path):
+    theirs = tmp_path / ".model.partial"
+    theirs.write_text("half of it")
+    save(fitted(), tmp_path / "model")
+    assert theirs.read_text() == "half of it"
 
 
 class TestOwnNetworks:

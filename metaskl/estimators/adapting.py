@@ -31,6 +31,11 @@ class Adapting:
     x_scaling_: dict[str, Array]
     groups_column_: str | None
 
+    @property
+    def transductive_(self) -> bool:
+        """Whether the prediction of a row depends on the other rows in the call."""
+        return mixes_rows(self.net_.module_)
+
     def _encode_support(self, y: Any, *, strict: bool) -> tuple[Array, dict[str, Any]]:
         """Return targets for the learner, and attributes of the adapted copy."""
         raise NotImplementedError  # pragma: no cover
@@ -99,7 +104,7 @@ class Adapting:
             sizes,
             widths,
             row_cost(self.in_shape_),
-            equal_sizes=mixes_rows(self.net_.module_),
+            equal_sizes=self.transductive_,
         ):
             rows = np.concatenate([np.flatnonzero(number == task) for task in stack])
             targets = self._tensor(np.concatenate([encodings[task][0] for task in stack]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -131,13 +133,8 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         DivergenceError
             If the loss becomes infinite or not a number.
         """
-        before = dict(self.__dict__)
-        try:
+        with as_before_on_failure(self):
             return self._train(X, y, groups, reset=True)
-        except BaseException:  # bad input, divergence, Ctrl-C: an earlier fit is not lost
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def partial_fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Meta-train further, on these rows, from where training stands.
@@ -146,13 +143,15 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         ----------
         X, y, groups
             As in :meth:`fit`; features and classes must be those of the first call.
+            The optimiser goes on where it stood; of a loaded estimator it starts afresh.
 
         Returns
         -------
         self
             The estimator.
         """
-        return self._train(X, y, groups, reset=not hasattr(self, "net_"))
+        with as_before_on_failure(self):
+            return self._train(X, y, groups, reset=not hasattr(self, "net_"))
 
     def _train(self, X: Any, y: Any, groups: Any, *, reset: bool, classes: Any = None) -> Self:
         check_parameters(self)
@@ -248,6 +247,18 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
     def search_space(cls) -> dict[str, Dimension]:
         """Return the hyper-parameters worth searching: the outer rate and the learner's own."""
         return {**outer_space(), **cls._learner_class().search_space()}
+
+
+@contextmanager
+def as_before_on_failure(estimator: Any) -> Iterator[None]:
+    """Undo what training set, if it fails: bad input, divergence, Ctrl-C lose no earlier fit."""
+    before = dict(estimator.__dict__)
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
 
 
 def outer_space() -> dict[str, Dimension]:

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
 from metaskl.errors import ParameterError, SupportError
-from metaskl.estimators.base import BaseMetaEstimator
+from metaskl.estimators.base import BaseMetaEstimator, as_before_on_failure
 from metaskl.estimators.inputs import Array, fit_scaling, scale
 from metaskl.estimators.uncertain import refuse_std
 from metaskl.tasks import ClassEpisodes, EpisodeSampler, TaskEpisodes, TaskSet
@@ -99,7 +99,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             The estimator.
         """
         first = not hasattr(self, "net_")
-        return self._train(X, y, groups, reset=first, classes=classes if first else None)
+        with as_before_on_failure(self):
+            return self._train(X, y, groups, reset=first, classes=classes if first else None)
 
     def predict(self, X: Any, return_std: bool = False) -> Array:
         """Predict classes.

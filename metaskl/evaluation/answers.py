@@ -79,6 +79,16 @@ def score_draws(
     return rows
 
 
+def is_transductive(estimator: Any) -> bool:
+    """Say whether a fitted candidate's prediction of a row depends on the other query rows."""
+    if isinstance(estimator, Pipeline):
+        return is_transductive(estimator.steps[-1][1])
+    for name in ("shared_", "regressor_", "best_estimator_"):  # what holds a meta-learner
+        if hasattr(estimator, name):
+            return is_transductive(getattr(estimator, name))
+    return bool(getattr(estimator, "transductive_", False))
+
+
 def _answers(
     estimator: Any, X: Any, y: Array, draws: list[Draw], need: tuple[bool, bool], *, seen: bool
 ) -> list[_Answers]:
@@ -89,14 +99,15 @@ def _answers(
         every = np.unique(np.concatenate([draw.query for draw in draws]))
         whole = _answer(estimator, _safe_indexing(X, every), need)
         return [_part(whole, np.searchsorted(every, draw.query)) for draw in draws]
+    # What was fitted on these very rows may know how to set its own memory of them aside; of a
+    # single task it knows nothing, and adapts.
+    of_task = estimator.adapted_tasks() if seen and hasattr(estimator, "adapted_tasks") else {}
     answers: dict[int, _Answers] = {}
     for shots in dict.fromkeys(draw.n_shot for draw in draws):
         numbers = [i for i, draw in enumerate(draws) if draw.n_shot == shots]
         support = np.concatenate([draws[i].support for i in numbers])
         ids = np.repeat(numbers, [len(draws[i].support) for i in numbers])
-        if seen and hasattr(estimator, "adapted_tasks"):
-            # It was fitted on these very rows, and knows how to set its own memory of them aside.
-            of_task = estimator.adapted_tasks()
+        if of_task:
             copies = {i: of_task[draws[i].task] for i in numbers}
         else:
             copies = adapt_groups(estimator, _safe_indexing(X, support), y[support], ids)

@@ -145,6 +145,11 @@ def compare(
         make_learners(learners, kind=kind, **parameters | (learner_params or {})),
         choose_baselines(baselines, kind, private_labels=private, seed=random_state),
     )
+    if not candidates:
+        raise ParameterError(
+            f"learners and baselines must name at least one candidate, got {learners!r} and "
+            f"{baselines!r}. Leave them out to compare all."
+        )
     candidates = with_preprocess(candidates, preprocess)
     scores, seconds, failures = run_candidates(
         candidates, X, y, ids, folds, scorer, n_jobs=n_jobs, verbose=verbose
@@ -180,7 +185,8 @@ def compare(
             "n_tasks": len(np.unique(ids)),
             "n_rows": len(y),
             "kind": kind,
-            "transductive": False,
+            "transductive": bool(scores.attrs["transductive"]),
+            "transductive_candidates": scores.attrs["transductive"],
             "random_state": random_state,
         },
         failures=failures,
@@ -196,6 +202,11 @@ def _check_settings(kind: str, label_space: str, learners: Any, learner_params: 
     ):
         if value not in known:
             raise ParameterError(f"{name} must be one of {known}, got {value!r}.")
+    if kind == "regression" and label_space == "task":
+        raise ParameterError(
+            "label_space must be 'shared' for regression, got 'task': numbers are no classes. "
+            "Leave it out, or set kind='classification'."
+        )
     if learner_params and isinstance(learners, Mapping):
         raise ParameterError(
             "learner_params must be left out where learners are estimators of your own, got "

@@ -19,7 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from metaskl._compat import BaseSearchCV, threads_for
 from metaskl.errors import MetasklWarning, ParameterError
 from metaskl.estimators.adapt import adapt
-from metaskl.evaluation.answers import score_draws
+from metaskl.evaluation.answers import is_transductive, score_draws
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.tasks import require_groups
@@ -135,6 +135,7 @@ def cross_validate_tasks(
     )
     scores: pd.DataFrame = pd.concat(parts, ignore_index=True)
     scores.attrs["metric"] = metric_name(scoring, classification=is_classifier(estimator))
+    scores.attrs["transductive"] = any(part.attrs["transductive"] for part in parts)
     scores.attrs["lower_is_better"] = getattr(scorer, "_sign", 1) < 0
     return scores
 
@@ -195,6 +196,7 @@ def score_fold(
     scoring = time.perf_counter() - start - fitting
     scores = pd.DataFrame(rows)
     scores.insert(0, "fold", fold.number)
+    scores.attrs["transductive"] = is_transductive(fitted)
     return scores.assign(fit_time=fitting, score_time=scoring)
 
 

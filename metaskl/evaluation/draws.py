@@ -40,7 +40,7 @@ class Draw:
 
 
 def check_n_shot(n_shot: Any, *, fractions: bool) -> tuple[int | float, ...]:
-    """Return the shot counts as a tuple.
+    """Return the shot counts as a tuple, each once.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def check_n_shot(n_shot: Any, *, fractions: bool) -> tuple[int | float, ...]:
             )
     if not values:
         raise TaskError("n_shot must hold at least one number, got none. Give n_shot=(5, 10, 20).")
-    return tuple(float(v) if isinstance(v, float) else int(v) for v in values)
+    return tuple(dict.fromkeys(float(v) if isinstance(v, float) else int(v) for v in values))
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:

@@ -45,6 +45,12 @@ def make_folds(
         )
     shots = check_n_shot(n_shot, fractions=holdout == "rows")
     check_count("n_repeats", n_repeats)
+    check_count("random_state", random_state, 0)
+    if len(y) != len(ids):
+        raise TaskError(
+            f"y must have one target for each of the {len(ids)} rows of X, got {len(y)}. Take both "
+            "from the same table, after the same filtering."
+        )
     if n_way is not None:
         check_count("n_way", n_way, 2)
     _check_cv(cv, len(np.unique(ids)), holdout)

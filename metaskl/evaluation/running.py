@@ -32,7 +32,8 @@ def run_candidates(
     Returns
     -------
     scores : DataFrame
-        Of the candidates that did not fail, possibly without a row.
+        Of the candidates that did not fail, possibly without a row; ``attrs["transductive"]``
+        names those whose predictions depend on the other query rows.
     seconds : dict of str to float
         What each of them took: fitting, adapting and predicting, over all folds.
     failures : dict of str to str
@@ -59,6 +60,9 @@ def run_candidates(
     tables = [table for found in whole.values() for table in found]
     columns = ["candidate", "fold", "task", "repeat", "n_shot", "score"]
     scores = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    scores.attrs["transductive"] = [
+        name for name, found in whole.items() if any(part.attrs["transductive"] for part in found)
+    ]
     return scores, {name: _seconds(found) for name, found in whole.items()}, failures
 
 

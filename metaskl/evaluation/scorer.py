@@ -79,6 +79,7 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         ids = check_groups(groups, len(y))
         shots, seed = (check_count("n_shot", self.n_shot),), self.random_state
         check_count("n_repeats", self.n_repeats)
+        check_count("random_state", seed, 0)
         n_way = private_ways(estimator)
         if n_way is None:
             draws = draw_rows(ids, shots, n_repeats=self.n_repeats, random_state=seed)

@@ -236,12 +236,19 @@ def _protocol(comparison: Comparison) -> list[tuple[str, str]]:
         ("Folds", str(given["folds"])),
         ("Draws of support and query", f"{given['repeats']} for each task, the same for all"),
         ("Labelled rows", ", ".join(shots_text(k, per_class=each) for k in given["n_shot"])),
-        ("Transductive", "yes" if given["transductive"] else "no: query rows do not inform others"),
+        ("Transductive", _transductive(given)),
         ("Seed", str(given["random_state"])),
         ("Intervals", "95 %, over tasks (Student)"),
     ]
-    told = {*seen, "transductive", "random_state"}
+    told = {*seen, "transductive", "transductive_candidates", "random_state"}
     pairs += [(name.replace("_", " "), str(v)) for name, v in given.items() if name not in told]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     pairs.append(("Versions", ", ".join([*versions, f"Python {platform.python_version()}"])))
     return pairs
+
+
+def _transductive(protocol: dict[str, Any]) -> str:
+    """Say whose predictions of a row depend on the other query rows."""
+    if not protocol["transductive"]:
+        return "no: query rows do not inform others"
+    return f"yes: query rows inform others in {', '.join(protocol['transductive_candidates'])}"

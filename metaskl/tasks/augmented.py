@@ -70,7 +70,15 @@ class AugmentedEpisodes(EpisodeSampler):
 
     def sample(self) -> Episode:
         """Draw the next stack of episodes, and change it."""
-        drawn = changed = self.sampler.sample()
+        return self.arranged(self.in_order())
+
+    def arranged(self, episode: Episode) -> Episode:
+        """Return the stack in the order that the sampler gives it."""
+        return self.sampler.arranged(episode)
+
+    def in_order(self) -> Episode:
+        """Draw and change a stack before its order: a mixture is of rows of one class."""
+        drawn = changed = self.sampler.in_order()
         for augmentation in self.augmentations:
             changed = augmentation.apply(changed, self._generator)
         if not self.fixed_columns:

@@ -85,6 +85,14 @@ class EpisodeSampler(abc.ABC):
     def sample(self) -> Episode:
         """Draw the next stack of episodes."""
 
+    def in_order(self) -> Episode:
+        """Draw the next stack before :meth:`arranged`, rows of like place alike in all tasks."""
+        return self.sample()
+
+    def arranged(self, episode: Episode) -> Episode:
+        """Return a stack from :meth:`in_order` in the order in which learners are given it."""
+        return episode
+
     def __iter__(self) -> Iterator[Episode]:
         """Draw episodes without end."""
         while True:
@@ -212,6 +220,10 @@ class ClassEpisodes(EpisodeSampler):
 
     def sample(self) -> Episode:
         """Draw the next stack of episodes."""
+        return self.arranged(self.in_order())
+
+    def in_order(self) -> Episode:
+        """Draw the next stack of episodes, class by class."""
         n_tasks, rng = self.meta_batch_size, self._generator
         pools = rng.integers(len(self._pools), size=n_tasks)
         pool_sizes = np.array([len(self._pools[p]) for p in pools])
@@ -222,11 +234,12 @@ class ClassEpisodes(EpisodeSampler):
         drawn = draw_rows(rng, sizes, int((n_support + n_query).max()))
         rows = self.tasks.offsets[ways.ravel()][:, None] + drawn
         per_class = _split(self.tasks, rows, n_support, n_query)
-        episode = self._merge_ways(per_class, torch.from_numpy(ways))
-        return self._in_random_order(episode) if self.shuffle else episode
+        return self._merge_ways(per_class, torch.from_numpy(ways))
 
-    def _in_random_order(self, episode: Episode) -> Episode:
-        """Return the episode with the rows of each support in an order of its own."""
+    def arranged(self, episode: Episode) -> Episode:
+        """Return the episode with the rows of each support in an order of its own, if asked."""
+        if not self.shuffle:
+            return episode
         keys = self._generator.random(tuple(episode.X_support.shape[:2]))
         order = torch.from_numpy(np.argsort(keys, axis=1)).to(episode.X_support.device)
         task = torch.arange(len(order), device=order.device)[:, None]

@@ -182,6 +182,15 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         if stop:
             raise StopTraining
 
+    def refuse_lost_weights(self) -> None:
+        """Raise if the last outer step, which no loss has seen, left weights without a value."""
+        if all(bool(weight.isfinite().all()) for weight in self.module_.parameters()):
+            return
+        raise DivergenceError(
+            f"meta-training diverged: after epoch {len(self.history)} there are weights that are "
+            f"infinite or not a number. {self.advice}"
+        )
+
     def _autocast(self) -> torch.autocast:
         kind = torch.device(self.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")

@@ -101,7 +101,7 @@ def meta_train(
     Raises
     ------
     DivergenceError
-        If the loss becomes infinite, not a number, or explodes.
+        If the loss or a weight becomes infinite or not a number, or the loss explodes.
     CheckpointError
         If the checkpoint cannot be written or belongs to another fit.
     """
@@ -124,6 +124,7 @@ def meta_train(
             _run(net, sampler)
         if best is not None:
             best.restore(net)
+        net.refuse_lost_weights()
     # The net outlives the fit; the rows of the fit need not.
     net.validation = ()
     net.callbacks_ = [named for named in net.callbacks_ if named[1] is not checkpoint]

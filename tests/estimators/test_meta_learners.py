@@ -7,9 +7,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from metaskl import (
@@ -369,6 +371,14 @@ class TestManyTasks:
 
 
 class TestPartialFit:
+    @pytest.mark.parametrize("cls", [RidgeHeadRegressor, ProtoNetClassifier])
+    def test_a_failed_first_call_leaves_nothing_fitted(self, cls):
+        meta, data = cls(**{**QUICK, "optimizer": "none"}), data_for(cls)
+        with pytest.raises(ValueError, match="optimizer must be one of"):
+            meta.partial_fit(data.X, data.y, groups=data.groups)
+        with pytest.raises(NotFittedError):
+            check_is_fitted(meta)
+
     def test_classes_of_later_calls_can_be_named_first(self):
         meta = ProtoNetClassifier(**QUICK)
         first, second = BLOBS.groups < 5, BLOBS.groups >= 5

@@ -9,8 +9,17 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from metaskl import PerTask, Pooled, RidgeHeadRegressor, ShrunkRegressor, compare, registry
-from metaskl.backbones import MLP
+from metaskl import (
+    PerTask,
+    Pooled,
+    ProtoNetClassifier,
+    RidgeHeadRegressor,
+    ShrunkRegressor,
+    compare,
+    cross_validate_tasks,
+    registry,
+)
+from metaskl.backbones import MLP, Conv4
 from metaskl.errors import CandidateError
 from metaskl.evaluation.candidates import family_of, make_baselines, make_learners
 from metaskl.learners import MetaLearner
@@ -127,6 +136,8 @@ def lines(**changed):
         ({"learners": {"pooled ridge": PerTask(Ridge())}}, "got 'pooled ridge' in both"),
         ({"kind": "numbers"}, "kind must be one of"),
         ({"label_space": "own"}, "label_space must be one of"),
+        ({"label_space": "task", "kind": "regression"}, "must be 'shared' for regression"),
+        ({"learners": [], "baselines": []}, "must name at least one candidate, got .. and .."),
         ({"preprocess": "scale"}, "preprocess must be a transformer"),
         ({"preprocess": StandardScaler}, "preprocess must be a transformer"),
         ({"scoring": "rmse"}, "Did you mean 'neg_root_mean_squared_error'"),
@@ -318,3 +329,20 @@ def test_private_classes_are_compared_with_per_task_models():
     )
     assert set(result.families) == {"protonet", "transfer", "per-task logistic"}
     assert result.failures == {}
+
+
+def test_a_candidate_whose_query_rows_inform_each_other_is_told():
+    rng = np.random.default_rng(0)
+    X, y, groups = rng.normal(size=(48, 1, 8, 8)), np.tile([0, 1], 24), np.repeat(range(4), 12)
+    small = {"max_epochs": 1, "steps_per_epoch": 1, "allow_single_class": True}
+    learners = {
+        norm: PerTask(
+            ProtoNetClassifier(backbone=Conv4(n_channels=8, norm=norm, n_blocks=2), **small)
+        )
+        for norm in ("group", "batch_statistics")
+    }
+    result = compare(X, y, groups, learners=learners, baselines=[], n_shot=4, cv=2, n_repeats=1)
+    assert result.protocol["transductive"]
+    assert result.protocol["transductive_candidates"] == ["batch_statistics"]
+    scores = cross_validate_tasks(learners["group"], X, y, groups, n_shot=4, cv=2)
+    assert not scores.attrs["transductive"]

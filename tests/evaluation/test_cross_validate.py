@@ -25,6 +25,7 @@ from metaskl import (
     Pooled,
     ProtoNetClassifier,
     RidgeHeadRegressor,
+    ShrunkRegressor,
     cross_validate_tasks,
     shots_curve,
 )
@@ -146,6 +147,7 @@ def test_private_classes_are_drawn_as_n_way_episodes():
         ({"n_shot": "5,10"}, "n_shot must hold numbers of labelled rows, at least 1, got '5,10'"),
         ({"n_shot": True}, "n_shot must hold numbers of labelled rows"),
         ({"n_repeats": 0}, "n_repeats must be a whole number, at least 1, got 0"),
+        ({"random_state": None}, "random_state must be a whole number, at least 0, got None"),
         ({"n_way": 1}, "n_way must be a whole number, at least 2, got 1"),
         ({"cv": "5"}, "cv must be a number of folds or a scikit-learn splitter .* got '5'"),
         ({"cv": KFold(5)}, "cv must keep each task whole, got KFold.* rows of the task 2 both"),
@@ -156,6 +158,21 @@ def test_private_classes_are_drawn_as_n_way_episodes():
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(TaskError, match=message):
         cross_validate_tasks(PerTask(Ridge()), LINES.X, LINES.y, LINES.groups, **change)
+
+
+def test_targets_of_another_length_are_refused():
+    with pytest.raises(TaskError, match="y must have one target for each of the 360 rows of X"):
+        cross_validate_tasks(PerTask(Ridge()), LINES.X, LINES.y[:-1], LINES.groups)
+
+
+def test_held_out_rows_of_the_one_task_that_is_large_enough_are_scored():
+    groups = np.repeat(["a", "b", "c"], [20, 2, 2])
+    data = LINES.X[:24], LINES.y[:24], groups
+    found = [
+        cross_validate_tasks(model, *data, n_shot=5, cv=1, holdout="rows")["score"].tolist()
+        for model in (ShrunkRegressor(Ridge()), Pooled(Ridge()))
+    ]
+    assert found[0] == found[1]  # of one task nothing is known of how tasks differ
 
 
 def test_fewer_than_two_tasks_are_refused():

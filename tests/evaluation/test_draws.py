@@ -73,6 +73,10 @@ def test_shot_counts_must_be_positive_numbers(wrong):
         check_n_shot(wrong, fractions=True)
 
 
+def test_a_shot_count_that_is_given_twice_counts_once():
+    assert check_n_shot((5, 0.5, 5, 0.5), fractions=True) == (5, 0.5)
+
+
 def test_fractions_are_for_held_out_rows_only():
     assert check_n_shot(0.5, fractions=True) == (0.5,)
     with pytest.raises(TaskError, match=r"at least 1, got 0\.5"):

@@ -45,6 +45,7 @@ def _comparison(signs=(1, 0), failures=None, **protocol):
             "n_rows": 1234,
             "kind": "regression",
             "transductive": False,
+            "transductive_candidates": [],
             "random_state": 7,
         }
         | protocol,

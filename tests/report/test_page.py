@@ -95,6 +95,9 @@ def test_the_protocol_is_told(tmp_path, comparison, make_comparison):
     ]:
         assert told in text
     assert re.search(r"Date \d{4}-\d\d-\d\d", text)
+    transductive = {"transductive": True, "transductive_candidates": ["maml", "mann"]}
+    text = read(tmp_path, make_comparison(**transductive)).text
+    assert "Transductive yes: query rows inform others in maml, mann" in text
     assert "label space task" in read(tmp_path, make_comparison(label_space="task")).text
 
 

@@ -129,6 +129,17 @@ def test_mixtures_of_private_classes_stay_classes():
     assert not torch.equal(after.X_support, episode.X_support)
 
 
+def test_mixtures_are_of_classes_where_the_support_is_in_random_order():
+    augmentation = TaskMix(alpha=2.0, rate=1.0)
+    pool = BlobTasks(n_features=2).sample_classes(30, 20, random_state=0)
+    draw = {"n_way": 5, "n_shot": 2, "n_query": 3, "meta_batch_size": 8, "random_state": 0}
+    once = AugmentedEpisodes(ClassEpisodes(pool, shuffle=True, **draw), [augmentation])
+    for sampler in (once, AugmentedEpisodes(once, [augmentation])):
+        support = sampler.sample().y_support
+        assert torch.equal(support.amax(-1), torch.ones(8, 10))
+        assert len(support.argmax(-1).unique(dim=0)) == 8  # each task in an order of its own
+
+
 def test_images_are_turned_class_by_class_support_and_query_alike():
     image = torch.arange(4.0).reshape(1, 2, 2)
     X = image.expand(50, 6, 1, 2, 2)

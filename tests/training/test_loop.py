@@ -215,7 +215,22 @@ class TestValidation:
         assert not seen.values[True] & seen.values[False]
 
 
+class Steep(RidgeHead):
+    """A loss whose slope is not a number, as that of a root at 0."""
+
+    def episode_loss(self, episode):
+        nothing = sum((0 * p).square().sum() for p in self.parameters())
+        return super().episode_loss(episode) + nothing.sqrt()
+
+
 class TestGoingWrong:
+    def test_weights_that_the_last_step_lost_are_no_model(self):
+        learner = Steep(MLP(()).build((2,)), 1)
+        sampler = TaskEpisodes(LINES.task_set(), random_state=0)
+        message = "after epoch 1 there are weights that are infinite or not a number. Lower outer"
+        with pytest.raises(DivergenceError, match=message):
+            meta_train(learner, sampler, TrainingPlan(max_epochs=1, steps_per_epoch=1))
+
     def test_a_diverging_loss_says_what_to_lower(self):
         message = (
             r"meta-training diverged: the outer loss is .* Lower outer_lr \(now 1000000\.0\), "
