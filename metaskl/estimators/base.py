@@ -102,9 +102,10 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
     def _make_sampler(self, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
         raise NotImplementedError  # pragma: no cover
 
-    def _held_out_together(self, tasks: TaskSet) -> Array:
-        """Return the unit of meta-validation of each task: itself."""
-        return np.arange(len(tasks))
+    def _held_out_together(self, tasks: TaskSet, y: Any, ids: Array | None) -> Array:
+        """Return the name of each task's unit of meta-validation: the task's own."""
+        del y, ids
+        return tasks.task_ids.astype(str)
 
     # Fit
 
@@ -170,8 +171,13 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
         tasks = tasks.to(self.device_)
         self._check_pool(tasks, reset=reset)
-        train, validation = split_validation(
-            tasks, self._held_out_together(tasks), self.validation_fraction, self.seed_
+        below = None if reset else getattr(self, "validation_below_", None)
+        train, validation, self.validation_below_ = split_validation(
+            tasks,
+            self._held_out_together(tasks, y, ids),
+            self.validation_fraction,
+            self.seed_,
+            below,
         )
         n_done = 0 if reset else len(self.net_.history)
         random = np.random.RandomState([self.seed_, n_done])

@@ -254,11 +254,16 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             **draw,
         )
 
-    def _held_out_together(self, tasks: TaskSet) -> Array:
+    def _held_out_together(self, tasks: TaskSet, y: Any, ids: Array | None) -> Array:
         """Hold out whole parents where episodes stay within one; else single classes."""
-        if self._private and self.within_groups and len(np.unique(tasks.parents)) > 1:
-            return tasks.parents
-        return super()._held_out_together(tasks)
+        if not self._private:
+            return super()._held_out_together(tasks, y, ids)
+        labels = np.unique(y).astype(str)
+        parents = np.array([""]) if ids is None else np.unique(ids).astype(str)
+        parent, label = np.divmod(tasks.task_ids, len(labels))  # as _task_set numbers them
+        if self.within_groups and len(parents) > 1:
+            return parents[parent]
+        return np.array([f"{parents[p]} {labels[k]}" for p, k in zip(parent, label, strict=True)])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

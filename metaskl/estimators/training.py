@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import numbers
 from typing import Any
 
@@ -19,26 +20,68 @@ _INCIDENTAL = ("checkpoint", "verbose", "n_threads", "callbacks")
 
 
 def split_validation(
-    tasks: TaskSet, units: Array, fraction: float, seed: int
-) -> tuple[TaskSet, TaskSet | None]:
+    tasks: TaskSet, units: Array, fraction: float, seed: int, below: float | None
+) -> tuple[TaskSet, TaskSet | None, float | None]:
     """Set meta-validation tasks aside; tasks of one unit stay together.
+
+    Each unit's name has a number of its own, drawn from the seed, and those with the smallest
+    are held out. Further training, given the limit, so keeps the same ones apart, whatever
+    other tasks it brings.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        All tasks.
+    units : ndarray of str, shape (n_tasks,)
+        What is held out together.
+    fraction : float
+        How many units to hold out.
+    seed : int
+        The fit's seed.
+    below : float or None
+        The limit of the first fit, in further training.
+
+    Returns
+    -------
+    train : TaskSet
+        Tasks to train on.
+    validation : TaskSet or None
+        Tasks kept apart, with a fraction above 0.
+    below : float or None
+        The limit.
 
     Raises
     ------
     TaskError
-        If there are too few tasks.
+        If there are too few tasks on one of the sides.
     """
     if fraction == 0:
-        return tasks, None
-    names = np.unique(units)
+        return tasks, None, below
+    names, number = np.unique(units, return_inverse=True)
     if len(names) < 2:
         raise TaskError(
             f"validation_fraction={fraction} needs at least 2 tasks to hold some out, got "
             f"{len(names)}. Set validation_fraction=0."
         )
-    n_out = min(max(1, round(fraction * len(names))), len(names) - 1)
-    out = np.isin(units, np.random.RandomState(seed).permutation(names)[:n_out])
-    return tasks.select(np.flatnonzero(~out)), tasks.select(np.flatnonzero(out))
+    drawn = np.array([_number_of(name, seed) for name in names.tolist()])
+    if below is None:
+        n_out = min(max(1, round(fraction * len(names))), len(names) - 1)
+        below = float(np.sort(drawn)[n_out - 1 : n_out + 1].mean())
+    out = (drawn < below)[number]
+    if out.all() or not out.any():
+        side = "only" if out.all() else "none of the"
+        raise TaskError(
+            f"groups must name tasks to train on and tasks kept for meta-validation, got {side} "
+            "tasks kept for it since the first fit. Bring more tasks, or set "
+            "validation_fraction=0 and patience=None."
+        )
+    return tasks.select(np.flatnonzero(~out)), tasks.select(np.flatnonzero(out)), below
+
+
+def _number_of(name: str, seed: int) -> float:
+    """Return a number in [0, 1) that depends on the name and the seed only."""
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def training_sampler(estimator: Any, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
