@@ -69,12 +69,12 @@ def page(out: Path) -> None:
             ranking = rank_candidates(table.T)
             table.insert(0, "mean rank", ranking.ranks)
             table = table.sort_values("mean rank")
-            print(table.round(4).to_markdown())
+            print(table.round(4).to_string())
             print(f"\n{ranking}")
             display = CriticalDifferenceDisplay(ranking, families=families(out)).plot()
             display.figure_.savefig(out / f"ranks-{kind.replace(' ', '-')}.svg")
         else:
-            print(table.round(4).to_markdown())
+            print(table.round(4).to_string())
 
 
 def main() -> None:
