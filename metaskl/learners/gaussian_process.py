@@ -16,6 +16,7 @@ from metaskl.learners.base import (
     solve_dtype,
     stack_of_one,
 )
+from metaskl.learners.cholesky import cholesky
 from metaskl.learners.kernels import KERNELS, covariance, itself, pairwise
 from metaskl.tasks import Episode
 
@@ -222,18 +223,10 @@ def noise_variance(log_noise: Tensor) -> Tensor:
 
 
 def masked_factor(kernel: Tensor, noise: Tensor, present: Tensor) -> Tensor:
-    """Return the Cholesky factor of K + σ² I, with a unit diagonal for the rows not present.
-
-    Where K is not positive definite the factor is not a number, so that training ends with the
-    one error that says so.
-    """
+    """Return the Cholesky factor of K + σ² I, with a unit diagonal for the rows not present."""
     kernel = kernel * present[:, :, None] * present[:, None, :]
-    diagonal = kernel.detach().diagonal(dim1=-2, dim2=-1)
-    jitter = 100 * torch.finfo(kernel.dtype).eps * diagonal.amax(-1)
-    added = (noise + jitter)[:, None] * present + (1 - present)
-    factor, failed = torch.linalg.cholesky_ex(kernel + torch.diag_embed(added))
-    filled: Tensor = factor.masked_fill((failed > 0)[:, None, None], math.nan)
-    return filled
+    added = noise[:, None] * present + (1 - present)
+    return cholesky(kernel + torch.diag_embed(added))
 
 
 def marginal_loss(factor: Tensor, residual: Tensor, present: Tensor) -> Tensor:

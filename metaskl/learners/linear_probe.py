@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks, solve_dtype
+from metaskl.learners.cholesky import cholesky
 from metaskl.learners.irls import logistic_weights
 from metaskl.learners.logistic_head import n_logits, told_apart
 from metaskl.learners.pretraining import Pretrained
@@ -158,7 +159,7 @@ def _ridge(features: Tensor, residual: Tensor, weight: Tensor, alpha: float) -> 
     n_rows, n_features = features.shape[1:]
     eye = torch.eye(min(n_rows, n_features), dtype=features.dtype, device=features.device)
     if n_rows < n_features:
-        factor = torch.linalg.cholesky(features @ features.mT + alpha * eye)
+        factor = cholesky(features @ features.mT + alpha * eye)
         return features.mT @ torch.cholesky_solve(residual, factor)
-    factor = torch.linalg.cholesky(features.mT @ features + alpha * eye)
+    factor = cholesky(features.mT @ features + alpha * eye)
     return torch.cholesky_solve(features.mT @ residual, factor)

@@ -16,11 +16,12 @@ from metaskl.learners.base import (
     solve_dtype,
     stack_of_one,
 )
+from metaskl.learners.cholesky import cholesky
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Dimension, Real
 from metaskl.tasks import Episode
 
-# What is added to a unit diagonal, so that rounding leaves a matrix positive definite.
+# What is added to a unit diagonal, so that the rounding of ΦᵀΦ leaves it positive definite.
 _JITTER = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
@@ -139,11 +140,7 @@ class RidgeHead(MetaLearner):
         scaled = features * torch.exp(-self._log_precision())
         eye = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
         kernel = features @ scaled.mT + torch.exp(2 * self._log_noise()) * eye
-        if kernel.dtype == torch.float32:  # of 7 digits: a share of each row's own size more
-            kernel = kernel + _JITTER[kernel.dtype] * torch.diag_embed(
-                kernel.diagonal(dim1=-2, dim2=-1)
-            )
-        factor = torch.linalg.cholesky(kernel)
+        factor = cholesky(kernel)
         half = torch.linalg.solve_triangular(factor, scaled, upper=False)
         change = half.mT @ torch.linalg.solve_triangular(factor, residual, upper=False)
         return {"weight": prior + change, "half": half}
@@ -222,5 +219,5 @@ def _compressed(features: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
     size = gram.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     unit = gram / (size[:, :, None] * size[:, None, :])
-    factor = size[:, :, None] * torch.linalg.cholesky(unit + _JITTER[gram.dtype] * eye)
+    factor = size[:, :, None] * cholesky(unit + _JITTER[gram.dtype] * eye)
     return factor.mT, torch.linalg.solve_triangular(factor, features.mT @ residual, upper=False)
