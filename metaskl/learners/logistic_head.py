@@ -17,6 +17,7 @@ from metaskl.learners.base import (
     solve_dtype,
     stack_of_one,
 )
+from metaskl.learners.bounds import within
 from metaskl.learners.irls import logistic_weights
 from metaskl.learners.space import Dimension, Real
 
@@ -123,7 +124,7 @@ class LogisticHead(MetaLearner):
             _precise(told_apart(y_support)),
             _precise(weight),
             self._prior(y_support.shape[-1]),
-            _precise(self.log_precision).clamp(-14, 14).exp(),
+            _precise(within(self.log_precision, -14.0, 14.0)).exp(),
             max_steps=self.newton_steps,
         )
         return {"weight": solved}

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from metaskl.errors import ParameterError
 from metaskl.learners.attention import hidden_keys, log_probabilities
 from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.bounds import within
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.products import row_product
 from metaskl.learners.prototypes import negative_squared_distances
@@ -196,8 +197,8 @@ class Matching(MetaLearner):
         """Return the variance (task, row, output) of the mixture that the shares weigh."""
         values = self._values(adapted)
         around = row_product(shares, values**2) - row_product(shares, values) ** 2
-        prior = shares[..., :1] * torch.exp(2 * self.log_spread.clamp(-6.9, 7.0))
-        return around.clamp_min(0.0) + prior + torch.exp(2 * self.log_noise.clamp(-6.9, 7.0))
+        prior = shares[..., :1] * torch.exp(2 * within(self.log_spread, -6.9, 7.0))
+        return around.clamp_min(0.0) + prior + torch.exp(2 * within(self.log_noise, -6.9, 7.0))
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

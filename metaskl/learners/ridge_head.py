@@ -16,6 +16,7 @@ from metaskl.learners.base import (
     solve_dtype,
     stack_of_one,
 )
+from metaskl.learners.bounds import within
 from metaskl.learners.cholesky import cholesky
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Dimension, Real
@@ -184,11 +185,11 @@ class RidgeHead(MetaLearner):
         return values.to(self._solve_dtype(values.device))
 
     def _log_precision(self) -> Tensor:
-        return self._precise(self.log_precision).clamp(-14, 14)
+        return self._precise(within(self.log_precision, -14.0, 14.0))
 
     def _log_noise(self) -> Tensor:
         # From 1e-3 up: noise-free targets would drive σ to 0 and the solve out of float64.
-        return self._precise(self.log_noise).clamp(-6.9, 7.0)
+        return self._precise(within(self.log_noise, -6.9, 7.0))
 
     def _prior(self, n_outputs: int) -> Tensor:
         if self.private_labels:  # classes unknown beforehand, and maybe of another number
