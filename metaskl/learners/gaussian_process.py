@@ -9,18 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import (
-    Adapted,
-    MetaLearner,
-    embed_tasks,
-    one_task,
-    solve_dtype,
-    stack_of_one,
-)
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype, stack_of_one
 from metaskl.learners.bounds import within
 from metaskl.learners.cholesky import cholesky
 from metaskl.learners.density import LOG_2_PI, negative_log_density
 from metaskl.learners.kernels import KERNELS, covariance, itself, pairwise
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 # Noise variance that is always there: without it noise-free targets would make K singular.
@@ -32,7 +26,7 @@ _PAIRS = 2**23
 MEANS = ("linear", "constant", "zero")
 
 
-class DeepKernelProcess(MetaLearner, abc.ABC):
+class DeepKernelProcess(StackedLearner, abc.ABC):
     """A Gaussian process for each task: what deep-kernel learners share.
 
     y = m(x) + f(x) + ε with f ~ GP(0, s² κ(φ(x), φ(x′)) + c²) and ε ~ N(0, σ²), where φ is the
@@ -98,15 +92,6 @@ class DeepKernelProcess(MetaLearner, abc.ABC):
     @abc.abstractmethod
     def hyper_parameters(self, pairs: Tensor, residual: Tensor, weight: Tensor) -> Tensor:
         """Return η (task, 3) for supports of these pairs (task, row, row) and residuals."""
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Condition the process on one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the posterior mean, or logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None

@@ -23,7 +23,8 @@ class LinearProbe(Pretrained):
     The head is shrunk towards the pre-trained one by α (½ α for classes)
     ‖w − w₀‖² beside the sum of the support's losses, as scikit-learn's ``Ridge(alpha=α)`` and
     ``LogisticRegression(C=1 / α)`` are towards 0; its intercept is shrunk too. With a good
-    pre-trained body a baseline that many meta-learners do not beat [2]_. More than two classes are told each from the rest.
+    pre-trained body a baseline that many meta-learners do not beat [2]_. More than two classes are
+    told each from the rest.
 
     Parameters
     ----------

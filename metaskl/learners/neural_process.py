@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Choice, Dimension
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 
-class NeuralProcess(MetaLearner, abc.ABC):
+class NeuralProcess(StackedLearner, abc.ABC):
     """A network that maps a support and a query row to a predictive distribution.
 
     Every support row (φ(x), y) is encoded; a subclass says how the codes are stored
@@ -74,15 +75,6 @@ class NeuralProcess(MetaLearner, abc.ABC):
     @abc.abstractmethod
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
         """Return what the query rows (task, query, feature) read: (task, query, hidden)."""
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Encode one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the predictive mean, or logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Return the predictive means, or logits, of a stack of tasks."""

@@ -8,25 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import (
-    Adapted,
-    MetaLearner,
-    embed_tasks,
-    one_task,
-    solve_dtype,
-    stack_of_one,
-)
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype, stack_of_one
 from metaskl.learners.bounds import within
 from metaskl.learners.cholesky import cholesky
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Dimension, Real
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 # What is added to a unit diagonal, so that the rounding of ΦᵀΦ leaves it positive definite.
 _JITTER = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
-class RidgeHead(MetaLearner):
+class RidgeHead(StackedLearner):
     """Ridge regression on learned features, solved exactly for each task [1]_ [2]_.
 
     A row's features φ(x) come from the backbone, with a 1 appended. A task's weights have the
@@ -113,15 +107,6 @@ class RidgeHead(MetaLearner):
         self.log_scale = nn.Parameter(torch.tensor(math.log(4.0)), kind == "classification")
         shared = not private_labels
         self.prior_weight = nn.Parameter(torch.zeros(size, n_outputs), requires_grad=shared)
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Solve for one task's head."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the posterior mean, or logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
