@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from metaskl.backbones.base import Backbone, require_ndim
 from metaskl.backbones.norms import check_halvings, check_norm, norm_layer
+from metaskl.errors import BackboneError
 
 
 class Conv4(Backbone):
@@ -24,7 +25,7 @@ class Conv4(Backbone):
         by the rows in the call, which makes predictions depend on the other query rows
         (transductive): use it only to repeat results that were made that way.
     n_blocks : int, default=4
-        Number of blocks; each halves height and width.
+        Number of blocks, >= 1; each halves height and width.
 
     References
     ----------
@@ -48,6 +49,8 @@ class Conv4(Backbone):
         """Build the blocks for images of shape (C, H, W)."""
         require_ndim("Conv4", in_shape, 3)
         check_norm(self.norm, self.n_channels)
+        if self.n_blocks < 1:
+            raise BackboneError(f"n_blocks must be at least 1, got {self.n_blocks}. Take 4.")
         check_halvings("Conv4", self.n_blocks, in_shape[1:])
         return _Blocks(in_shape, self.n_channels, self.norm, self.n_blocks)
 

@@ -13,6 +13,10 @@ from metaskl.backbones.base import Backbone
 from metaskl.errors import BackboneError
 from metaskl.persistence import read_state_dict
 
+# What a network of one's own raises where the rows do not fit it, or what it returns is no tensor
+# of rows.
+_OF_A_MODULE = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+
 
 class FromModule(Backbone):
     """Any torch module as a backbone: a class with its arguments, or a module that exists.
@@ -59,7 +63,7 @@ class FromModule(Backbone):
         try:
             with torch.no_grad():
                 wrapped.n_features_out = int(wrapped(torch.zeros(2, *in_shape)).shape[1])
-        except RuntimeError as error:
+        except _OF_A_MODULE as error:
             raise BackboneError(
                 f"backbone FromModule({type(module).__name__}) does not take rows of shape "
                 f"{in_shape}: {error}. Give a module that maps (n, {', '.join(map(str, in_shape))})"
@@ -72,7 +76,13 @@ class FromModule(Backbone):
         if isinstance(self.module, nn.Module):
             return copy.deepcopy(self.module)
         if isinstance(self.module, type) and issubclass(self.module, nn.Module):
-            return self.module(**(self.arguments or {}))
+            try:
+                return self.module(**(self.arguments or {}))
+            except TypeError as error:
+                raise BackboneError(
+                    f"arguments must be those of {self.module.__name__}, got "
+                    f"{self.arguments!r}: {error}. Name each argument of its __init__."
+                ) from error
         raise BackboneError(
             f"module must be a torch.nn.Module or a class of one, got {self.module!r}. "
             "Give the class itself with its arguments, or a module that is already built."

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
+from metaskl.learners.bounds import within
 from metaskl.learners.gaussian_process import DeepKernelProcess, masked_factor, noise_variance
 from metaskl.learners.kernels import covariance, length_derivatives
 from metaskl.learners.newton import minimise, positive_solve
@@ -41,8 +42,8 @@ class ADKF(DeepKernelProcess):
     adaptation_steps : int, default=20
         Largest number of Newton steps on a support, >= 1; it stops earlier at the optimum.
     prior_scale : float, default=0.2
-        τ before meta-training, > 0: by how much tasks differ in η. Near 0 they are alike, as
-        in DKT.
+        τ before meta-training, > 0: by how much tasks differ in η; kept between 0.05 and 2.7.
+        The smaller, the more they are alike, as in DKT.
     noise : float, default=0.8
         Centre of the noise levels before meta-training, > 0, in units of the (standardised)
         targets.
@@ -124,8 +125,8 @@ class ADKF(DeepKernelProcess):
             residual,
             weight,
             offset=self._offset(),
-            centre=self.log_kernel.to(pairs).clamp(-7.0, 5.0),
-            precision=torch.exp(-2 * self.log_prior_scale.to(pairs).clamp(-3.0, 1.0)),
+            centre=self.prior_centre(pairs),
+            precision=torch.exp(-2 * within(self.log_prior_scale, -3.0, 1.0).to(pairs)),
         )
         with torch.no_grad():
             start = support.centre.expand(len(pairs), 3)

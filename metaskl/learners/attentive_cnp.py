@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
+from metaskl.learners.attention import attend, hidden_keys
 from metaskl.learners.base import Adapted
 from metaskl.learners.neural_process import NeuralProcess
 
@@ -109,10 +108,8 @@ class AttentiveCNP(NeuralProcess):
         values = self._heads(torch.cat([prior_value, adapted["values"]], dim=1))
         always = adapted["present"].new_ones(n_tasks, 1)
         present = torch.cat([always, adapted["present"]], dim=1)
-        scores = self._heads(self.look(features)) @ keys.mT / math.sqrt(keys.shape[-1])
-        scores = scores * self.log_sharpness.exp()[:, None, None]
-        scores = scores.masked_fill(present[:, None, None, :] == 0, -math.inf)
-        found = scores.softmax(-1) @ values
+        queries = self._heads(self.look(features)) * self.log_sharpness.exp()[:, None, None]
+        found = attend(queries, keys, values, hidden_keys(present)[:, None])
         return found.transpose(1, 2).reshape(n_tasks, n_rows, self.hidden_size)
 
     def initial(self) -> Adapted | None:

@@ -157,12 +157,14 @@ class MetaLearner(nn.Module, abc.ABC):
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the outer loss: the query's, after adapting, averaged over tasks."""
-        adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
-        output = self.predict_tasks(adapted, episode.X_query)
-        return self.task_loss(output, episode.y_query, episode.weight_query).mean()
+        return self.query_loss(episode)
 
     def validation_loss(self, episode: Episode) -> Tensor:
         """Return the loss by which learners are told apart on meta-validation tasks."""
+        return self.query_loss(episode)
+
+    def query_loss(self, episode: Episode) -> Tensor:
+        """Return the mean loss of the query rows after adapting, averaged over tasks."""
         adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
         output = self.predict_tasks(adapted, episode.X_query)
         return self.task_loss(output, episode.y_query, episode.weight_query).mean()

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-_LOG_2_PI = math.log(2 * math.pi)
+LOG_2_PI = math.log(2 * math.pi)
 
 
 def negative_log_density(mean: Tensor, variance: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -14,10 +14,12 @@ def negative_log_density(mean: Tensor, variance: Tensor, y: Tensor, weight: Tens
 
     Parameters
     ----------
-    mean, y : Tensor of shape (task, row, output)
-        Predictions and targets.
+    mean : Tensor of shape (task, row, output)
+        Predictions.
     variance : Tensor
         Broadcasts to the shape of `mean`; > 0.
+    y : Tensor of shape (task, row, output)
+        Targets.
     weight : Tensor of shape (task, row)
         1 for a row, 0 for padding.
 
@@ -26,6 +28,6 @@ def negative_log_density(mean: Tensor, variance: Tensor, y: Tensor, weight: Tens
     Tensor
         A number: the mean over outputs, then over the rows of a task, then over tasks.
     """
-    density = 0.5 * ((mean - y) ** 2 / variance + variance.log() + _LOG_2_PI)
+    density = 0.5 * ((mean - y) ** 2 / variance + variance.log() + LOG_2_PI)
     rows = density.mean(-1) * weight
     return (rows.sum(-1) / weight.sum(-1).clamp_min(1.0)).mean()

@@ -103,7 +103,7 @@ class DKT(DeepKernelProcess):
     def hyper_parameters(self, pairs: Tensor, residual: Tensor, weight: Tensor) -> Tensor:
         """Return the shared η, for each task."""
         del residual, weight
-        return self.log_kernel.to(pairs).clamp(-7.0, 5.0).expand(len(pairs), 3)
+        return self.prior_centre(pairs).expand(len(pairs), 3)
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the loss of the query given the support, or that of all rows together."""

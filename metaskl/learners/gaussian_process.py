@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import abc
 import math
 
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import (
-    Adapted,
-    MetaLearner,
-    embed_tasks,
-    one_task,
-    solve_dtype,
-    stack_of_one,
-)
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype, stack_of_one
+from metaskl.learners.bounds import within
+from metaskl.learners.cholesky import cholesky
+from metaskl.learners.density import LOG_2_PI, negative_log_density
 from metaskl.learners.kernels import KERNELS, covariance, itself, pairwise
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
-_LOG_2_PI = math.log(2 * math.pi)
 # Noise variance that is always there: without it noise-free targets would make K singular.
 _LEAST_NOISE = 1e-6
+# λ, s, c and σ are kept between 1e-3 and 150: noise-free targets would drive σ to 0.
+_LOG_LIMITS = (-7.0, 5.0)
 # Pairs of rows that are conditioned on at once where no gradient is wanted: bounds the memory.
 _PAIRS = 2**23
 MEANS = ("linear", "constant", "zero")
 
 
-class DeepKernelProcess(MetaLearner):
+class DeepKernelProcess(StackedLearner, abc.ABC):
     """A Gaussian process for each task: what deep-kernel learners share.
 
     y = m(x) + f(x) + ε with f ~ GP(0, s² κ(φ(x), φ(x′)) + c²) and ε ~ N(0, σ²), where φ is the
@@ -86,18 +85,13 @@ class DeepKernelProcess(MetaLearner):
         level = torch.zeros(n_outputs)
         self.mean_bias = nn.Parameter(level, requires_grad=self.mean != "zero")
 
+    def prior_centre(self, pairs: Tensor) -> Tensor:
+        """Return the η that all tasks share (3,), within its limits."""
+        return within(self.log_kernel, *_LOG_LIMITS).to(pairs)
+
+    @abc.abstractmethod
     def hyper_parameters(self, pairs: Tensor, residual: Tensor, weight: Tensor) -> Tensor:
         """Return η (task, 3) for supports of these pairs (task, row, row) and residuals."""
-        raise NotImplementedError  # pragma: no cover
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Condition the process on one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the posterior mean, or logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
@@ -145,7 +139,7 @@ class DeepKernelProcess(MetaLearner):
         adapted = {
             "features": one.new_zeros(1, self.n_features_out),
             "present": 0 * one,
-            "hyper": self.log_kernel.detach().to(one),
+            "hyper": self.prior_centre(one).detach(),
             "dual": one.new_zeros(1, self.n_outputs),
         }
         return adapted | ({"factor": one[:, None]} if self.kind == "regression" else {})
@@ -163,9 +157,9 @@ class DeepKernelProcess(MetaLearner):
             y, weight = episode.y_query.to(mean), episode.weight_query.to(mean)
             return self.task_loss(self._logits(mean), y, weight).mean()
         variance = self._variance(adapted, features, cross)
-        error = ((mean - episode.y_query) ** 2).mean(-1)
-        rows = 0.5 * (error / variance + variance.log() + _LOG_2_PI) * episode.weight_query
-        return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
+        return negative_log_density(
+            mean, variance[..., None], episode.y_query, episode.weight_query
+        )
 
     def _features(self, X: Tensor) -> Tensor:
         return self._precise(embed_tasks(self.backbone, X))
@@ -210,7 +204,7 @@ class DeepKernelProcess(MetaLearner):
         )
 
     def _offset(self) -> Tensor:
-        return torch.exp(2 * self._precise(self.log_offset).clamp(-7.0, 5.0))
+        return torch.exp(2 * within(self._precise(self.log_offset), *_LOG_LIMITS))
 
     def _logits(self, output: Tensor) -> Tensor:
         return output if self.kind == "regression" else output * self.log_scale.exp()
@@ -222,25 +216,17 @@ def noise_variance(log_noise: Tensor) -> Tensor:
 
 
 def masked_factor(kernel: Tensor, noise: Tensor, present: Tensor) -> Tensor:
-    """Return the Cholesky factor of K + σ² I, with a unit diagonal for the rows not present.
-
-    Where K is not positive definite the factor is not a number, so that training ends with the
-    one error that says so.
-    """
+    """Return the Cholesky factor of K + σ² I, with a unit diagonal for the rows not present."""
     kernel = kernel * present[:, :, None] * present[:, None, :]
-    diagonal = kernel.detach().diagonal(dim1=-2, dim2=-1)
-    jitter = 100 * torch.finfo(kernel.dtype).eps * diagonal.amax(-1)
-    added = (noise + jitter)[:, None] * present + (1 - present)
-    factor, failed = torch.linalg.cholesky_ex(kernel + torch.diag_embed(added))
-    filled: Tensor = factor.masked_fill((failed > 0)[:, None, None], math.nan)
-    return filled
+    added = noise[:, None] * present + (1 - present)
+    return cholesky(kernel + torch.diag_embed(added))
 
 
 def marginal_loss(factor: Tensor, residual: Tensor, present: Tensor) -> Tensor:
     """Return −log N(residual; 0, K) of each task (task,), summed over outputs."""
     white = torch.linalg.solve_triangular(factor, residual, upper=False)
     log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    constants = log_determinant + present.sum(-1) * _LOG_2_PI
+    constants = log_determinant + present.sum(-1) * LOG_2_PI
     loss: Tensor = 0.5 * ((white**2).sum((-2, -1)) + residual.shape[-1] * constants)
     return loss
 

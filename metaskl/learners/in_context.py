@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.attention import AttentionBlock, attend, hidden_keys, log_probabilities
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import Adapted, embed_tasks, one_task, stack_of_one
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Choice, Dimension, Integer
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 # The score of a token with itself before meta-training; of one at a right angle it is 0.
@@ -21,7 +22,7 @@ _SHARPNESS = 10.0
 _LOG_STD = (-6.9, 6.9)
 
 
-class InContext(MetaLearner):
+class InContext(StackedLearner):
     """A transformer that reads a support and predicts a query, in one forward pass [1]_ [2]_.
 
     Each support row is a token: its features φ(x) and its target, embedded and added. The
@@ -126,15 +127,6 @@ class InContext(MetaLearner):
         self.head = nn.Linear(width, 2 * n_outputs if kind == "regression" else n_outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Read one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the predictive mean, or logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, one_task, stack_of_one
+from metaskl.learners.base import Adapted
+from metaskl.learners.stacked import StackedLearner
 
 
-class InnerLoop(MetaLearner, abc.ABC):
+class InnerLoop(StackedLearner, abc.ABC):
     """A learner that adapts by gradient steps on the support.
 
     A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`.
@@ -73,15 +74,6 @@ class InnerLoop(MetaLearner, abc.ABC):
     @abc.abstractmethod
     def parameters_to_adapt(self) -> Adapted:
         """Return what the inner steps start from, without a task axis."""
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Take the inner steps on one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Predict with what was adapted to one task."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def initial(self) -> Adapted | None:
         """Return what the inner steps start from."""

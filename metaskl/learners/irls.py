@@ -6,10 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Step lengths that are tried together. A full Newton step can overshoot where a prior is weak and
-# the classes are separable; on the convex objective the best of these always descends.
-_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
+from metaskl.learners.cholesky import cholesky
+
+# Step lengths that are tried together, 0 last. A full Newton step can overshoot where a prior is
+# weak and the classes are separable, the further the wider the features.
+_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3, 0.0)
 _TOLERANCE = 1e-10
+# Near the maximum a step changes the value by less than rounding does, and is still wanted.
+_ROUNDING = 1e-13
 
 
 def logistic_weights(
@@ -26,9 +30,9 @@ def logistic_weights(
     Maximises Σ_i log p(y_i | φ_iᵀ w) − ½ (w − w₀)ᵀ Λ₀ (w − w₀) for each task and target by
     iteratively reweighted least squares, damped. The solution carries the exact gradient of the
     maximum with respect to everything that it depends on: the steps are taken without a graph,
-    and one more, from the maximum, with one. At a maximum the derivative of a Newton step with
-    respect to its start is zero, so that step's gradient is the implicit one, at the memory of
-    a single step.
+    and one more, from the maximum, lends its gradient alone. At a maximum the derivative of a
+    Newton step with respect to its start is zero, so that step's gradient is the implicit one,
+    at the memory of a single step.
 
     Parameters
     ----------
@@ -57,7 +61,8 @@ def logistic_weights(
     target = target.mT
     with torch.no_grad():
         v = _converged(scaled, offset, target, weight, max_steps)
-    v = _newton_step(scaled, offset, target, weight, v)
+    step = _newton_step(scaled, offset, target, weight, v)
+    v = v + (step - step.detach())
     return prior + v.mT * spread[:, None]
 
 
@@ -72,21 +77,41 @@ def _converged(
         at = v + lengths * change
         logit = offset + at @ scaled.mT
         loss = ((F.softplus(logit) - target * logit) * weight[:, None]).sum(-1)
-        best = (loss + 0.5 * (at**2).sum(-1)).argmin(0)
-        v = v + lengths[best, 0, 0] * change
-        if bool((change.abs() <= _TOLERANCE * (1 + v.abs())).all()):
+        loss = loss + 0.5 * (at**2).sum(-1)
+        least = loss.amin(0)
+        best = (loss <= least + _ROUNDING * (1 + least)).to(torch.uint8).argmax(0)  # the longest
+        step = lengths[best, 0, 0] * change
+        stuck = (best == len(lengths) - 1)[..., None]
+        if bool(stuck.any()):  # where the curvature vanishes a bound on it leads on
+            safe = _newton_step(scaled, offset, target, weight, v, bound=True) - v
+            step = torch.where(stuck, safe, step)
+        v = v + step
+        if bool((step.abs() <= _TOLERANCE * (1 + v.abs())).all()):
             break
     return v
 
 
 def _newton_step(
-    scaled: Tensor, offset: Tensor, target: Tensor, weight: Tensor, v: Tensor
+    scaled: Tensor,
+    offset: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    v: Tensor,
+    *,
+    bound: bool = False,
 ) -> Tensor:
-    """Return where a full Newton step from v leads, by the smaller of two equal solves."""
+    """Return where a full Newton step from v leads, by the smaller of two equal solves.
+
+    With `bound` each row's curvature is that of the quadratic that touches its loss at v and lies
+    above it elsewhere (Jaakkola and Jordan, 2000): such a step is shorter and never goes up.
+    """
     own = v @ scaled.mT
     probability = torch.sigmoid(offset + own)
     rows = weight[:, None]
     curvature = probability * (1 - probability) * rows
+    if bound:
+        half = 0.5 * (offset + own).abs().clamp_min(1e-6)
+        curvature = 0.25 * torch.tanh(half) / half * rows
     pull = curvature * own + (target - probability) * rows
     n_rows, n_features = scaled.shape[1:]
     if n_rows >= n_features:  # (I + ΨᵀDΨ) v = Ψᵀ b
@@ -94,7 +119,7 @@ def _newton_step(
         eye = torch.eye(n_features, dtype=v.dtype, device=v.device)
         hessian = eye + (psi * curvature[..., None]).mT @ psi
         right = (pull @ scaled)[..., None]
-        return torch.cholesky_solve(right, torch.linalg.cholesky(hessian))[..., 0]
+        return torch.cholesky_solve(right, cholesky(hessian))[..., 0]
     # v = Ψᵀ a with a = b − D^½ (I + D^½ K D^½)⁻¹ D^½ K b, as in Rasmussen and Williams (2006),
     # algorithm 3.1. The floor keeps the square root's derivative finite where a row is certain.
     root = curvature.clamp_min(1e-12).sqrt()
@@ -102,5 +127,5 @@ def _newton_step(
     eye = torch.eye(n_rows, dtype=v.dtype, device=v.device)
     inner = eye + root[..., None] * kernel * root[..., None, :]
     right = root[..., None] * (kernel @ pull[..., None])
-    solved = torch.cholesky_solve(right, torch.linalg.cholesky(inner))[..., 0]
+    solved = torch.cholesky_solve(right, cholesky(inner))[..., 0]
     return (pull - root * solved) @ scaled

@@ -45,7 +45,7 @@ def itself(kernel: str, A: Tensor) -> Tensor:
         return size / A.shape[-1]
     if kernel in STATIONARY:
         return torch.ones_like(size)
-    return size / size.clamp_min(_TINY)
+    return size / (size.clamp_min(_TINY**0.5) if kernel == "cosine" else size.clamp_min(_TINY))
 
 
 def covariance(kernel: str, pairs: Tensor, log_length: Tensor) -> Tensor:

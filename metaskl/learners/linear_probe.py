@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks, solve_dtype
+from metaskl.learners.cholesky import cholesky
 from metaskl.learners.irls import logistic_weights
 from metaskl.learners.logistic_head import n_logits, told_apart
 from metaskl.learners.pretraining import Pretrained
@@ -21,8 +22,9 @@ class LinearProbe(Pretrained):
     logistic regression, by Newton's method to its maximum: no step size, no number of steps.
     The head is shrunk towards the pre-trained one by α (½ α for classes)
     ‖w − w₀‖² beside the sum of the support's losses, as scikit-learn's ``Ridge(alpha=α)`` and
-    ``LogisticRegression(C=1 / α)`` are towards 0. With a good pre-trained body a baseline that
-    many meta-learners do not beat [2]_. More than two classes are told each from the rest.
+    ``LogisticRegression(C=1 / α)`` are towards 0; its intercept is shrunk too. With a good
+    pre-trained body a baseline that many meta-learners do not beat [2]_. More than two classes are
+    told each from the rest.
 
     Parameters
     ----------
@@ -158,7 +160,7 @@ def _ridge(features: Tensor, residual: Tensor, weight: Tensor, alpha: float) -> 
     n_rows, n_features = features.shape[1:]
     eye = torch.eye(min(n_rows, n_features), dtype=features.dtype, device=features.device)
     if n_rows < n_features:
-        factor = torch.linalg.cholesky(features @ features.mT + alpha * eye)
+        factor = cholesky(features @ features.mT + alpha * eye)
         return features.mT @ torch.cholesky_solve(residual, factor)
-    factor = torch.linalg.cholesky(features.mT @ features + alpha * eye)
+    factor = cholesky(features.mT @ features + alpha * eye)
     return torch.cholesky_solve(features.mT @ residual, factor)

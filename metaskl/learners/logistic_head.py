@@ -9,23 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import (
-    Adapted,
-    MetaLearner,
-    embed_tasks,
-    one_task,
-    solve_dtype,
-    stack_of_one,
-)
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype
+from metaskl.learners.bounds import within
 from metaskl.learners.irls import logistic_weights
 from metaskl.learners.space import Dimension, Real
+from metaskl.learners.stacked import StackedLearner
 
 # w₀ is learned in units of this. Adam moves every number by about its rate a step, and the
 # log-odds of a rare class lie far from 0: with units of 1 the prior would not arrive in time.
 _PRIOR_UNIT = 5.0
 
 
-class LogisticHead(MetaLearner):
+class LogisticHead(StackedLearner):
     """Logistic regression on learned features, solved to its maximum for each task [1]_.
 
     A row's features φ(x) come from the backbone, with a 1 appended. A task's weights have the
@@ -104,15 +99,6 @@ class LogisticHead(MetaLearner):
         shared = not private_labels
         self.prior_weight = nn.Parameter(torch.zeros(size, n_logits(n_outputs)), shared)
 
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Solve for one task's head."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
-
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
@@ -123,7 +109,7 @@ class LogisticHead(MetaLearner):
             _precise(told_apart(y_support)),
             _precise(weight),
             self._prior(y_support.shape[-1]),
-            _precise(self.log_precision).clamp(-14, 14).exp(),
+            _precise(within(self.log_precision, -14.0, 14.0)).exp(),
             max_steps=self.newton_steps,
         )
         return {"weight": solved}

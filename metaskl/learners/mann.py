@@ -10,15 +10,16 @@ from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
 from metaskl.learners.addressing import least_used, read_weights, write_weights
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
 from metaskl.learners.space import Dimension, Integer, Real
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 # Blank slots hold this, so that no gradient is lost in an exact zero.
 _INITIAL = 1e-6
 
 
-class MANN(MetaLearner):
+class MANN(StackedLearner):
     """Memory-augmented neural network with least-recently-used access [1]_.
 
     A task is a sequence. At each row an LSTM controller gets the row's features, the label of
@@ -129,15 +130,6 @@ class MANN(MetaLearner):
         with torch.no_grad():
             self.strength.bias.fill_(5.0)  # reads that tell slots apart from the start
             self.gate.bias.fill_(-2.0)  # a row to a slot, until it is learned when to renew one
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Present one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Predict each row as the next of the sequence."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None

@@ -10,17 +10,19 @@ from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
 from metaskl.learners.attention import hidden_keys, log_probabilities
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
+from metaskl.learners.bounds import within
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.products import row_product
 from metaskl.learners.prototypes import negative_squared_distances
 from metaskl.learners.space import Choice, Dimension
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 _DISTANCES = ("cosine", "euclidean")
 
 
-class Matching(MetaLearner):
+class Matching(StackedLearner):
     """Matching networks [1]_: attention over the support in a learned space.
 
     A query row x gives each support row the weight w_i = exp(s · cos(φ(x), φ(x_i))), or
@@ -111,15 +113,6 @@ class Matching(MetaLearner):
         self.log_noise = nn.Parameter(torch.tensor(math.log(0.5)), self.likelihood)
         self.log_spread = nn.Parameter(torch.tensor(math.log(0.5)), self.likelihood)
 
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Embed one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the weighted mean of the targets, or the logarithm of the classes' shares."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
-
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
@@ -196,8 +189,8 @@ class Matching(MetaLearner):
         """Return the variance (task, row, output) of the mixture that the shares weigh."""
         values = self._values(adapted)
         around = row_product(shares, values**2) - row_product(shares, values) ** 2
-        prior = shares[..., :1] * torch.exp(2 * self.log_spread.clamp(-6.9, 7.0))
-        return around.clamp_min(0.0) + prior + torch.exp(2 * self.log_noise.clamp(-6.9, 7.0))
+        prior = shares[..., :1] * torch.exp(2 * within(self.log_spread, -6.9, 7.0))
+        return around.clamp_min(0.0) + prior + torch.exp(2 * within(self.log_noise, -6.9, 7.0))
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import abc
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
+from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Choice, Dimension
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
-_LOG_2_PI = math.log(2 * math.pi)
 
-
-class NeuralProcess(MetaLearner):
+class NeuralProcess(StackedLearner, abc.ABC):
     """A network that maps a support and a query row to a predictive distribution.
 
     Every support row (φ(x), y) is encoded; a subclass says how the codes are stored
@@ -35,7 +36,7 @@ class NeuralProcess(MetaLearner):
     """
 
     # A class's place in the one-hot code has a meaning of its own, learned for so many places.
-    fixed_ways = True
+    fixed_ways: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -71,18 +72,9 @@ class NeuralProcess(MetaLearner):
             self.n_features_out + hidden_size, hidden_size, n_parameters, depth=3
         )
 
+    @abc.abstractmethod
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
         """Return what the query rows (task, query, feature) read: (task, query, hidden)."""
-        raise NotImplementedError  # pragma: no cover
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Encode one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the predictive mean, or logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Return the predictive means, or logits, of a stack of tasks."""
@@ -100,9 +92,7 @@ class NeuralProcess(MetaLearner):
             return super().episode_loss(episode)
         adapted = self.adapt_tasks(episode.X_support, episode.y_support, episode.weight_support)
         mean, std = self._decode(adapted, episode.X_query)
-        error = ((mean - episode.y_query) / std) ** 2
-        rows = (0.5 * (error + _LOG_2_PI) + std.log()).mean(-1) * episode.weight_query
-        return (rows.sum(-1) / episode.weight_query.sum(-1).clamp_min(1.0)).mean()
+        return negative_log_density(mean, std**2, episode.y_query, episode.weight_query)
 
     def _encode(self, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return features φ(x) and codes of the rows (task, row, hidden)."""

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, map_rows, one_task, stack_of_one
+from metaskl.learners.base import Adapted, map_rows
 from metaskl.learners.network import Network
 from metaskl.learners.pool import pool_rows
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
 
-class Pretrained(MetaLearner):
+class Pretrained(StackedLearner):
     """A learner whose meta-training is ordinary training: every row of every task, one network.
 
     A subclass says in :meth:`adapt_tasks` and :meth:`predict_tasks` what becomes of the network
@@ -68,15 +69,6 @@ class Pretrained(MetaLearner):
         if not self.train_body:
             self.network.body.eval()
         return self
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Adapt to one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Predict with what was adapted."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the loss of all rows, support and query alike, without adapting."""

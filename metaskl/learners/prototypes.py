@@ -7,11 +7,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.products import row_product
+from metaskl.learners.stacked import StackedLearner
 
 
-class PrototypeLearner(MetaLearner):
+class PrototypeLearner(StackedLearner):
     """A classifier whose adapting averages the support of each class.
 
     Where the tasks share their classes, each class also has a meta-learned prototype p_k that
@@ -54,15 +55,6 @@ class PrototypeLearner(MetaLearner):
         self.log_prior_count = nn.Parameter(torch.zeros(n_outputs), shared)
         if shared:  # equal prototypes would tell no classes apart
             nn.init.normal_(self.prior, std=0.1)
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Average one task's support by class."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return one task's logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None

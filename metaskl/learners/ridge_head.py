@@ -8,23 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import (
-    Adapted,
-    MetaLearner,
-    embed_tasks,
-    one_task,
-    solve_dtype,
-    stack_of_one,
-)
+from metaskl.learners.base import Adapted, embed_tasks, solve_dtype, stack_of_one
+from metaskl.learners.bounds import within
+from metaskl.learners.cholesky import cholesky
 from metaskl.learners.density import negative_log_density
 from metaskl.learners.space import Dimension, Real
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
-# What is added to a unit diagonal, so that rounding leaves a matrix positive definite.
+# What is added to a unit diagonal, so that the rounding of ΦᵀΦ leaves it positive definite.
 _JITTER = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
-class RidgeHead(MetaLearner):
+class RidgeHead(StackedLearner):
     """Ridge regression on learned features, solved exactly for each task [1]_ [2]_.
 
     A row's features φ(x) come from the backbone, with a 1 appended. A task's weights have the
@@ -112,15 +108,6 @@ class RidgeHead(MetaLearner):
         shared = not private_labels
         self.prior_weight = nn.Parameter(torch.zeros(size, n_outputs), requires_grad=shared)
 
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Solve for one task's head."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return the posterior mean, or logits."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
-
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
@@ -139,11 +126,7 @@ class RidgeHead(MetaLearner):
         scaled = features * torch.exp(-self._log_precision())
         eye = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
         kernel = features @ scaled.mT + torch.exp(2 * self._log_noise()) * eye
-        if kernel.dtype == torch.float32:  # of 7 digits: a share of each row's own size more
-            kernel = kernel + _JITTER[kernel.dtype] * torch.diag_embed(
-                kernel.diagonal(dim1=-2, dim2=-1)
-            )
-        factor = torch.linalg.cholesky(kernel)
+        factor = cholesky(kernel)
         half = torch.linalg.solve_triangular(factor, scaled, upper=False)
         change = half.mT @ torch.linalg.solve_triangular(factor, residual, upper=False)
         return {"weight": prior + change, "half": half}
@@ -187,11 +170,11 @@ class RidgeHead(MetaLearner):
         return values.to(self._solve_dtype(values.device))
 
     def _log_precision(self) -> Tensor:
-        return self._precise(self.log_precision).clamp(-14, 14)
+        return self._precise(within(self.log_precision, -14.0, 14.0))
 
     def _log_noise(self) -> Tensor:
         # From 1e-3 up: noise-free targets would drive σ to 0 and the solve out of float64.
-        return self._precise(self.log_noise).clamp(-6.9, 7.0)
+        return self._precise(within(self.log_noise, -6.9, 7.0))
 
     def _prior(self, n_outputs: int) -> Tensor:
         if self.private_labels:  # classes unknown beforehand, and maybe of another number
@@ -222,5 +205,5 @@ def _compressed(features: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
     size = gram.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     unit = gram / (size[:, :, None] * size[:, None, :])
-    factor = size[:, :, None] * torch.linalg.cholesky(unit + _JITTER[gram.dtype] * eye)
+    factor = size[:, :, None] * cholesky(unit + _JITTER[gram.dtype] * eye)
     return factor.mT, torch.linalg.solve_triangular(factor, features.mT @ residual, upper=False)

@@ -9,24 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import (
-    Adapted,
-    MetaLearner,
-    embed_tasks,
-    map_rows,
-    one_task,
-    stack_of_one,
-)
+from metaskl.learners.base import Adapted, embed_tasks, map_rows
 from metaskl.learners.network import Network
 from metaskl.learners.pool import pool_rows
 from metaskl.learners.prototypes import negative_squared_distances
+from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
 # What remains of the running mean of the features after each training step.
 _MEMORY = 0.95
 
 
-class SimpleShot(MetaLearner):
+class SimpleShot(StackedLearner):
     """SimpleShot [1]_: train a plain classifier, then take the nearest centroid of its features.
 
     Meta-training is ordinary classification of the pool's classes, without episodes. A row's
@@ -96,15 +90,6 @@ class SimpleShot(MetaLearner):
         n_kept = 1 if private_labels else n_outputs
         self.register_buffer("feature_total", torch.zeros(n_kept, self.n_features_out))
         self.register_buffer("feature_count", torch.zeros(n_kept, 1))
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Average one task's normalised support by class."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return minus the scaled squared distances to the centroids."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner, embed_tasks, one_task, stack_of_one
+from metaskl.learners.base import Adapted, embed_tasks, one_task
 from metaskl.learners.space import Dimension, Integer
+from metaskl.learners.stacked import StackedLearner
 
 
-class SNAIL(MetaLearner):
+class SNAIL(StackedLearner):
     """Simple neural attentive learner [1]_: a sequence model whose sequence is the task.
 
     The rows of the support, each with its label, and then one query row without: the model
@@ -112,15 +113,6 @@ class SNAIL(MetaLearner):
                 width += blocks[-1].n_appended
         self.blocks = nn.ModuleList(blocks)
         self.head = nn.Linear(width, n_outputs)
-
-    def adapt(self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None) -> Adapted:
-        """Run one task's support."""
-        weight = None if weight is None else weight[None]
-        return one_task(self.adapt_tasks(X_support[None], y_support[None], weight))
-
-    def predict(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Predict each row as the last of the sequence."""
-        return self.predict_tasks(stack_of_one(adapted), X_query[None])[0]
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None

@@ -222,3 +222,37 @@ class TestFromModule:
         for name in ("module.pt", "junk.safetensors", "nothing.pt"):
             with pytest.raises(ModelFileError, match="cannot be read as tensors"):
                 FromModule(nn.Linear(3, 5), state_dict=tmp_path / name).build((3,))
+
+
+@pytest.mark.parametrize("n_blocks", [0, -1])
+def test_conv4_has_a_block(n_blocks):
+    with pytest.raises(BackboneError, match="n_blocks must be at least 1"):
+        Conv4(n_blocks=n_blocks).build((3, 8, 8))
+
+
+class _OfNine(nn.Module):
+    def forward(self, X):
+        if X.shape[1] != 9:
+            raise ValueError("nine columns only")
+        return X
+
+
+class _ANumberARow(nn.Module):
+    def forward(self, X):
+        return X.sum(1)
+
+
+class _Pair(nn.Module):
+    def forward(self, X):
+        return X, X
+
+
+@pytest.mark.parametrize("module", [_OfNine, _ANumberARow, _Pair])
+def test_a_module_that_does_not_fit_the_rows_is_named(module):
+    with pytest.raises(BackboneError, match=rf"FromModule\({module.__name__}\) does not take rows"):
+        FromModule(module).build((3,))
+
+
+def test_arguments_of_another_name_are_refused():
+    with pytest.raises(BackboneError, match="arguments must be those of Linear"):
+        FromModule(nn.Linear, {"width": 3}).build((3,))

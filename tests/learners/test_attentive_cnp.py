@@ -38,3 +38,14 @@ def test_rows_of_weight_zero_are_not_looked_up():
 def test_the_heads_share_the_width(arguments):
     with pytest.raises(ParameterError, match="hidden_size must be a multiple of n_heads"):
         AttentiveCNP(MLP(()).build((1,)), 1, **arguments)
+
+
+def test_a_large_query_is_read_in_parts_and_each_row_as_alone():
+    # 3 heads × 40,001 keys are more scores than are held for 2,000 rows at once.
+    torch.manual_seed(0)
+    learner = AttentiveCNP(MLP(()).build((2,)), 1, hidden_size=6, n_heads=3).eval()
+    with torch.no_grad():
+        adapted = learner.adapt(torch.randn(40_000, 2), torch.randn(40_000, 1))
+        X = torch.randn(300, 2)
+        whole, alone = learner.predict(adapted, X), learner.predict(adapted, X[290:])
+    torch.testing.assert_close(whole[290:], alone)

@@ -111,3 +111,13 @@ def test_it_learns_lines_better_than_the_network_before_a_support():
 def test_alpha_is_positive():
     with pytest.raises(ParameterError, match="alpha must be above 0, got 0"):
         LinearProbe(MLP(()).build((3,)), 1, alpha=0.0)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("n_rows", [2, 40])
+def test_rows_far_out_do_not_break_the_solve(kind, n_rows):
+    learner = LinearProbe(MLP(()).build((3,)), 2, kind=kind, alpha=1e-6, new_head=True).double()
+    X = torch.ones(n_rows, 3, dtype=torch.float64) * torch.tensor([1e9, 1.0, 1e-3])
+    X[0] *= -1
+    adapted = learner.adapt(X, torch.eye(2, dtype=torch.float64)[(X[:, 0] > 0).long()])
+    assert learner.predict(adapted, X).argmax(1).tolist() == (X[:, 0] > 0).long().tolist()

@@ -43,12 +43,12 @@ def one_hot(label, n_classes=2):
     return torch.eye(n_classes, dtype=torch.float64)[torch.tensor(label)]
 
 
-def solve(Phi, y, prior, precision):
+def solve(Phi, y, prior, precision, **steps):
     """Solve one task with one target."""
     parts = [torch.as_tensor(part, dtype=torch.float64) for part in (Phi, y, prior, precision)]
     ones = torch.ones(1, len(Phi), dtype=torch.float64)
     return logistic_weights(
-        parts[0][None], parts[1][None, :, None], ones, parts[2][:, None], parts[3]
+        parts[0][None], parts[1][None, :, None], ones, parts[2][:, None], parts[3], **steps
     )[0, :, 0]
 
 
@@ -85,6 +85,36 @@ def test_separable_rows_under_a_weak_prior_do_not_diverge():
     weight = solve(X, [0, 0, 1, 1], [-5.0], [1e-3])
     gradient = X[:, 0] @ (np.array([0, 0, 1, 1]) - expit(X[:, 0] * weight.item()))
     assert gradient == pytest.approx(1e-3 * (weight.item() + 5.0), abs=1e-8)
+
+
+def posterior_loss(Phi, y, weight, prior, precision):
+    logit = Phi @ weight
+    rows_ = np.logaddexp(0, logit) - y * logit
+    return float(rows_.sum() + 0.5 * precision @ (weight - prior) ** 2)
+
+
+@pytest.mark.parametrize("precision", [1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize("size", [100.0, 1e4])
+def test_on_wide_features_steps_go_down_and_reach_the_maximum(precision, size):
+    # Newton steps by the curvature alone lead far away here: p (1 − p) vanishes where a row is
+    # predicted with certainty, wrongly too.
+    rng = np.random.default_rng(0)
+    Phi = size * rng.standard_normal((40, 6))
+    y = (Phi[:, 0] > 0).astype(float)
+    prior, spread = np.ones(6), np.full(6, precision)
+    found = [prior] + [
+        solve(Phi, y, prior, spread, max_steps=n).numpy() for n in (1, 3, 10, 20, 50)
+    ]
+    losses = [posterior_loss(Phi, y, weight, prior, spread) for weight in found]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < (3.0 if precision == 1.0 else 0.01)
+
+
+def test_rows_of_any_size_do_not_break_the_solve():
+    X, label = rows(30)
+    for size in (1e8, 1e15):
+        weight = head().adapt(size * torch.tensor(X), one_hot(label))["weight"]
+        assert torch.isfinite(weight).all()
 
 
 @pytest.mark.parametrize("n_rows", N_ROWS)

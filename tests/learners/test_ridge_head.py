@@ -203,3 +203,11 @@ def test_features_of_unlike_scale_are_compressed_alike():
     torch.testing.assert_close(few.mT @ few / size, features.mT @ features / size)
     projected = features.mT @ residual / scales[:, None]
     torch.testing.assert_close(few.mT @ rest / scales[:, None], projected)
+
+
+@pytest.mark.parametrize("n_rows", [3, 40])
+def test_equal_rows_far_out_do_not_break_the_solve(n_rows):
+    X = torch.full((n_rows, 3), 1e12)
+    learner = RidgeHead(MLP(()).build((3,)), 1)
+    found = learner.predict(learner.adapt(X, torch.ones(n_rows, 1)), X)
+    torch.testing.assert_close(found, torch.ones(n_rows, 1), atol=1e-2, rtol=0)
