@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted
-from metaskl.learners.inner import InnerLoop, leaves
+from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.inner import InnerLoop, gradient_by_task, leaves
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
@@ -146,7 +148,8 @@ class MAML(InnerLoop):
                 f"adapt_part={adapt_part!r} leaves no parameter to adapt in this backbone. Take a "
                 "backbone with trainable layers, or adapt_part='head'."
             )
-        if any(name.startswith("body.") for name in self._adapted_names):
+        self._adapts_body = any(name.startswith("body.") for name in self._adapted_names)
+        if self._adapts_body:
             refuse_running_statistics(backbone, type(self).__name__)
         self.rates = nn.ParameterDict(
             {_key(name): self._new_rate(name) for name in self._adapted_names}
@@ -194,10 +197,15 @@ class MAML(InnerLoop):
         weight = X.new_ones(X.shape[:2]) if weight is None else weight
         parameters = self.start(len(X), detach=not outer)
         path = []
+        run: Callable[[Adapted, Tensor], Tensor] = self.predict_tasks
+        if not self._adapts_body:  # it gives the same in each step
+            run, X = self.network.head_tasks, embed_tasks(self.network.body, X)
+            X = X if second_order else X.detach()
         for step in range(self.n_steps()):
             with torch.enable_grad():
                 point = parameters if second_order else leaves(parameters)
-                gradients = self.gradient(point, X, y, weight, create_graph=second_order)
+                losses = self.task_loss(run(point, X), y, weight)
+                gradients = gradient_by_task(losses, point, create_graph=second_order)
             clipped = self.clipped(gradients)
             parameters = {
                 name: p - self._rate(name, step) * clipped[name] for name, p in parameters.items()

@@ -43,6 +43,10 @@ class Network(nn.Module):
         """
         body = {n.removeprefix("body."): p for n, p in parameters.items() if n.startswith("body.")}
         features = self._body_tasks(body, X) if body else embed_tasks(self.body, X)
+        return self.head_tasks(parameters, features)
+
+    def head_tasks(self, parameters: Adapted, features: Tensor) -> Tensor:
+        """Map what the body gives, (task, row, embedding), to (task, row, output)."""
         if "head.weight" in parameters:
             weight, bias = parameters["head.weight"], parameters["head.bias"]
             return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted
+from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.network import refuse_running_statistics
 from metaskl.learners.pretraining import Pretrained, check_fine_tuning, fine_tune
 from metaskl.learners.space import Choice, Dimension, Integer, Real
@@ -120,10 +121,17 @@ class Transfer(Pretrained):
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         start = self._start(len(X_support), y_support.shape[-1])
         layers = _layers(start)
+        # A body that stays as it is gives the same in each step.
+        whole = any(name.startswith("body.") for name in start)
+        with torch.no_grad():
+            features = None if whole else embed_tasks(self.network.body, X_support)
         depth = {name: len(layers) - 1 - i for i, layer in enumerate(layers) for name in layer}
 
         def loss(parameters: Adapted) -> Tensor:
-            output = self.network.forward_tasks(parameters, X_support)
+            if features is None:
+                output = self.network.forward_tasks(parameters, X_support)
+            else:
+                output = self.network.head_tasks(parameters, features)
             return self.task_loss(output, y_support, weight)
 
         return fine_tune(

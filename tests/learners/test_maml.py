@@ -350,3 +350,38 @@ def test_running_statistics_are_refused_unless_the_body_stays():
 def test_other_arguments_are_refused(arguments, message):
     with pytest.raises(ParameterError, match=message):
         MAML(MLP(()).build((1,)), 1, **arguments)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_anil_runs_the_body_once_and_its_gradient_is_that_of_a_plain_loop(first_order):
+    torch.manual_seed(0)
+    learner = MAML(
+        MLP((4,), activation="tanh").build((2,)),
+        1,
+        adapt_part="head",
+        adaptation_steps=3,
+        inner_lr=0.3,
+        inner_lr_mode="fixed",
+        first_order=first_order,
+        inner_clip=None,
+    ).double()
+    X, y, X_query, y_query = (
+        torch.randn(1, n, k, dtype=torch.float64) for n, k in ((5, 2), (5, 1), (6, 2), (6, 1))
+    )
+    calls = []
+    learner.network.body.register_forward_hook(lambda *call: calls.append(call))
+    ones = torch.ones(1, 6, dtype=torch.float64)
+    loss = learner.episode_loss(Episode(X, y, ones[:, :5], X_query, y_query, ones))
+    assert len(calls) == 2  # support and query
+    found = gradients_of(learner, loss)
+
+    body, head = learner.network.body, learner.network.head
+    weight, bias = head.weight, head.bias
+    for _ in range(3):
+        features = body(X[0]).detach() if first_order else body(X[0])
+        at = [p.detach().requires_grad_() if first_order else p for p in (weight, bias)]
+        inner = ((F.linear(features, *at) - y[0]) ** 2).mean()
+        steps = torch.autograd.grad(inner, at, create_graph=not first_order)
+        weight, bias = (p - 0.3 * g for p, g in zip((weight, bias), steps, strict=True))
+    expected = ((F.linear(body(X_query[0]), weight, bias) - y_query[0]) ** 2).mean()
+    torch.testing.assert_close(found, gradients_of(learner, expected))

@@ -183,3 +183,12 @@ def test_running_statistics_are_refused_where_the_body_is_fine_tuned():
 def test_other_arguments_are_refused(arguments, message):
     with pytest.raises(ParameterError, match=message):
         learner_of(**arguments)
+
+
+@pytest.mark.parametrize("strategy", ["freeze", "head"])
+def test_a_body_that_stays_is_run_once(strategy):
+    learner = learner_of(strategy=strategy).eval()
+    calls = []
+    learner.network.body.register_forward_hook(lambda *call: calls.append(call))
+    learner.adapt(X, Y)
+    assert len(calls) == 1
