@@ -1,14 +1,17 @@
-"""Omniglot, 5-way accuracy on characters of the evaluation alphabets.
+"""Omniglot: accuracy on characters of the evaluation alphabets, and Lake's 20 runs.
 
-Protocol: 28 x 28 pixels; meta-training on the characters with ``evaluation == 0``, each rotation by
-90 degrees a class of its own; test on the characters with ``evaluation == 1``, unrotated, classes
-drawn over all these alphabets, 15 queries a class, 1,000 episodes; inductive. Conv4 with 64
-channels.
+Protocol: 28 x 28 pixels; meta-training on the characters with ``evaluation == 0``, each rotation
+by 90 degrees a class of its own; test on the characters with ``evaluation == 1``, unrotated,
+classes drawn over all these alphabets, 15 queries a class, 1,000 episodes of 5 ways and, for
+prototypes, 300 of 20 ways; inductive. Conv4 with 64 channels. Lake's runs: 20 fixed tasks of 20
+characters of one alphabet, one picture each and 20 pictures to name (B. M. Lake, R. Salakhutdinov,
+J. B. Tenenbaum, Science 2015); none of their alphabets is trained on.
 """
 
 import argparse
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -16,12 +19,24 @@ from metaskl import MAMLClassifier, ProtoNetClassifier
 from metaskl.backbones import Conv4
 from metaskl.datasets import fetch_omniglot
 from metaskl.evaluation import episode_scores
+from metaskl.tasks import RandomAffine
 
 
 def rotated(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the pictures with each rotation by 90 degrees as a class of its own."""
     turns = [np.rot90(X, k, axes=(2, 3)) for k in range(4)]
     return np.concatenate(turns), np.concatenate([y + k * (y.max() + 1) for k in range(4)])
+
+
+def lake_errors(meta: ProtoNetClassifier) -> np.ndarray:
+    """Return the error of each of Lake's 20 runs."""
+    with np.load(Path(os.environ["METASKL_DATA"]) / "omniglot_runs.npz") as file:
+        runs = {name: file[name] for name in ("X_support", "y_support", "X_query", "y_query")}
+    errors = []
+    for support, labels, query, answers in zip(*runs.values(), strict=True):
+        adapted = meta.adapt(support[:, None] / 255.0, labels)
+        errors.append(np.mean(adapted.predict(query[:, None] / 255.0) != answers))
+    return np.array(errors)
 
 
 def main() -> None:
@@ -39,6 +54,8 @@ def main() -> None:
     parser.add_argument("--outer-lr", type=float, default=1e-3)
     parser.add_argument("--first-order", action="store_true")
     parser.add_argument("--n-query", type=int, default=5)
+    parser.add_argument("--precision", default="float32", help="of the forward pass")
+    parser.add_argument("--affine", action="store_true", help="move, turn, scale each image a bit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint")
     options = parser.parse_args()
@@ -53,6 +70,8 @@ def main() -> None:
         "meta_batch_size": options.meta_batch_size,
         "outer_lr": options.outer_lr,
         "max_epochs": options.epochs,
+        "precision": options.precision,
+        "augment": RandomAffine() if options.affine else None,
         "checkpoint": options.checkpoint,
         "random_state": options.seed,
         "verbose": 1,
@@ -69,12 +88,17 @@ def main() -> None:
         f"{100 * options.epochs} steps in {time.perf_counter() - start:.0f} s on {meta.device_} "
         f"({os.cpu_count()} cores, 1 thread), last loss {meta.history_[-1]['train_loss']:.4f}"
     )
-    for n_shot in (1, 5) if options.learner == "protonet" else (options.n_shot,):
-        scores = episode_scores(
-            meta, data.data[~seen], data.target[~seen], n_shot=n_shot, n_episodes=1000
-        )
-        half = 1.96 * scores.std() / np.sqrt(len(scores))
-        print(f"  5-way {n_shot}-shot: {scores.mean():.4f} ± {half:.4f}", flush=True)
+    prototypes = options.learner == "protonet"
+    for n_way in (5, 20) if prototypes else (5,):
+        for n_shot in (1, 5) if prototypes else (options.n_shot,):
+            episodes = {"n_way": n_way, "n_shot": n_shot, "n_episodes": 1000 if n_way == 5 else 300}
+            scores = episode_scores(meta, data.data[~seen], data.target[~seen], **episodes)
+            half = 1.96 * scores.std() / np.sqrt(len(scores))
+            print(f"  {n_way}-way {n_shot}-shot: {scores.mean():.4f} ± {half:.4f}", flush=True)
+    if prototypes:
+        errors = lake_errors(meta)
+        half = 1.96 * errors.std(ddof=1) / np.sqrt(len(errors))
+        print(f"  error in Lake's 20 runs: {errors.mean():.4f} ± {half:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What to learn from: task sets, episode samplers, splits by task, synthetic families."""
 
+from metaskl.tasks.affine import RandomAffine
 from metaskl.tasks.augmentation import (
     Augmentation,
     FeatureDropout,
@@ -38,6 +39,7 @@ __all__ = [
     "LabelShift",
     "LinearTasks",
     "PriorEpisodes",
+    "RandomAffine",
     "Rotate",
     "SinusoidTasks",
     "TaskEpisodes",

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from metaskl.errors import ParameterError
+from metaskl.tasks.affine import RandomAffine
 from metaskl.tasks.augmentation import (
     Augmentation,
     FeatureDropout,
@@ -25,6 +26,7 @@ _NAMED: dict[str, type[Augmentation]] = {
     "feature_noise": FeatureNoise,
     "label_noise": LabelNoise,
     "label_shift": LabelShift,
+    "random_affine": RandomAffine,
     "rotate": Rotate,
     "task_mix": TaskMix,
 }

@@ -14,6 +14,7 @@ from metaskl.tasks import (
     LabelNoise,
     LabelShift,
     LinearTasks,
+    RandomAffine,
     Rotate,
     TaskEpisodes,
     TaskMix,
@@ -250,3 +251,52 @@ def test_changes_that_do_not_fit_the_learner_are_refused():
         TransferClassifier(**private).fit(blobs.X, blobs.y, blobs.groups)
     with pytest.raises(ParameterError, match=r"has the parameters \['alpha', 'rate'\], got"):
         TaskMix().set_params(beta=1)
+
+
+def test_affine_changes_follow_the_rotation_of_a_plane():
+    """Between pixels of a linear image interpolation is exact, so each value is a coordinate."""
+    height, width = 20, 30
+    column, row = np.meshgrid(np.arange(width) - 14.5, np.arange(height) - 9.5)
+    plane = torch.tensor(3.0 * column + row)
+    X = plane.expand(1, 2, 1, height, width).float()
+    y, weight = torch.eye(2)[None], ones(1, 2)
+    change = RandomAffine(degrees=20.0, translate=0.1, scale=0.2)
+    found = change.apply(Episode(X, y, weight, X, y, weight), rng(3)).X_support[0, :, 0]
+    turn, size, right, down = rng(3).uniform(-1.0, 1.0, (4, 2))
+    for k in range(2):
+        angle, factor = np.deg2rad(20.0) * turn[k], 1.0 / (1.0 + 0.2 * size[k])
+        x = factor * (np.cos(angle) * column - np.sin(angle) * row) + 3.0 * right[k]
+        z = factor * (np.sin(angle) * column + np.cos(angle) * row) + 2.0 * down[k]
+        inside = (abs(x) < 14.5) & (abs(z) < 9.5)
+        assert inside.mean() > 0.5
+        np.testing.assert_allclose(found[k].numpy()[inside], (3.0 * x + z)[inside], atol=1e-3)
+
+
+def test_affine_changes_of_nothing_change_nothing_and_differ_between_images():
+    X = torch.rand(2, 3, 1, 8, 8)
+    episode = Episode(X, torch.eye(3).expand(2, 3, 3), ones(2, 3), X, X, ones(2, 3))
+    still = RandomAffine(degrees=0.0, translate=0.0, scale=0.0).apply(episode, rng())
+    torch.testing.assert_close(still.X_support, X)
+    same = episode._replace(X_support=X[:, :1].expand_as(X))
+    moved = RandomAffine().apply(same, rng()).X_support.flatten(0, 1)
+    assert len(torch.unique(moved.flatten(1), dim=0)) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"degrees": -1.0}, "degrees must be from 0 to 180, got -1.0"),
+        ({"translate": 2.0}, "translate must be from 0 to 1, got 2.0"),
+        ({"scale": 1.0}, "scale must be from 0 to 0.999, got 1.0"),
+    ],
+)
+def test_affine_changes_out_of_range_are_refused(change, message):
+    X = torch.rand(1, 2, 1, 8, 8)
+    episode = Episode(X, X, ones(1, 2), X, X, ones(1, 2))
+    with pytest.raises(ParameterError, match=message):
+        RandomAffine(**change).apply(episode, rng())
+
+
+def test_affine_changes_need_images():
+    with pytest.raises(ParameterError, match="needs images"):
+        RandomAffine().apply(drawn(), rng())

@@ -1,0 +1,85 @@
+"""Slightly moved, turned and scaled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from metaskl.errors import ParameterError
+from metaskl.tasks.augmentation import Augmentation
+from metaskl.tasks.episodes import Episode
+
+
+@dataclass
+class RandomAffine(Augmentation):
+    """Move, turn and scale each image a little, by a draw of its own [1]_.
+
+    Unlike :class:`~metaskl.tasks.Rotate`, which makes new classes, this keeps an image's class: it
+    says which differences do not matter. What comes in from outside is the nearest edge pixel.
+
+    Parameters
+    ----------
+    degrees : float, default=10.0
+        Largest turn to either side in degrees, 0 to 180.
+    translate : float, default=0.1
+        Largest move to each side as a fraction of width and of height, 0 to 1.
+    scale : float, default=0.1
+        Largest relative change of size, 0 to below 1: 0.1 is from 0.9 to 1.1 times.
+
+    References
+    ----------
+    .. [1] P. Y. Simard, D. Steinkraus, J. C. Platt. Best Practices for Convolutional Neural
+       Networks Applied to Visual Document Analysis. ICDAR 2003.
+
+    Examples
+    --------
+    >>> from metaskl.tasks import RandomAffine
+    >>> RandomAffine(degrees=5.0)
+    RandomAffine(degrees=5.0, translate=0.1, scale=0.1)
+    """
+
+    degrees: float = 10.0
+    translate: float = 0.1
+    scale: float = 0.1
+
+    def apply(self, episode: Episode, rng: np.random.Generator) -> Episode:
+        """Return the episode with its images moved, turned and scaled."""
+        self._check(tuple(episode.X_support.shape[2:]))
+        return episode._replace(
+            X_support=self._changed(episode.X_support, rng),
+            X_query=self._changed(episode.X_query, rng),
+        )
+
+    def _changed(self, X: Tensor, rng: np.random.Generator) -> Tensor:
+        images = X.flatten(0, 1)
+        height, width = images.shape[-2:]
+        draws = torch.from_numpy(rng.uniform(-1.0, 1.0, (4, len(images)))).to(images)
+        angle = draws[0] * (np.pi * self.degrees / 180.0)
+        size = 1.0 + self.scale * draws[1]
+        cosine, sine = angle.cos() / size, angle.sin() / size
+        # In a grid of -1 to 1, a pixel of a wide image is narrower than it is high.
+        ratio = height / width
+        rows = [cosine, -sine * ratio, 2.0 * self.translate * draws[2]]
+        rows += [sine / ratio, cosine, 2.0 * self.translate * draws[3]]
+        theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        return moved.reshape(X.shape)
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3:
+            raise ParameterError(
+                f"augment=RandomAffine() needs images (n, C, H, W), got rows of shape {shape}. "
+                "Reshape the rows, or choose another augmentation."
+            )
+        limits = {"degrees": 180.0, "translate": 1.0, "scale": 0.999}
+        for name, high in limits.items():
+            value = getattr(self, name)
+            if not 0.0 <= value <= high:
+                raise ParameterError(
+                    f"{name} must be from 0 to {high:g}, got {value!r}. 0 leaves this change out."
+                )
