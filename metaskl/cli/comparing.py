@@ -28,7 +28,10 @@ def compare(
         ),
     ] = None,
     learners: Annotated[
-        _Names, typer.Option(help="Names of learners, all or none.", show_default="all")
+        _Names,
+        typer.Option(
+            help="Names of learners, recommended, all or none.", show_default="recommended"
+        ),
     ] = None,
     baselines: Annotated[
         _Names, typer.Option(help="Names of baselines, all or none.", show_default="all")
@@ -75,7 +78,7 @@ def compare(
         data.X,
         data.y,
         data.groups,
-        learners=options.names(learners),
+        learners=options.names(learners, "recommended"),
         baselines=options.names(baselines),
         n_shot=shots,
         n_repeats=repeats,

@@ -71,11 +71,11 @@ def listed(values: Sequence[str] | None) -> list[str]:
     return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
 
 
-def names(values: Sequence[str] | None) -> Any:
-    """Return the names that were listed; "all" if that or nothing was said, none for "none"."""
-    found = listed(values)
-    if found in ([], ["all"]):
-        return "all"
+def names(values: Sequence[str] | None, default: str = "all") -> Any:
+    """Return the names that were listed; all or those recommended in a word, none for "none"."""
+    found = listed(values) or [default]
+    if found in (["all"], ["recommended"]):
+        return found[0]
     return [] if found == ["none"] else found
 
 

@@ -214,7 +214,9 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         def probabilities(model: Any, rows: Any) -> npt.NDArray[np.float64]:
             found = model.predict_proba(rows)
             columns = np.zeros((len(found), len(self.classes_)))
-            columns[:, np.searchsorted(self.classes_, model.classes_)] = found
+            own = np.searchsorted(self.classes_, model.classes_)
+            # Boosting that was fitted to one class still gives two columns.
+            columns[:, own] = found if len(own) > 1 else 1.0
             return columns
 
         return self._by_task(X, groups, probabilities)

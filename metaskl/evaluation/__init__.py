@@ -1,5 +1,6 @@
 """Evaluation over tasks, with baselines and a verdict."""
 
+from metaskl.evaluation.candidates import recommended_learners
 from metaskl.evaluation.compare import compare
 from metaskl.evaluation.comparison import Comparison
 from metaskl.evaluation.cross_validate import cross_validate_tasks
@@ -20,5 +21,6 @@ __all__ = [
     "cross_validate_tasks",
     "episode_scores",
     "rank_candidates",
+    "recommended_learners",
     "shots_curve",
 ]

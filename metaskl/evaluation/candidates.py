@@ -23,6 +23,12 @@ from metaskl.evaluation.cross_validate import check_adapts
 from metaskl.evaluation.parameters import route_parameters
 from metaskl.registry import get_learner, list_learners
 
+# What docs/figures/leaderboard.md recommends: the best mean ranks, and one of a kind.
+_RECOMMENDED = {
+    "regression": ("ridge_head", "maml", "attentive_cnp", "in_context", "snail"),
+    "classification": ("logistic_head", "maml", "dkt", "in_context", "mann"),
+    "private classes": ("logistic_head", "ridge_head", "linear_probe", "matching", "protonet"),
+}
 _ALPHAS = np.logspace(-2, 4, 13)
 # A forest of this size ranks like one of 500 on small tables and fits five times faster.
 _TREES = 100
@@ -52,6 +58,33 @@ def with_preprocess(candidates: dict[str, Any], preprocess: Any) -> dict[str, An
     return {name: make_pipeline(clone(preprocess), model) for name, model in candidates.items()}
 
 
+def recommended_learners(kind: str, *, label_space: str = "shared") -> list[str]:
+    """Return the names of the learners to try first: five of different kinds.
+
+    They had the best mean ranks on the leaderboard over real task sets (see its page in the
+    documentation), leaving out those that are much like a better one.
+
+    Parameters
+    ----------
+    kind : {"regression", "classification"}
+        What to learn.
+    label_space : {"shared", "task"}, default="shared"
+        As in the classifiers.
+
+    Returns
+    -------
+    list of str
+        Names in the registry, best first.
+
+    Examples
+    --------
+    >>> from metaskl.evaluation import recommended_learners
+    >>> recommended_learners("classification", label_space="task")[0]
+    'logistic_head'
+    """
+    return list(_RECOMMENDED["private classes" if label_space == "task" else kind])
+
+
 def make_learners(
     learners: str | Iterable[str] | Mapping[str, Any], *, kind: str, **parameters: Any
 ) -> dict[str, Any]:
@@ -59,7 +92,7 @@ def make_learners(
 
     Parameters
     ----------
-    learners : "all", iterable of str or mapping of str to estimator
+    learners : "all", "recommended", iterable of str or mapping of str to estimator
         Names in the registry, or estimators of one's own.
     kind : {"regression", "classification"}
         What to learn.
@@ -81,7 +114,10 @@ def make_learners(
     """
     if isinstance(learners, Mapping):
         return dict(learners)
-    if isinstance(learners, str) and learners != "all":
+    if isinstance(learners, str) and learners == "recommended":
+        label_space = parameters.get("label_space", "shared")
+        learners = recommended_learners(kind, label_space=label_space)
+    elif isinstance(learners, str) and learners != "all":
         learners = [learners]
     wanted = (
         [info.name for info in list_learners(load=True) if info.status == "available"]

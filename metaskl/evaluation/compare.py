@@ -30,7 +30,7 @@ def compare(
     y: Any,
     groups: Any,
     *,
-    learners: Any = "all",
+    learners: Any = "recommended",
     baselines: Any = "all",
     n_shot: Any = (5, 10, 20),
     n_repeats: int = 3,
@@ -61,8 +61,10 @@ def compare(
         Targets.
     groups : array-like of shape (n_rows,), or str
         Task ids, or the name of the column of `X` that holds them.
-    learners : "all", list of str or dict of str to estimator, default="all"
-        Registered learners, or estimators of your own by name.
+    learners : "recommended", "all", list of str or dict of str to estimator
+        By default the five learners to try first (:func:`recommended_learners`). ``"all"`` takes
+        every registered learner, which takes several times as long; or name some, or give
+        estimators of your own by name.
     baselines : "all", list of str or dict of str to estimator, default="all"
         Pooled, per-task and shrunk models. For regression they are called ``"pooled ridge"``,
         ``"pooled forest"``, ``"pooled boosting"``, ``"per-task ridge"``, ... ``"shrunk boosting"``;

@@ -123,6 +123,7 @@ def test_parameters_become_options(said, told):
 def test_lists_take_commas_and_repeated_options():
     assert options.names(["a,b", "c"]) == ["a", "b", "c"]
     assert options.names(None) == options.names(["all"]) == "all"
+    assert options.names(None, "recommended") == options.names(["recommended"]) == "recommended"
     assert options.names(["none"]) == []
     assert options.shot_counts(["3", "5,0.5"], (1,)) == (3, 5, 0.5)
     assert options.shot_counts(None, (1, 2)) == (1, 2)

@@ -7,7 +7,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
@@ -278,3 +278,10 @@ def test_task_ids_of_another_kind_are_refused(lines):
         PerTask(Ridge()).fit(X, y, groups=numbers).predict(X, groups=numbers.astype(str))
     with pytest.raises(GroupsError, match="one entry for each of the 6 rows of X, got 2"):
         PerTask(Ridge()).fit(X, y, groups=numbers).predict(X, groups=[1, 2])
+
+
+def test_boosting_adapts_to_a_support_of_one_class():
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.tile([0, 1], 30)
+    model = PerTask(HistGradientBoostingClassifier()).fit(X, y, groups=np.repeat(range(3), 20))
+    probabilities = model.adapt(X[:8], np.ones(8, int)).predict_proba(X[8:])
+    np.testing.assert_array_equal(probabilities, np.tile([0.0, 1.0], (52, 1)))

@@ -1,4 +1,5 @@
 import re
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ from metaskl import (
 )
 from metaskl.backbones import MLP, Conv4
 from metaskl.errors import CandidateError
+from metaskl.evaluation import recommended_learners
 from metaskl.evaluation.candidates import family_of, make_baselines, make_learners
 from metaskl.learners import MetaLearner
+from metaskl.registry import get_learner
 from metaskl.tasks import BlobTasks, LinearTasks
 from metaskl.testing import registered_learners
 
@@ -65,9 +68,8 @@ def test_it_says_no_where_every_task_is_the_same():
 
 
 def test_every_registered_learner_and_baseline_is_compared():
-    result = compare(
-        LINES.X, LINES.y, LINES.groups, n_shot=5, n_repeats=1, cv=2, learner_params=QUICK, n_jobs=2
-    )
+    quick = {"n_shot": 5, "n_repeats": 1, "cv": 2, "learner_params": QUICK, "n_jobs": 2}
+    result = compare(LINES.X, LINES.y, LINES.groups, learners="all", **quick)
     kinds = {name: family for name, family in result.families.items() if family == "learner"}
     regress = {name for name, cls in registered_learners().items() if "regression" in cls.kinds}
     assert set(kinds) == regress < set(registered_learners())
@@ -346,3 +348,20 @@ def test_a_candidate_whose_query_rows_inform_each_other_is_told():
     assert result.protocol["transductive_candidates"] == ["batch_statistics"]
     scores = cross_validate_tasks(learners["group"], X, y, groups, n_shot=4, cv=2)
     assert not scores.attrs["transductive"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "label_space"),
+    [("regression", "shared"), ("classification", "shared"), ("classification", "task")],
+)
+def test_recommended_learners_can_do_what_they_are_recommended_for(kind, label_space):
+    names = recommended_learners(kind, label_space=label_space)
+    assert len(set(names)) == 5
+    assert all(kind in get_learner(name).kinds for name in names)
+
+
+def test_the_recommended_learners_are_the_default():
+    result = lines(learners="recommended", learner_params=QUICK, baselines=["pooled ridge"])
+    learners = {name for name, family in result.families.items() if family == "learner"}
+    assert learners == set(recommended_learners("regression"))
+    assert signature(compare).parameters["learners"].default == "recommended"
