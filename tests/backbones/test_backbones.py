@@ -1,3 +1,6 @@
+import sys
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -163,8 +166,8 @@ def test_running_statistics_are_kept_and_refused_where_weights_are_adapted():
         (Tabular({1: 0}), (3,), r"number of levels \(at least 1\), got \{1: 0\}"),
         (Tabular({1: 2}, embedding_size=0), (3,), "embedding_size must be at least 1, got 0"),
         (FromModule(nn.Linear(3, 2)), (4,), r"does not take rows of shape \(4,\)"),
-        (FromModule("resnet"), (4,), "a torch.nn.Module or a class of one, got 'resnet'"),
-        (FromModule(np.zeros), (4,), "a torch.nn.Module or a class of one"),
+        (FromModule("resnet"), (4,), "must name a builder of .*got 'resnet'"),
+        (FromModule(np.zeros), (4,), "a torch.nn.Module or what builds one"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(spec, in_shape, message):
@@ -256,3 +259,32 @@ def test_a_module_that_does_not_fit_the_rows_is_named(module):
 def test_arguments_of_another_name_are_refused():
     with pytest.raises(BackboneError, match="arguments must be those of Linear"):
         FromModule(nn.Linear, {"width": 3}).build((3,))
+
+
+def test_a_builder_by_name_and_a_part_left_out():
+    layers = OrderedDict(body=torch.nn.Linear(3, 4), fc=torch.nn.Linear(4, 9))
+    whole = torch.nn.Sequential(layers)
+    assert FromModule(lambda: whole, without="fc").build((3,)).n_features_out == 4
+    named = FromModule("torch.nn:Linear", {"in_features": 3, "out_features": 5})
+    assert named.build((3,)).n_features_out == 5
+    nested = torch.nn.Sequential(OrderedDict(top=whole))
+    assert FromModule(nested, without="top.fc").build((3,)).n_features_out == 4
+    with pytest.raises(BackboneError, match=r"without must name a part of Sequential.*\['body'"):
+        FromModule(torch.nn.Sequential(layers), without="head").build((3,))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("os:system", "must name a builder of torch.nn, torchvision.models, timm"),
+        ("torch.hub:load", "must name a builder of"),
+        ("torch.nnx:load", "must name a builder of"),
+        ("torch.nn", "as in 'timm:create_model', got 'torch.nn'"),
+        ("torch.nn:Linaer", "torch.nn has no 'Linaer'"),
+        ("torchvision.models:resnet18", "needs the package torchvision.*pip install torchvision"),
+    ],
+)
+def test_builders_that_cannot_be_named(name, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # as on a machine without it
+    with pytest.raises(BackboneError, match=message):
+        FromModule(name).build((3,))
