@@ -167,7 +167,8 @@ def test_running_statistics_are_kept_and_refused_where_weights_are_adapted():
         (Tabular({1: 2}, embedding_size=0), (3,), "embedding_size must be at least 1, got 0"),
         (FromModule(nn.Linear(3, 2)), (4,), r"does not take rows of shape \(4,\)"),
         (FromModule("resnet"), (4,), "must name a builder of .*got 'resnet'"),
-        (FromModule(np.zeros), (4,), "a torch.nn.Module or what builds one"),
+        (FromModule(np.zeros), (4,), "arguments must be those of zeros"),
+        (FromModule(dict), (4,), "a torch.nn.Module or what builds one"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(spec, in_shape, message):
