@@ -148,7 +148,7 @@ class CAVIA(InnerLoop):
         if not (torch.is_grad_enabled() and self.goes_back_by_adjoint(None)):
             return super().episode_loss(episode)
         weights = [0.0] * (self.n_steps() - 1) + [1.0]
-        return self._plan(episode).mean_loss(weights, second_order=not self.first_order)
+        return self.loss_of(self._plan(episode), weights, second_order=not self.first_order)
 
     def _plan(self, episode: Episode) -> Plan:
         """Return the inner loop of a stack of tasks, by packed contexts."""

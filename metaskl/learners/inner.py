@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from metaskl.backbones.chain import Chain
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, MetaLearner
+from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.engine.dense import Dense, dense_of, rows_of
 from metaskl.learners.engine.packing import packing_of
-from metaskl.learners.engine.plan import ENGINES
+from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.network import Network
 from metaskl.learners.stacked import StackedLearner
 
@@ -83,6 +85,8 @@ class InnerLoop(StackedLearner, abc.ABC):
                 f"engine must be one of {ENGINES}, got {engine!r}. Leave it at 'auto'."
             )
         self.engine = engine
+        self.compiler = Compiler()
+        self.planned_steps = 0
 
     @abc.abstractmethod
     def parameters_to_adapt(self) -> Adapted:
@@ -125,6 +129,21 @@ class InnerLoop(StackedLearner, abc.ABC):
         return self.engine in ("adjoint", "compiled") or (
             self.engine == "auto" and dense is not None
         )
+
+    def begin_training(self, n_steps: int) -> None:
+        """Take note of how many outer steps are planned: compiling must repay itself."""
+        self.planned_steps = n_steps
+
+    def loss_of(self, plan: Plan, weights: Sequence[float], *, second_order: bool) -> Tensor:
+        """Return the mean over tasks of a plan's outer loss, whose gradient is known already."""
+        compiled = self.engine == "compiled" or (
+            self.engine == "auto"
+            and self.compiler.repays(self.planned_steps, plan.start[0].device)
+        )
+        with torch.no_grad():
+            find = self.compiler.gradients if compiled else Plan.gradients
+            loss, gradients = find(plan, weights, second_order=second_order)
+        return plan.as_loss(loss, gradients)
 
     def start(self, n_tasks: int, *, detach: bool) -> Adapted:
         """Return what the inner steps start from, once a task."""

@@ -196,7 +196,7 @@ class MAML(InnerLoop):
         weights = self._step_weights()
         if torch.is_grad_enabled() and self.goes_back_by_adjoint(self._dense()):
             plan = self._plan(episode[:3], episode[3:6])
-            return plan.mean_loss(weights, second_order=self._second_order())
+            return self.loss_of(plan, weights, second_order=self._second_order())
         if not any(weights[:-1]):
             return super().episode_loss(episode)
         path = self._inner_loop(episode.X_support, episode.y_support, episode.weight_support)

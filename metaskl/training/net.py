@@ -144,6 +144,11 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             self._refuse_divergence(mean, math.inf)
         self.history.record(f"{prefix}_loss", mean)
 
+    def on_train_begin(self, net: Any, **kw: Any) -> None:
+        """Tell the learner how long training is planned to be."""
+        super().on_train_begin(net, **kw)
+        self.module_.begin_training(self.max_epochs * self.steps_per_epoch)
+
     def on_epoch_begin(self, net: Any, **kw: Any) -> None:
         """Tell the learner how far training is: counted from the history, so also resumed."""
         super().on_epoch_begin(net, **kw)

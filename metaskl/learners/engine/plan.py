@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from metaskl.learners.engine.adjoint import InnerProblem, Steps, attached, descend, meta_gradient
@@ -49,8 +48,10 @@ class Plan(NamedTuple):
         ends = descend(self.problem, self._row(), self._steps(), self.n_tasks)
         return self.packing.unpacked(ends)
 
-    def mean_loss(self, weights: Sequence[float], *, second_order: bool) -> Tensor:
-        """Return the mean over tasks of the outer loss, whose gradient is known already.
+    def gradients(
+        self, weights: Sequence[float], *, second_order: bool
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Return the outer loss, summed over tasks, and its gradients.
 
         Parameters
         ----------
@@ -61,25 +62,26 @@ class Plan(NamedTuple):
 
         Returns
         -------
-        Tensor of shape ()
+        loss : Tensor of shape ()
             The loss.
+        gradients : list of (Tensor or None)
+            By the start, the learned rates and what is shared, in this order; None is 0.
         """
-        with torch.no_grad():
-            found = meta_gradient(
-                self.problem,
-                self._row(),
-                self._steps(),
-                self.n_tasks,
-                weights=weights,
-                second_order=second_order,
-            )
-            gradients = [
-                *self.packing.separate(found.of_start),
-                *self.rates.gradients(found.of_rates),
-                *found.of_shared,
-            ]
+        found = meta_gradient(
+            self.problem,
+            self._row(),
+            self._steps(),
+            self.n_tasks,
+            weights=weights,
+            second_order=second_order,
+        )
+        of_start = self.packing.separate(found.of_start)
+        return found.loss, [*of_start, *self.rates.gradients(found.of_rates), *found.of_shared]
+
+    def as_loss(self, loss: Tensor, gradients: Sequence[Tensor | None]) -> Tensor:
+        """Return the mean over tasks of the outer loss, with the gradients attached."""
         inputs = [*self.start, *self.rates.learned, *self.shared]
-        return attached(found.loss, inputs, gradients, scale=1 / self.n_tasks)
+        return attached(loss, inputs, gradients, scale=1 / self.n_tasks)
 
     def _row(self) -> Tensor:
         return self.packing.packed([tensor.detach() for tensor in self.start])
