@@ -137,8 +137,7 @@ class InnerLoop(StackedLearner, abc.ABC):
     def loss_of(self, plan: Plan, weights: Sequence[float], *, second_order: bool) -> Tensor:
         """Return the mean over tasks of a plan's outer loss, whose gradient is known already."""
         compiled = self.engine == "compiled" or (
-            self.engine == "auto"
-            and self.compiler.repays(self.planned_steps, plan.start[0].device)
+            self.engine == "auto" and self.compiler.repays(self.planned_steps, plan.start[0].device)
         )
         with torch.no_grad():
             find = self.compiler.gradients if compiled else Plan.gradients
