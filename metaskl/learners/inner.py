@@ -14,6 +14,7 @@ from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, MetaLearner
 from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.engine.dense import Dense, dense_of, rows_of
+from metaskl.learners.engine.memory import within
 from metaskl.learners.engine.packing import packing_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.network import Network
@@ -53,6 +54,7 @@ class InnerLoop(StackedLearner, abc.ABC):
     """
 
     fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
+    memory_budget: int = 2**30  # bytes of a meta-gradient; tasks beyond it are taken in parts
 
     def __init__(
         self,
@@ -139,9 +141,13 @@ class InnerLoop(StackedLearner, abc.ABC):
         compiled = self.engine == "compiled" or (
             self.engine == "auto" and self.compiler.repays(self.planned_steps, plan.start[0].device)
         )
+        find = self.compiler.gradients if compiled else Plan.gradients
+
+        def find_part(part: Plan) -> tuple[Tensor, list[Tensor | None]]:
+            return find(part, weights, second_order=second_order)
+
         with torch.no_grad():
-            find = self.compiler.gradients if compiled else Plan.gradients
-            loss, gradients = find(plan, weights, second_order=second_order)
+            loss, gradients = within(plan, self.memory_budget, find_part)
         return plan.as_loss(loss, gradients)
 
     def start(self, n_tasks: int, *, detach: bool) -> Adapted:
