@@ -8,7 +8,7 @@ export METASKL_DATA ?= $(abspath $(wildcard ../shared/data))
 # More threads on busy cores make small networks many times slower, not faster.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: run test lint docs pytest clean
+.PHONY: run test lint docs pytest speed clean
 
 run: .venv/.ready
 	$(BIN)/python examples/school_report.py
@@ -33,6 +33,9 @@ docs: .venv/.ready
 
 pytest: .venv/.ready
 	$(BIN)/python -m pytest -n 2
+
+speed: .venv/.ready
+	$(BIN)/python tests/speed/meta_gradients.py
 
 clean:
 	rm -rf .venv docs/_build docs/generated .*_cache .hypothesis build dist

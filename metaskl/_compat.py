@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,6 +24,42 @@ def print_as_estimator(representation: Repr) -> Repr:
     """Let a class with this ``__repr__`` of its own be wrapped and indented as estimators are."""
     _EstimatorPrettyPrinter._dispatch[representation] = _EstimatorPrettyPrinter._pprint_estimator
     return representation
+
+
+def compile_graph(
+    function: Callable[[list[torch.Tensor]], list[torch.Tensor | None]],
+    tensors: list[torch.Tensor],
+) -> Callable[[list[torch.Tensor]], list[torch.Tensor | None]]:
+    """Compile a function of tensors for their shapes; it must have no effects.
+
+    It is traced to a graph of torch's own operations, which may hold derivatives of any order,
+    and that is compiled without the checks that ``torch.compile`` puts around every call.
+    """
+    # Only here: they take a second to import.
+    import torch._inductor
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    given: list[bool] = []
+
+    def traced(*inputs: torch.Tensor) -> list[torch.Tensor]:
+        outputs = function(list(inputs))
+        given[:] = [output is not None for output in outputs]
+        return [output for output in outputs if output is not None]
+
+    own: list[Any] = [tensor.clone() for tensor in tensors]  # so that no two inputs share memory
+    # One thread: a pool of compiling processes would outlive the call.
+    settings = torch._inductor.config.patch(compile_threads=1)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), settings:
+        warnings.simplefilter("ignore")
+        graph = make_fx(traced)(*own)
+        compiled = torch._inductor.compile(graph, own)
+        compiled(*own)  # compiles, or fails, here and not later
+
+    def call(inputs: list[torch.Tensor]) -> list[torch.Tensor | None]:
+        outputs = iter(compiled(*inputs))
+        return [next(outputs) if there else None for there in given]
+
+    return call
 
 
 class _ThreadLimits:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.backbones.base import Backbone, require_ndim
+from metaskl.backbones.chain import Chain
 from metaskl.errors import BackboneError
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -120,6 +121,7 @@ class _Layers(nn.Module):
     ) -> None:
         super().__init__()
         self.n_features_out = sizes[-1] + (sizes[0] if skip else 0)
+        self.sizes = sizes
         self.skip = skip
         self.activation = activation
         self.residual = residual
@@ -148,6 +150,13 @@ class _Layers(nn.Module):
                 hidden = hidden * scale.unsqueeze(1) + shift.unsqueeze(1)
             X = self._activated(hidden, X)
         return torch.cat([X, rows], dim=-1) if self.skip else X
+
+    def chain(self) -> Chain | None:
+        """Return the form in which derivatives can be written out, or None in another form."""
+        if len(self.norms) or (self.dropout and self.training):
+            return None
+        residual = tuple(self.residual and a == b for a, b in pairwise(self.sizes))
+        return Chain(self.activation, self.sizes, residual, self.skip)
 
     def _activated(self, hidden: Tensor, X: Tensor) -> Tensor:
         """Return what follows a layer's product: activation, dropout, and the layer's input."""

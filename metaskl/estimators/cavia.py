@@ -19,6 +19,7 @@ class _CAVIAFamily(BaseMetaEstimator):
     inner_lr: float = 1.0
     first_order: bool = False
     inner_clip: float | None = 10.0
+    engine: str = "auto"
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -49,6 +50,9 @@ class CAVIARegressor(_CAVIAFamily, BaseMetaRegressor):
         Drop second derivatives.
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient; None does not limit it.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the inner loop is run and differentiated: the numbers are the same, the time is not.
+        ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     <shared parameters>
 
     Attributes
@@ -99,6 +103,9 @@ class CAVIAClassifier(_CAVIAFamily, BaseMetaClassifier):
         Drop second derivatives.
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient; None does not limit it.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the inner loop is run and differentiated: the numbers are the same, the time is not.
+        ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     <shared parameters>
 
     Attributes

@@ -149,6 +149,9 @@ class MetaLearner(nn.Module, abc.ABC):
         rows = self.row_loss(output, y) * weight
         return rows.sum(-1) / weight.sum(-1).clamp_min(1.0)
 
+    def begin_training(self, n_steps: int) -> None:
+        """Take note that meta-training begins, and how many outer steps are planned."""
+
     def begin_epoch(self, epoch: int) -> None:
         """Take note that an epoch of meta-training begins, counted from 0.
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.engine.packing import packing_of
+from metaskl.learners.engine.plan import Plan
+from metaskl.learners.engine.problems import AutogradProblem
+from metaskl.learners.engine.rates import Inner, Rates
 from metaskl.learners.inner import InnerLoop, leaves
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
+from metaskl.tasks import Episode
 
 
 class CAVIA(InnerLoop):
@@ -43,6 +50,9 @@ class CAVIA(InnerLoop):
         Treat the inner gradients as constants.
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient, > 0; None does not limit it.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the inner loop is run and differentiated; all give the same numbers. See
+        :mod:`metaskl.learners.engine`.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -83,6 +93,7 @@ class CAVIA(InnerLoop):
         inner_lr: float = 1.0,
         first_order: bool = False,
         inner_clip: float | None = 10.0,
+        engine: str = "auto",
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -94,6 +105,7 @@ class CAVIA(InnerLoop):
             test_adaptation_steps=test_adaptation_steps,
             inner_lr=inner_lr,
             inner_clip=inner_clip,
+            engine=engine,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -101,7 +113,7 @@ class CAVIA(InnerLoop):
             raise ParameterError(
                 f"context_dim must be at least 1, got {context_dim}. Start from the default."
             )
-        self.network = Network(backbone, n_outputs)
+        self.network = Network(backbone, n_outputs, engine=engine)
         self.context_dim = context_dim
         self.first_order = first_order
         self.shifted_bias, width = _first_bias(self.network)
@@ -130,6 +142,28 @@ class CAVIA(InnerLoop):
             step = self.clipped(gradients)
             adapted = {name: p - self.inner_lr * step[name] for name, p in adapted.items()}
         return adapted
+
+    def episode_loss(self, episode: Episode) -> Tensor:
+        """Return the query loss after the inner steps."""
+        if not (torch.is_grad_enabled() and self.goes_back_by_adjoint(None)):
+            return super().episode_loss(episode)
+        weights = [0.0] * (self.n_steps() - 1) + [1.0]
+        return self.loss_of(self._plan(episode), weights, second_order=not self.first_order)
+
+    def _plan(self, episode: Episode) -> Plan:
+        """Return the inner loop of a stack of tasks, by packed contexts."""
+        start = self.parameters_to_adapt()
+        packing = packing_of(start)
+        inner = Inner(set(start), self.inner_lr, {}, False, self.n_steps(), self.inner_clip)
+        shared = [p for p in self.parameters() if p.requires_grad]
+
+        def losses(X: Tensor, y: Tensor, weight: Tensor) -> Callable[[Adapted], Tensor]:
+            return lambda point: self.task_loss(self.predict_tasks(point, X), y, weight)
+
+        problem = AutogradProblem(packing, losses(*episode[:3]), losses(*episode[3:6]), shared)
+        context = start["context"]
+        rates = Rates(packing, inner, context)
+        return Plan(problem, packing, [context.detach()], rates, shared, len(episode.X_support))
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Run the network with each task's context."""

@@ -138,14 +138,11 @@ class IMAML(InnerLoop):
         self, parameters: Adapted, start: Adapted, X: Tensor, y: Tensor, weight: Tensor
     ) -> tuple[Tensor, Adapted]:
         """Return each task's L(θ′) + λ/2 ‖θ′ − θ‖² and its gradient."""
-        with torch.enable_grad():
-            point = leaves(parameters)
-            losses = self.task_loss(self.predict_tasks(point, X), y, weight)
-            gradients = gradient_by_task(losses, point)
+        losses, gradients = self.losses_and_gradient(self.network, parameters, X, y, weight)
         away = {n: p - start[n] for n, p in parameters.items()}
         distance = torch.stack([part.flatten(1).square().sum(1) for part in away.values()]).sum(0)
         pulled = {n: g + self.pull * away[n] for n, g in gradients.items()}
-        return losses.detach() + 0.5 * self.pull * distance, pulled
+        return losses + 0.5 * self.pull * distance, pulled
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Run the network with each task's weights."""

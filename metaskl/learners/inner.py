@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from metaskl.backbones.chain import Chain
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted
+from metaskl.learners.base import Adapted, MetaLearner
+from metaskl.learners.engine.compiled import Compiler
+from metaskl.learners.engine.dense import Dense, dense_of, rows_of
+from metaskl.learners.engine.memory import within
+from metaskl.learners.engine.packing import packing_of
+from metaskl.learners.engine.plan import ENGINES, Plan
+from metaskl.learners.network import Network
 from metaskl.learners.stacked import StackedLearner
 
 
@@ -34,6 +42,8 @@ class InnerLoop(StackedLearner, abc.ABC):
         Step size of the inner loop, > 0.
     inner_clip : float or None
         Largest norm of a task's inner gradient, > 0; None does not limit it.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the inner loop is run and differentiated; all give the same numbers.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -44,6 +54,7 @@ class InnerLoop(StackedLearner, abc.ABC):
     """
 
     fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
+    memory_budget: int = 2**30  # bytes of a meta-gradient; tasks beyond it are taken in parts
 
     def __init__(
         self,
@@ -55,6 +66,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         test_adaptation_steps: int | None,
         inner_lr: float,
         inner_clip: float | None,
+        engine: str = "auto",
         private_labels: bool,
         n_pool_classes: int,
     ) -> None:
@@ -70,6 +82,13 @@ class InnerLoop(StackedLearner, abc.ABC):
         self.test_adaptation_steps = test_adaptation_steps
         self.inner_lr = inner_lr
         self.inner_clip = inner_clip
+        if engine not in ENGINES:
+            raise ParameterError(
+                f"engine must be one of {ENGINES}, got {engine!r}. Leave it at 'auto'."
+            )
+        self.engine = engine
+        self.compiler = Compiler()
+        self.planned_steps = 0
 
     @abc.abstractmethod
     def parameters_to_adapt(self) -> Adapted:
@@ -85,6 +104,52 @@ class InnerLoop(StackedLearner, abc.ABC):
             return self.adaptation_steps
         return self.test_adaptation_steps
 
+    def dense(self, network: Network, *, of_head: bool = False) -> Dense | None:
+        """Return the network's hand-derived derivatives, or None where there are none.
+
+        There are for a chain of linear layers with a linear head and the losses of the base
+        class, in full precision; with `of_head` those of the head alone, whatever the body.
+        """
+        own = (MetaLearner.row_loss, MetaLearner.task_loss)
+        if self.engine in ("loop", "vmap") or (type(self).row_loss, type(self).task_loss) != own:
+            return None
+        weight = network.head.weight
+        if torch.is_autocast_enabled(weight.device.type):
+            return None
+        if of_head:
+            chain: Chain | None = Chain("relu", (network.head.in_features,), (), False)
+        else:
+            chain = network.body.chain() if hasattr(network.body, "chain") else None  # type: ignore[operator]
+        return None if chain is None else dense_of(chain, len(weight), self.kind)
+
+    def goes_back_by_adjoint(self, dense: Dense | None) -> bool:
+        """Say whether the outer gradient is taken by the adjoint, not by double backward.
+
+        Unasked only where the derivatives are written out: otherwise an adjoint step takes the
+        inner gradient twice, which saves memory and costs time.
+        """
+        return self.engine in ("adjoint", "compiled") or (
+            self.engine == "auto" and dense is not None
+        )
+
+    def begin_training(self, n_steps: int) -> None:
+        """Take note of how many outer steps are planned: compiling must repay itself."""
+        self.planned_steps = n_steps
+
+    def loss_of(self, plan: Plan, weights: Sequence[float], *, second_order: bool) -> Tensor:
+        """Return the mean over tasks of a plan's outer loss, whose gradient is known already."""
+        compiled = self.engine == "compiled" or (
+            self.engine == "auto" and self.compiler.repays(self.planned_steps, plan.start[0].device)
+        )
+        find = self.compiler.gradients if compiled else Plan.gradients
+
+        def find_part(part: Plan) -> tuple[Tensor, list[Tensor | None]]:
+            return find(part, weights, second_order=second_order)
+
+        with torch.no_grad():
+            loss, gradients = within(plan, self.memory_budget, find_part)
+        return plan.as_loss(loss, gradients)
+
     def start(self, n_tasks: int, *, detach: bool) -> Adapted:
         """Return what the inner steps start from, once a task."""
         return {
@@ -98,6 +163,23 @@ class InnerLoop(StackedLearner, abc.ABC):
         """Return each task's gradient of the loss of these rows at a point that requires one."""
         losses = self.task_loss(self.predict_tasks(point, X), y, weight)
         return gradient_by_task(losses, point, create_graph=create_graph)
+
+    def losses_and_gradient(
+        self, network: Network, parameters: Adapted, X: Tensor, y: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Adapted]:
+        """Return each task's loss of these rows by weights of its own, and its gradient."""
+        dense = self.dense(network)
+        packing = packing_of(dict(network.named_parameters()))
+        if dense is None or packing.shapes.keys() != parameters.keys():
+            with torch.enable_grad():
+                point = leaves(parameters)
+                losses = self.task_loss(network.forward_tasks(point, X), y, weight)
+                gradients = gradient_by_task(losses, point)
+            return losses.detach(), gradients
+        with torch.no_grad():
+            rows = rows_of(X, y, weight)
+            losses, gradient, _, _ = dense.losses_and_gradient(packing.stack(parameters), rows)
+        return losses, packing.unpacked(gradient)
 
     def clipped(self, gradients: Adapted) -> Adapted:
         """Shorten the gradients of tasks whose norm is too large, by a constant factor each."""

@@ -9,13 +9,17 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.engine.dense import Dense
+from metaskl.learners.engine.networks import plan_of_network
+from metaskl.learners.engine.plan import Plan, RowTensors
+from metaskl.learners.engine.rates import Inner
 from metaskl.learners.inner import InnerLoop, gradient_by_task, leaves
+from metaskl.learners.learned_rates import RATES, LearnedRates
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
 
 _PARTS = {"all": ("body.", "head."), "head": ("head.",), "body": ("body.",)}
-_RATES = ("fixed", "per_parameter", "per_step")
 
 
 class MAML(InnerLoop):
@@ -61,6 +65,9 @@ class MAML(InnerLoop):
     multi_step_epochs : int, optional
         With `multi_step_loss`: the epochs, >= 1, over which its weight moves in equal parts from
         all steps to the last, as in MAML++; by default it stays on all.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the inner loop is run and differentiated; all give the same numbers. See
+        :mod:`metaskl.learners.engine`.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -116,6 +123,7 @@ class MAML(InnerLoop):
         inner_clip: float | None = 10.0,
         multi_step_loss: bool = False,
         multi_step_epochs: int | None = None,
+        engine: str = "auto",
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -127,41 +135,48 @@ class MAML(InnerLoop):
             test_adaptation_steps=test_adaptation_steps,
             inner_lr=inner_lr,
             inner_clip=inner_clip,
+            engine=engine,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
         _check(inner_lr_mode, adapt_part, first_order_epochs, multi_step_epochs)
-        self.network = Network(backbone, n_outputs)
+        self.network = Network(backbone, n_outputs, engine=engine)
         self.inner_lr_mode = inner_lr_mode
         self.first_order = first_order
         self.first_order_epochs = first_order_epochs
         self.multi_step_loss = multi_step_loss
         self.multi_step_epochs = multi_step_epochs
         self.epoch = 0
-        self._adapted_names = [
+        self.adapted_names = [
             name
             for name, parameter in self.network.named_parameters()
             if name.startswith(_PARTS[adapt_part]) and parameter.requires_grad
         ]
-        if not self._adapted_names:
+        if not self.adapted_names:
             raise ParameterError(
                 f"adapt_part={adapt_part!r} leaves no parameter to adapt in this backbone. Take a "
                 "backbone with trainable layers, or adapt_part='head'."
             )
-        self._adapts_body = any(name.startswith("body.") for name in self._adapted_names)
-        if self._adapts_body:
+        self.adapts_body = any(name.startswith("body.") for name in self.adapted_names)
+        if self.adapts_body:
             refuse_running_statistics(backbone, type(self).__name__)
-        self.rates = nn.ParameterDict(
-            {_key(name): self._new_rate(name) for name in self._adapted_names}
-            if inner_lr_mode != "fixed"
-            else {}
+        self.rates = LearnedRates(
+            {name: self.network.get_parameter(name) for name in self.adapted_names},
+            inner_lr_mode,
+            inner_lr,
+            adaptation_steps,
         )
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
         """Take the inner steps on a stack of tasks at once."""
-        return self._inner_loop(X_support, y_support, weight)[-1]
+        weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
+        support = (X_support, y_support, weight)
+        if not torch.is_grad_enabled() and self._dense() is not None:
+            ends = self._plan(support).descend()
+            return {name: ends[name] for name in self.adapted_names}
+        return self._inner_loop(*support)[-1]
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Run the network with each task's weights."""
@@ -170,7 +185,7 @@ class MAML(InnerLoop):
     def parameters_to_adapt(self) -> Adapted:
         """Return the initialisation θ."""
         own = dict(self.network.named_parameters())
-        return {name: own[name] for name in self._adapted_names}
+        return {name: own[name] for name in self.adapted_names}
 
     def begin_epoch(self, epoch: int) -> None:
         """Take note of the epoch, on which the annealing of MAML++ depends."""
@@ -178,8 +193,11 @@ class MAML(InnerLoop):
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps (averaged over them if asked)."""
-        done = min(self.epoch / self.multi_step_epochs, 1.0) if self.multi_step_epochs else 0.0
-        if not self.multi_step_loss or done == 1.0:
+        weights = self._step_weights()
+        if torch.is_grad_enabled() and self.goes_back_by_adjoint(self._dense()):
+            plan = self._plan(episode[:3], episode[3:6])
+            return self.loss_of(plan, weights, second_order=self._second_order())
+        if not any(weights[:-1]):
             return super().episode_loss(episode)
         path = self._inner_loop(episode.X_support, episode.y_support, episode.weight_support)
         losses = [
@@ -188,17 +206,44 @@ class MAML(InnerLoop):
             ).mean()
             for adapted in path
         ]
-        return (1.0 - done) * torch.stack(losses).mean() + done * losses[-1]
+        return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
 
-    def _inner_loop(self, X: Tensor, y: Tensor, weight: Tensor | None) -> list[Adapted]:
+    def _step_weights(self) -> list[float]:
+        """Return how much the query loss after each inner step counts."""
+        n_steps = self.n_steps()
+        done = min(self.epoch / self.multi_step_epochs, 1.0) if self.multi_step_epochs else 0.0
+        each = (1.0 - done) / n_steps if self.multi_step_loss else 0.0
+        return [each] * (n_steps - 1) + [1.0 - each * (n_steps - 1)]
+
+    def _dense(self) -> Dense | None:
+        return self.dense(self.network, of_head=not self.adapts_body)
+
+    def _plan(self, support: RowTensors, query: RowTensors | None = None) -> Plan:
+        """Return the inner loop of a stack of tasks, by packed weights."""
+        learned = {n: self.rates.of(n) for n in self.adapted_names} if len(self.rates) else {}
+        inner = Inner(
+            set(self.adapted_names),
+            self.inner_lr,
+            learned,
+            self.inner_lr_mode == "per_step",
+            self.n_steps(),
+            self.inner_clip,
+        )
+        return plan_of_network(
+            self, self._dense(), inner, support, query, second_order=self._second_order()
+        )
+
+    def _second_order(self) -> bool:
+        return not self.first_order and self.epoch >= self.first_order_epochs
+
+    def _inner_loop(self, X: Tensor, y: Tensor, weight: Tensor) -> list[Adapted]:
         """Return the weights after each inner step."""
         outer = torch.is_grad_enabled()
-        second_order = outer and not self.first_order and self.epoch >= self.first_order_epochs
-        weight = X.new_ones(X.shape[:2]) if weight is None else weight
+        second_order = outer and self._second_order()
         parameters = self.start(len(X), detach=not outer)
         path = []
         run: Callable[[Adapted, Tensor], Tensor] = self.predict_tasks
-        if not self._adapts_body:  # it gives the same in each step
+        if not self.adapts_body:  # it gives the same in each step
             run, X = self.network.head_tasks, embed_tasks(self.network.body, X)
             X = X if second_order else X.detach()
         for step in range(self.n_steps()):
@@ -208,24 +253,11 @@ class MAML(InnerLoop):
                 gradients = gradient_by_task(losses, point, create_graph=second_order)
             clipped = self.clipped(gradients)
             parameters = {
-                name: p - self._rate(name, step) * clipped[name] for name, p in parameters.items()
+                name: p - self.rates.at(name, step) * clipped[name]
+                for name, p in parameters.items()
             }
             path.append(parameters)
         return path
-
-    def _new_rate(self, name: str) -> nn.Parameter:
-        parameter = self.network.get_parameter(name)
-        if self.inner_lr_mode == "per_parameter":
-            return nn.Parameter(torch.full_like(parameter, self.inner_lr))
-        return nn.Parameter(torch.full((self.adaptation_steps,), float(self.inner_lr)))
-
-    def _rate(self, name: str, step: int) -> Tensor | float:
-        if self.inner_lr_mode == "fixed":
-            return self.inner_lr
-        rate: Tensor = self.rates[_key(name)]
-        if self.inner_lr_mode == "per_step":
-            return rate[min(step, len(rate) - 1)]
-        return rate
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
@@ -233,22 +265,17 @@ class MAML(InnerLoop):
         return {
             "inner_lr": Real(1e-3, 0.5, log=True),
             "adaptation_steps": Integer(1, 10),
-            "inner_lr_mode": Choice(_RATES),
+            "inner_lr_mode": Choice(RATES),
             "first_order": Choice((False, True)),
             "adapt_part": Choice(tuple(_PARTS)),
         }
 
 
-def _key(name: str) -> str:
-    """Return a parameter's name without dots, which a ParameterDict does not take."""
-    return name.replace(".", "__")
-
-
 def _check(
     inner_lr_mode: str, adapt_part: str, first_order_epochs: int, multi_step_epochs: int | None
 ) -> None:
-    if inner_lr_mode not in _RATES:
-        raise ParameterError(f"inner_lr_mode must be one of {_RATES}, got {inner_lr_mode!r}.")
+    if inner_lr_mode not in RATES:
+        raise ParameterError(f"inner_lr_mode must be one of {RATES}, got {inner_lr_mode!r}.")
     if adapt_part not in _PARTS:
         raise ParameterError(f"adapt_part must be one of {tuple(_PARTS)}, got {adapt_part!r}.")
     if first_order_epochs < 0:

@@ -20,10 +20,14 @@ class Network(nn.Module):
         Maps ``(n, *feature)`` to ``(n, n_features_out)``.
     n_outputs : int
         Outputs of the head.
+    engine : str, default="auto"
+        ``"loop"`` runs one task after the other; ``"vmap"`` all at once, also where a loop is
+        known to be faster.
     """
 
-    def __init__(self, backbone: nn.Module, n_outputs: int) -> None:
+    def __init__(self, backbone: nn.Module, n_outputs: int, *, engine: str = "auto") -> None:
         super().__init__()
+        self.engine = engine
         self.body = backbone
         self.head = nn.Linear(int(backbone.n_features_out), n_outputs)  # type: ignore[arg-type]
         # Per-task weights of a convolution would become a grouped convolution under vmap, which
@@ -41,6 +45,10 @@ class Network(nn.Module):
         `parameters` maps names (``body.…``, ``head.…``) to tensors with a leading task axis;
         parameters that are not in it are the module's own.
         """
+        if self.engine == "loop":
+            each = [{n: p[t] for n, p in parameters.items()} for t in range(len(X))]
+            call = torch.func.functional_call
+            return torch.stack([call(self, p, (X[t],)) for t, p in enumerate(each)])
         body = {n.removeprefix("body."): p for n, p in parameters.items() if n.startswith("body.")}
         features = self._body_tasks(body, X) if body else embed_tasks(self.body, X)
         return self.head_tasks(parameters, features)
@@ -64,7 +72,7 @@ class Network(nn.Module):
         if hasattr(self.body, "forward_tasks"):
             features: Tensor = self.body.forward_tasks(parameters, X)  # type: ignore[operator]
             return features
-        if self.loop_tasks and X.device.type == "cpu":
+        if self.loop_tasks and X.device.type == "cpu" and self.engine != "vmap":
             each = [{n: p[t] for n, p in parameters.items()} for t in range(n_tasks)]
             return torch.stack(
                 [torch.func.functional_call(self.body, p, (X[t],)) for t, p in enumerate(each)]

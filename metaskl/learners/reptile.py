@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
-from metaskl.learners.inner import InnerLoop, gradient_by_task, leaves, with_gradient
+from metaskl.learners.inner import InnerLoop, with_gradient
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
@@ -155,16 +155,13 @@ class Reptile(InnerLoop):
         total: Tensor | float = 0.0
         for step in range(self.n_steps()):
             X, y, weight = rows_of(step)
-            with torch.enable_grad():
-                point = leaves(parameters)
-                losses = self.task_loss(self.predict_tasks(point, X), y, weight)
-                gradients = gradient_by_task(losses, point)
+            losses, gradients = self.losses_and_gradient(self.network, parameters, X, y, weight)
             if self.inner_optimizer == "adam":
                 gradients = _scaled(gradients, second, step)
             else:
                 gradients = self.clipped(gradients)
             parameters = {n: p - self.inner_lr * gradients[n] for n, p in parameters.items()}
-            total = total + losses.detach().mean()
+            total = total + losses.mean()
         return parameters, torch.as_tensor(total) / self.n_steps()
 
     @classmethod

@@ -282,10 +282,15 @@ def _split(tasks: TaskSet, rows: IntArray, n_support: IntArray, n_query: IntArra
     device = tasks.X.device
 
     def take(start: IntArray, count: IntArray) -> tuple[Tensor, Tensor, Tensor]:
-        step = np.arange(int(count.max()))
-        real = step < count[:, None]
-        column = np.where(real, start[:, None] + step, 0)
-        index = np.where(real, np.take_along_axis(rows, column, axis=1), 0)
+        n_rows = int(count.max())
+        if (count == n_rows).all() and (start == start[0]).all():  # no padding
+            index = np.ascontiguousarray(rows[:, start[0] : start[0] + n_rows])
+            real = np.ones(index.shape, bool)
+        else:
+            step = np.arange(n_rows)
+            real = step < count[:, None]
+            column = np.where(real, start[:, None] + step, 0)
+            index = np.where(real, np.take_along_axis(rows, column, axis=1), 0)
         return _gather(tasks.X, tasks.y, torch.from_numpy(index).to(device), real)
 
     return Episode(*take(np.zeros_like(n_support), n_support), *take(n_support, n_query))

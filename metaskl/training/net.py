@@ -106,15 +106,20 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
     def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Take the gradient of the outer loss on one stack of episodes."""
         del fit_params
-        self._set_training(True)
+        if not self.module_.training:
+            self._set_training(True)
         with self._autocast(), padding_of(batch):
             loss = self.module_.episode_loss(batch)
         if loss.device.type == "cpu":  # elsewhere reading it would wait for the device
             self._refuse_divergence(float(loss.detach()), math.inf)
         loss.backward()
         if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.module_.parameters(), self.gradient_clip)
+            nn.utils.clip_grad_norm_(self._learned(), self.gradient_clip, foreach=True)
         return {"loss": loss, "y_pred": None}
+
+    def _learned(self) -> list[Any]:
+        """Return what the optimiser changes, without a walk through the modules."""
+        return [p for group in self.optimizer_.param_groups for p in group["params"]]
 
     def validation_step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Return the loss of one stack of meta-validation episodes."""
@@ -143,6 +148,11 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         else:
             self._refuse_divergence(mean, math.inf)
         self.history.record(f"{prefix}_loss", mean)
+
+    def on_train_begin(self, net: Any, **kw: Any) -> None:
+        """Tell the learner how long training is planned to be."""
+        super().on_train_begin(net, **kw)
+        self.module_.begin_training(self.max_epochs * self.steps_per_epoch)
 
     def on_epoch_begin(self, net: Any, **kw: Any) -> None:
         """Tell the learner how far training is: counted from the history, so also resumed."""

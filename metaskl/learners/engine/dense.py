@@ -1,0 +1,280 @@
+"""Derivatives of a chain of linear layers, written out for a stack of tasks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from metaskl.backbones.chain import Chain
+from metaskl.learners.engine.activations import ACTIVATIONS
+
+
+class Rows(NamedTuple):
+    """Rows of a stack of tasks, ready for a loss that is a weighted sum over them.
+
+    Attributes
+    ----------
+    X : Tensor of shape (task, row, feature)
+        Features.
+    y : Tensor of shape (task, row, output)
+        Targets, or one-hot classes.
+    share : Tensor of shape (task, row, 1)
+        How much each row counts in its task's loss: they sum to 1, and padding has 0.
+    """
+
+    X: Tensor
+    y: Tensor
+    share: Tensor
+
+
+def rows_of(X: Tensor, y: Tensor, weight: Tensor) -> Rows:
+    """Return rows ready for a loss that is their weighted mean in each task."""
+    share = weight / weight.sum(-1, keepdim=True).clamp_min(1.0)
+    return Rows(X, y, share.unsqueeze(-1).to(X.dtype))
+
+
+@lru_cache(maxsize=64)
+def dense_of(chain: Chain, n_outputs: int, kind: str) -> Dense:
+    """Return the written-out derivatives of a chain with a linear head."""
+    return Dense(chain, n_outputs, kind)
+
+
+class Trace(NamedTuple):
+    """What a pass forward and back leaves behind for the pass with the Hessian.
+
+    Attributes
+    ----------
+    weights : list of Tensor of shape (task, out, in)
+        Of each layer, the head last.
+    inputs : list of Tensor of shape (task, row, in)
+        What each layer was given.
+    sums : list of Tensor
+        What each activation was given.
+    values : list of Tensor
+        What each activation gave.
+    back : list of Tensor
+        The derivative of the loss by what each activation gave.
+    back_sums : list of Tensor of shape (task, row, out)
+        The derivative by what each layer gave, the head's last.
+    probabilities : Tensor or None
+        Of the classes, in classification.
+    """
+
+    weights: list[Tensor]
+    inputs: list[Tensor]
+    sums: list[Tensor]
+    values: list[Tensor]
+    back: list[Tensor]
+    back_sums: list[Tensor]
+    probabilities: Tensor | None
+
+
+class Dense:
+    """The loss of a chain with a linear head, by weights packed into one row a task.
+
+    A row holds, layer by layer and the head last, a layer's weight matrix and its bias: the
+    order of ``Network.named_parameters()``. With one tensor instead of one for each matrix, the
+    arithmetic of the inner loop is a few operations whatever the depth.
+
+    Parameters
+    ----------
+    chain : Chain
+        The layers before the head.
+    n_outputs : int
+        Outputs of the head.
+    kind : {"regression", "classification"}
+        The mean over outputs of the squared error, or cross entropy.
+    """
+
+    def __init__(self, chain: Chain, n_outputs: int, kind: str) -> None:
+        self.chain = chain
+        self.kind = kind
+        self.activation = ACTIVATIONS[chain.activation]
+        width = chain.sizes[-1] + (chain.sizes[0] if chain.skip else 0)
+        self.shapes = [*zip(chain.sizes[1:], chain.sizes[:-1], strict=True), (n_outputs, width)]
+        self._sizes = [size for out, n_in in self.shapes for size in (out * n_in, out)]
+
+    def losses_and_gradient(
+        self, packed: Tensor, rows: Rows, *, of_features: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None, Trace]:
+        """Return each task's loss and its derivatives.
+
+        Parameters
+        ----------
+        packed : Tensor of shape (task, parameter)
+            The weights.
+        rows : Rows
+            What the loss is of.
+        of_features : bool, default=False
+            Whether the derivative by the features is wanted.
+
+        Returns
+        -------
+        losses : Tensor of shape (task,)
+            Each task's loss.
+        gradient : Tensor of shape (task, parameter)
+            By the weights.
+        of_X : Tensor of shape (task, row, feature) or None
+            By the features.
+        trace : Trace
+            For :meth:`hessian_product`.
+        """
+        weights, biases = self._unpacked(packed)
+        inputs, sums, values = [], [], []
+        h = rows.X
+        for i, residual in enumerate(self.chain.residual):
+            z = torch.baddbmm(biases[i], h, weights[i].mT)
+            value = self.activation.value(z)
+            inputs.append(h)
+            sums.append(z)
+            values.append(value)
+            h = h + value if residual else value
+        if self.chain.skip:
+            h = torch.cat([h, rows.X], dim=-1)
+        inputs.append(h)
+        output = torch.baddbmm(biases[-1], h, weights[-1].mT)
+        losses, delta, probabilities = self._loss(output, rows)
+        back: list[Tensor] = []
+        back_sums = [delta]
+        parts = [delta.sum(1), torch.bmm(delta.mT, h).flatten(1)]
+        d, direct = self._into_body(delta, weights, of_features=of_features)
+        for i in reversed(range(len(sums))):
+            assert d is not None
+            delta = self.activation.times_slope(d, sums[i], values[i])
+            back.append(d)
+            back_sums.append(delta)
+            parts += [delta.sum(1), torch.bmm(delta.mT, inputs[i]).flatten(1)]
+            d = self._below(i, d, delta, weights[i], of_features=of_features)
+        trace = Trace(weights, inputs, sums, values, back[::-1], back_sums[::-1], probabilities)
+        of_X = d if direct is None or d is None else d + direct
+        return losses, torch.cat(parts[::-1], dim=1), of_X if of_features else None, trace
+
+    def hessian_product(
+        self, trace: Trace, direction: Tensor, rows: Rows, *, of_features: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the derivative of the gradient along a direction in the weights [1]_.
+
+        Parameters
+        ----------
+        trace : Trace
+            Of the pass at the weights in question.
+        direction : Tensor of shape (task, parameter)
+            The direction.
+        rows : Rows
+            What the loss is of.
+        of_features : bool, default=False
+            Whether the derivative of the features' gradient is wanted, too.
+
+        Returns
+        -------
+        product : Tensor of shape (task, parameter)
+            The Hessian times the direction.
+        of_X : Tensor of shape (task, row, feature) or None
+            The mixed second derivative times the direction.
+
+        References
+        ----------
+        .. [1] B. A. Pearlmutter. Fast Exact Multiplication by the Hessian. Neural
+           Computation, 1994.
+        """
+        turns, shifts = self._unpacked(direction)
+        moved, sum_moves = self._forward_along(trace, turns, shifts, rows)
+        move = torch.baddbmm(shifts[-1], trace.inputs[-1], turns[-1].mT)
+        if moved[-1] is not None:
+            move = torch.baddbmm(move, moved[-1], trace.weights[-1].mT)
+        delta = self._loss_along(move, rows, trace.probabilities)
+        parts = [delta.sum(1), self._product(delta, trace, moved, -1).flatten(1)]
+        d, direct = self._into_body(delta, trace.weights, of_features=of_features)
+        own, own_direct = self._into_body(trace.back_sums[-1], turns, of_features=of_features)
+        d = own if d is None or own is None else d + own
+        if direct is not None and own_direct is not None:
+            direct = direct + own_direct
+        for i in reversed(range(len(sum_moves))):
+            assert d is not None
+            z, h = trace.sums[i], trace.values[i]
+            delta = self.activation.times_slope(d, z, h)
+            if self.activation.curvature is not None:
+                bend = self.activation.curvature(z, h) * sum_moves[i]
+                delta = torch.addcmul(delta, bend, trace.back[i])
+            parts += [delta.sum(1), self._product(delta, trace, moved, i).flatten(1)]
+            d = self._below(i, d, delta, trace.weights[i], of_features=of_features)
+            if d is not None:
+                d = torch.baddbmm(d, trace.back_sums[i], turns[i])
+        of_X = d if direct is None or d is None else d + direct
+        return torch.cat(parts[::-1], dim=1), of_X if of_features else None
+
+    def _unpacked(self, packed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return views of the weight matrices and of the biases, as one row a task."""
+        parts = torch.split(packed, self._sizes, dim=1)
+        weights = [parts[2 * i].view(-1, *shape) for i, shape in enumerate(self.shapes)]
+        return weights, [bias.unsqueeze(1) for bias in parts[1::2]]
+
+    def _loss(self, output: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return each task's loss, its derivative by the outputs, and the probabilities."""
+        if self.kind == "regression":
+            error = output - rows.y
+            delta = error * (rows.share * (2 / output.shape[-1]))
+            return 0.5 * (error * delta).sum((1, 2)), delta, None
+        log_p = F.log_softmax(output, dim=-1)
+        p = log_p.exp()
+        losses = -(log_p * rows.y * rows.share).sum((1, 2))
+        return losses, (p * rows.y.sum(-1, keepdim=True) - rows.y) * rows.share, p
+
+    def _loss_along(self, move: Tensor, rows: Rows, p: Tensor | None) -> Tensor:
+        """Return how the derivative by the outputs changes as these move."""
+        if p is None:
+            return move * (rows.share * (2 / move.shape[-1]))
+        share = rows.share * rows.y.sum(-1, keepdim=True)
+        return p * (move - (p * move).sum(-1, keepdim=True)) * share
+
+    def _forward_along(
+        self, trace: Trace, turns: list[Tensor], shifts: list[Tensor], rows: Rows
+    ) -> tuple[list[Tensor | None], list[Tensor]]:
+        """Return how each layer's input and sum moves; None is no move."""
+        move: Tensor | None = None
+        moved: list[Tensor | None] = []
+        sum_moves = []
+        for i, residual in enumerate(self.chain.residual):
+            moved.append(move)
+            z_move = torch.baddbmm(shifts[i], trace.inputs[i], turns[i].mT)
+            if move is not None:
+                z_move = torch.baddbmm(z_move, move, trace.weights[i].mT)
+            sum_moves.append(z_move)
+            bent = self.activation.times_slope(z_move, trace.sums[i], trace.values[i])
+            move = bent if move is None or not residual else move + bent
+        if self.chain.skip and move is not None:
+            move = F.pad(move, (0, rows.X.shape[-1]))
+        return [*moved, move], sum_moves
+
+    @staticmethod
+    def _product(delta: Tensor, trace: Trace, moved: list[Tensor | None], i: int) -> Tensor:
+        """Return how the gradient of a layer's weights changes."""
+        product = torch.bmm(delta.mT, trace.inputs[i])
+        move = moved[i]
+        return product if move is None else product.baddbmm_(trace.back_sums[i].mT, move)
+
+    def _into_body(
+        self, delta: Tensor, weights: list[Tensor], *, of_features: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the derivative by what the last layer gives, and directly by the features."""
+        if not self.chain.residual and not of_features:
+            return None, None
+        d = torch.bmm(delta, weights[-1])
+        if not self.chain.skip:
+            return d, None
+        width = self.chain.sizes[-1]
+        return d[..., :width], d[..., width:]
+
+    def _below(
+        self, i: int, d: Tensor, delta: Tensor, weight: Tensor, *, of_features: bool
+    ) -> Tensor | None:
+        """Return the derivative by a layer's input."""
+        if i == 0 and not of_features:
+            return None
+        if self.chain.residual[i]:
+            return torch.baddbmm(d, delta, weight)
+        return torch.bmm(delta, weight)

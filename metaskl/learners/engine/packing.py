@@ -1,0 +1,66 @@
+"""Many tensors as one row, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor
+
+
+class Packing:
+    """The order and the shapes in which named tensors lie in one row.
+
+    Parameters
+    ----------
+    shapes : mapping of str to torch.Size
+        Name to shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from metaskl.learners.engine.packing import Packing
+    >>> packing = Packing({"weight": torch.Size((2, 3)), "bias": torch.Size((2,))})
+    >>> row = packing.packed([torch.ones(2, 3), torch.zeros(2)])
+    >>> row.shape, packing.unpacked(row.expand(5, 8))["weight"].shape
+    (torch.Size([8]), torch.Size([5, 2, 3]))
+    """
+
+    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
+        self.shapes = dict(shapes)
+        self.sizes = [shape.numel() for shape in self.shapes.values()]
+
+    @cached_property
+    def entry(self) -> Tensor:
+        """Return the number of the tensor that each place of the row belongs to."""
+        return torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes))
+
+    def packed(self, tensors: Iterable[Tensor]) -> Tensor:
+        """Return tensors, given in order, as one row."""
+        return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+    def stack(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return tensors with a leading task axis as one row a task."""
+        return torch.cat([tensors[name].flatten(1) for name in self.shapes], dim=1)
+
+    def unpacked(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return one row a task as tensors with a leading task axis: views."""
+        parts = torch.split(rows, self.sizes, dim=1)
+        named = zip(self.shapes.items(), parts, strict=True)
+        return {name: part.reshape(len(rows), *shape) for (name, shape), part in named}
+
+    def separate(self, row: Tensor) -> list[Tensor]:
+        """Return one row as tensors, in order: views."""
+        parts = torch.split(row, self.sizes)
+        return [p.view(shape) for p, shape in zip(parts, self.shapes.values(), strict=True)]
+
+
+def packing_of(tensors: Mapping[str, Tensor]) -> Packing:
+    """Return the packing of named tensors."""
+    return _packing(tuple((name, tensor.shape) for name, tensor in tensors.items()))
+
+
+@lru_cache(maxsize=64)
+def _packing(shapes: tuple[tuple[str, torch.Size], ...]) -> Packing:
+    return Packing(dict(shapes))

@@ -1,0 +1,90 @@
+"""An inner loop by packed weights: run it, or run it and go back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from metaskl.learners.engine.adjoint import InnerProblem, Steps, attached, descend, meta_gradient
+from metaskl.learners.engine.packing import Packing
+from metaskl.learners.engine.rates import Rates
+
+ENGINES = ("auto", "loop", "vmap", "adjoint", "compiled")
+
+# Features, targets and weights of a stack of tasks.
+RowTensors = tuple[Tensor, Tensor, Tensor]
+
+
+class Plan(NamedTuple):
+    """An inner loop by packed weights.
+
+    Attributes
+    ----------
+    problem : InnerProblem
+        The losses.
+    packing : Packing
+        How the weights are packed.
+    start : sequence of Tensor
+        The weights that the inner loop begins with, in the order of the packing.
+    rates : Rates
+        The step sizes.
+    shared : sequence of Tensor
+        What else is learned through the problem, in its order.
+    n_tasks : int
+        Tasks.
+    """
+
+    problem: InnerProblem
+    packing: Packing
+    start: Sequence[Tensor]
+    rates: Rates
+    shared: Sequence[Tensor]
+    n_tasks: int
+
+    def descend(self) -> dict[str, Tensor]:
+        """Return the weights that each task ends at, without a graph."""
+        ends = descend(self.problem, self._row(), self._steps(), self.n_tasks)
+        return self.packing.unpacked(ends)
+
+    def gradients(
+        self, weights: Sequence[float], *, second_order: bool
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Return the outer loss, summed over tasks, and its gradients.
+
+        Parameters
+        ----------
+        weights : sequence of float
+            How much the query's loss after each step counts.
+        second_order : bool
+            Whether the inner gradients are differentiated, too.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+            The loss.
+        gradients : list of (Tensor or None)
+            By the start, the learned rates and what is shared, in this order; None is 0.
+        """
+        found = meta_gradient(
+            self.problem,
+            self._row(),
+            self._steps(),
+            self.n_tasks,
+            weights=weights,
+            second_order=second_order,
+        )
+        of_start = self.packing.separate(found.of_start)
+        return found.loss, [*of_start, *self.rates.gradients(found.of_rates), *found.of_shared]
+
+    def as_loss(self, loss: Tensor, gradients: Sequence[Tensor | None]) -> Tensor:
+        """Return the mean over tasks of the outer loss, with the gradients attached."""
+        inputs = [*self.start, *self.rates.learned, *self.shared]
+        return attached(loss, inputs, gradients, scale=1 / self.n_tasks)
+
+    def _row(self) -> Tensor:
+        return self.packing.packed([tensor.detach() for tensor in self.start])
+
+    def _steps(self) -> Steps:
+        return Steps(self.rates.rows(), self.rates.inner.clip, self.rates.adapted)

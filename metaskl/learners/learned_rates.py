@@ -1,0 +1,54 @@
+"""Inner step sizes that are meta-learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+RATES = ("fixed", "per_parameter", "per_step")
+
+
+class LearnedRates(nn.ParameterDict):
+    """The step sizes of the inner loop, by the names of what they move.
+
+    Parameters
+    ----------
+    adapted : mapping of str to Tensor
+        What the inner steps change.
+    mode : {"fixed", "per_parameter", "per_step"}
+        Whether nothing is learned, a rate for each weight, or one for each tensor and step.
+    inner_lr : float
+        Where the rates start.
+    n_steps : int
+        Inner steps in meta-training.
+    """
+
+    def __init__(
+        self, adapted: Mapping[str, Tensor], mode: str, inner_lr: float, n_steps: int
+    ) -> None:
+        super().__init__()
+        self.mode = mode
+        self.inner_lr = inner_lr
+        for name, tensor in adapted.items() if mode != "fixed" else ():
+            if mode == "per_step":
+                tensor = torch.empty(n_steps, device=tensor.device)
+            self[_key(name)] = nn.Parameter(torch.full_like(tensor, inner_lr))
+
+    def of(self, name: str) -> Tensor:
+        """Return the rates of a tensor: of its shape, or of shape (step,)."""
+        rate: Tensor = self[_key(name)]
+        return rate
+
+    def at(self, name: str, step: int) -> Tensor | float:
+        """Return the rate of a tensor in a step; beyond the last of training that of the last."""
+        if self.mode == "fixed":
+            return self.inner_lr
+        rate = self.of(name)
+        return rate[min(step, len(rate) - 1)] if self.mode == "per_step" else rate
+
+
+def _key(name: str) -> str:
+    """Return a parameter's name without dots, which a ParameterDict does not take."""
+    return name.replace(".", "__")

@@ -1,0 +1,80 @@
+"""The compiled engine, and what happens where it cannot be used."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+import torch._inductor.config
+
+from metaskl.backbones import MLP
+from metaskl.learners.engine.compiled import Compiler
+from metaskl.learners.maml import MAML
+from metaskl.tasks import SinusoidTasks, TaskEpisodes
+from metaskl.training import TrainingPlan, meta_train
+
+
+def learner(engine, **arguments):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        arguments = {"adaptation_steps": 1, **arguments}
+        return MAML(MLP((5,), "tanh").build((1,)), 1, engine=engine, **arguments).double()
+
+
+def draws(**draw):
+    tasks = SinusoidTasks().sample(20, 12, random_state=0).task_set()
+    sampler = TaskEpisodes(tasks, meta_batch_size=3, random_state=0, **draw)
+    while True:
+        yield type(e := sampler.sample())(*(part.double() for part in e[:6]))
+
+
+def gradients(learner, batch):
+    learner.zero_grad()
+    loss = learner.episode_loss(batch)
+    loss.backward()
+    return [loss.detach(), *(p.grad.clone() for p in learner.parameters())]
+
+
+@pytest.mark.slow
+def test_it_gives_the_meta_gradient_batch_after_batch():
+    compiled, reference = learner("compiled"), learner("loop")
+    batches = draws(n_shot=4, n_query=5)
+    for _ in range(3):
+        batch = next(batches)
+        found, expected = gradients(compiled, batch), gradients(reference, batch)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+    assert compiled.compiler.note == ""
+    for copied in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+        assert copied.compiler.note == ""
+
+
+def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    compiled = learner("compiled", inner_lr=0.0371)  # compiled by nobody before
+    batch = next(draws())
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        found = gradients(compiled, batch)
+    expected = gradients(learner("loop", inner_lr=0.0371), batch)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+    assert compiled.compiler.note.startswith("compiling failed, so it runs uncompiled: ")
+
+
+def test_other_networks_run_uncompiled_and_say_why():
+    compiled = MAML(MLP((4,), norm="layer").build((1,)), 1, engine="compiled").double()
+    gradients(compiled, next(draws()))
+    assert "only chains of linear layers" in compiled.compiler.note
+
+
+def test_only_long_training_on_a_cpu_repays_compiling():
+    assert not Compiler.repays(49_999, torch.device("cpu"))
+    assert Compiler.repays(50_000, torch.device("cpu"))
+    assert not Compiler.repays(10**9, torch.device("cuda"))
+
+
+def test_training_tells_the_learner_how_long_it_is():
+    tasks = SinusoidTasks().sample(20, 12, random_state=0).task_set()
+    trained = learner("auto").float()
+    plan = TrainingPlan(max_epochs=2, steps_per_epoch=3)
+    meta_train(trained, TaskEpisodes(tasks, meta_batch_size=3, random_state=0), plan)
+    assert trained.planned_steps == 6
+    assert trained.compiler.note == ""

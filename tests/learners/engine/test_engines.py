@@ -1,0 +1,165 @@
+"""All engines give the same outer loss and gradient."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from metaskl.backbones import MLP, Conv4, FromModule
+from metaskl.errors import ParameterError
+from metaskl.learners.cavia import CAVIA
+from metaskl.learners.maml import MAML
+from metaskl.tasks import Episode
+
+
+class Normed(nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        self.first, self.norm, self.second = nn.Linear(3, 4), norm(4), nn.Linear(4, 4)
+
+    def forward(self, X):
+        return torch.tanh(self.second(torch.tanh(self.norm(self.first(X)))))
+
+
+def normed(norm):
+    return FromModule(Normed, {"norm": norm}), (3,)
+
+
+DENSE = {
+    "linear": (MLP(()), (3,)),
+    "one layer": (MLP((5,), activation="tanh"), (3,)),
+    "skip": (MLP((5, 4), activation="silu", skip=True), (3,)),
+    "residual": (MLP((3, 3, 4), activation="gelu", residual=True), (3,)),
+    "residual and skip": (MLP((4, 4, 4), activation="elu", residual=True, skip=True), (3,)),
+    "relu": (MLP((6, 5), activation="relu"), (3,)),
+}
+OTHER = {
+    "layer norm in an MLP": (MLP((4, 4), activation="tanh", norm="layer", residual=True), (3,)),
+    "layer norm": normed(nn.LayerNorm),
+    "group norm": normed(lambda n: nn.GroupNorm(2, n)),
+    "batch statistics": normed(lambda n: nn.BatchNorm1d(n, track_running_stats=False)),
+    "convolutions": (Conv4(n_channels=8, n_blocks=1), (1, 4, 4)),
+}
+LEARNERS = {
+    "MAML": (MAML, {"inner_lr_mode": "fixed"}),
+    "first order": (MAML, {"inner_lr_mode": "fixed", "first_order": True}),
+    "clipped": (MAML, {"inner_lr_mode": "fixed", "inner_clip": 0.1}),
+    "rates by step": (MAML, {"inner_lr_mode": "per_step"}),
+    "Meta-SGD": (MAML, {"inner_lr_mode": "per_parameter", "inner_clip": 0.5}),
+    "multi-step": (MAML, {"multi_step_loss": True, "multi_step_epochs": 3, "inner_clip": 0.5}),
+    "ANIL": (MAML, {"adapt_part": "head", "inner_clip": 0.5}),
+    "ANIL, first order": (MAML, {"adapt_part": "head", "first_order": True}),
+    "BOIL": (MAML, {"adapt_part": "body", "inner_clip": 0.5}),
+    "CAVIA": (CAVIA, {"inner_clip": 0.5, "inner_lr": 0.5}),
+    "CAVIA, first order": (CAVIA, {"first_order": True}),
+}
+
+
+def learner_of(name, spec, in_shape, kind, engine):
+    cls, arguments = LEARNERS[name]
+    arguments = {"inner_lr": 0.3, "adaptation_steps": 3, **arguments}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        learner = cls(spec.build(in_shape), 2, kind=kind, engine=engine, **arguments).double()
+        for parameter in learner.parameters():  # so that no rate equals another
+            parameter.data += 0.02 * torch.rand_like(parameter)
+    learner.begin_epoch(1)
+    return learner
+
+
+def batch_of(in_shape, kind, *, padded=True):
+    draw = torch.Generator().manual_seed(1)
+    X = torch.randn(3, 11, *in_shape, dtype=torch.float64, generator=draw)
+    y = torch.randn(3, 11, 2, dtype=torch.float64, generator=draw)
+    if kind == "classification":
+        y = F.one_hot(y.argmax(-1), 2).double()
+    weight = torch.ones(3, 11, dtype=torch.float64)
+    if padded:
+        weight[1, 4], weight[2, 9:] = 0.0, 0.0
+        X, y = X * weight.reshape(3, 11, *[1] * len(in_shape)), y * weight[..., None]
+    return Episode(X[:, :5], y[:, :5], weight[:, :5], X[:, 5:], y[:, 5:], weight[:, 5:])
+
+
+def loss_and_gradient(learner, batch):
+    learner.zero_grad()
+    loss = learner.episode_loss(batch)
+    loss.backward()
+    gradients = {n: p.grad for n, p in learner.named_parameters() if p.grad is not None}
+    return loss.detach(), {n: g for n, g in gradients.items() if g.any()}
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("backbone", [*DENSE, *OTHER])
+def test_engines_give_the_same_meta_gradient(backbone, name, kind):
+    spec, in_shape = {**DENSE, **OTHER}[backbone]
+    if backbone == "linear" and name == "BOIL":
+        pytest.skip("no body to adapt")
+    batch = batch_of(in_shape, kind, padded=backbone != "batch statistics")
+    loss, expected = loss_and_gradient(learner_of(name, spec, in_shape, kind, "loop"), batch)
+    for engine in ("auto", "vmap", "adjoint"):
+        found_loss, found = loss_and_gradient(learner_of(name, spec, in_shape, kind, engine), batch)
+        torch.testing.assert_close(found_loss, loss, rtol=1e-9, atol=0, msg=engine)
+        assert set(found) == set(expected), engine
+        for parameter, value in expected.items():
+            close = torch.allclose(found[parameter], value, rtol=1e-6, atol=1e-9)
+            assert close, (engine, parameter, found[parameter], value)
+
+
+@pytest.mark.parametrize("name", ["MAML", "clipped", "Meta-SGD", "ANIL", "BOIL", "rates by step"])
+@pytest.mark.parametrize("backbone", ["skip", "layer norm in an MLP"])
+def test_engines_adapt_alike(backbone, name):
+    spec, in_shape = {**DENSE, **OTHER}[backbone]
+    batch = batch_of(in_shape, "regression")
+    ends = []
+    for engine in ("loop", "auto", "adjoint"):
+        learner = learner_of(name, spec, in_shape, "regression", engine)
+        with torch.no_grad():
+            ends.append(learner.adapt_tasks(*batch[:3]))
+    for end in ends[1:]:
+        torch.testing.assert_close(end, ends[0], rtol=1e-9, atol=1e-12)
+
+
+def test_more_steps_than_learned_rates_add_to_the_last():
+    spec, in_shape = DENSE["skip"]
+    batch = batch_of(in_shape, "regression")
+    found = []
+    for engine in ("loop", "adjoint"):
+        learner = MAML(
+            spec.build(in_shape), 2, adaptation_steps=2, test_adaptation_steps=4, engine=engine
+        )
+        learner.load_state_dict(found[0][0].state_dict() if found else learner.state_dict())
+        learner = learner.double().eval()
+        found.append((learner, *loss_and_gradient(learner, batch)))
+    torch.testing.assert_close(found[0][1:], found[1][1:])
+
+
+def test_dropout_is_drawn_alike_forth_and_back():
+    batch = batch_of((3,), "regression")
+    learner = learner_of("MAML", MLP((6,), dropout=0.5), (3,), "regression", "adjoint")
+    other = learner_of("MAML", MLP((6,), dropout=0.5), (3,), "regression", "vmap")
+    found = []
+    for each in (learner, other):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            found.append(loss_and_gradient(each, batch))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_a_loss_of_ones_own_is_not_replaced():
+    class Huber(MAML):
+        def row_loss(self, output, y):
+            return F.huber_loss(output, y, reduction="none").mean(-1)
+
+    batch = batch_of((3,), "regression")
+    found = []
+    for engine in ("loop", "auto", "adjoint"):
+        torch.manual_seed(0)
+        learner = Huber(MLP((4,)).build((3,)), 2, engine=engine, adaptation_steps=2).double()
+        found.append(loss_and_gradient(learner, batch))
+    torch.testing.assert_close(found[1:], [found[0]] * 2)
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ParameterError, match=r"engine must be one of .*got 'jax'"):
+        MAML(MLP((4,)).build((3,)), 1, engine="jax")
