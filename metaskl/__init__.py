@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from metaskl.evaluation.scorer import FewShotScorer as FewShotScorer
     from metaskl.persistence import load as load
     from metaskl.persistence import save as save
+    from metaskl.search.task_search import TaskSearchCV as TaskSearchCV
 
 __version__ = "0.1.0"
 
@@ -112,6 +113,7 @@ __all__ = [
     "ShrunkClassifier",
     "ShrunkRegressor",
     "SimpleShotClassifier",
+    "TaskSearchCV",
     "TransferClassifier",
     "TransferRegressor",
     "__version__",
@@ -167,6 +169,7 @@ _HOMES = {
     "ShrunkClassifier": "metaskl.estimators.shrunk",
     "ShrunkRegressor": "metaskl.estimators.shrunk",
     "SimpleShotClassifier": "metaskl.estimators.simpleshot",
+    "TaskSearchCV": "metaskl.search.task_search",
     "TransferClassifier": "metaskl.estimators.transfer",
     "TransferRegressor": "metaskl.estimators.transfer",
     "adapt": "metaskl.estimators.adapt",
@@ -180,7 +183,7 @@ _HOMES = {
 # Without this, `metaskl.datasets` would work or not depending on what ran before.
 _ROOMS = frozenset(
     {"backbones", "datasets", "errors", "estimators", "evaluation", "learners", "persistence"}
-    | {"progress", "registry", "report", "tasks", "testing", "training"}
+    | {"progress", "registry", "report", "search", "tasks", "testing", "training"}
 )
 
 
