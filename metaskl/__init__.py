@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from metaskl.evaluation.scorer import FewShotScorer as FewShotScorer
     from metaskl.persistence import load as load
     from metaskl.persistence import save as save
+    from metaskl.search.auto import AutoMetaClassifier as AutoMetaClassifier
+    from metaskl.search.auto import AutoMetaRegressor as AutoMetaRegressor
     from metaskl.search.task_search import TaskSearchCV as TaskSearchCV
 
 __version__ = "0.1.0"
@@ -76,6 +78,8 @@ __all__ = [
     "AdaptedRegressor",
     "AttentiveCNPClassifier",
     "AttentiveCNPRegressor",
+    "AutoMetaClassifier",
+    "AutoMetaRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
     "CNPClassifier",
@@ -132,6 +136,8 @@ _HOMES = {
     "AdaptedRegressor": "metaskl.estimators.adapted",
     "AttentiveCNPClassifier": "metaskl.estimators.attentive_cnp",
     "AttentiveCNPRegressor": "metaskl.estimators.attentive_cnp",
+    "AutoMetaClassifier": "metaskl.search.auto",
+    "AutoMetaRegressor": "metaskl.search.auto",
     "CAVIAClassifier": "metaskl.estimators.cavia",
     "CAVIARegressor": "metaskl.estimators.cavia",
     "CNPClassifier": "metaskl.estimators.cnp",

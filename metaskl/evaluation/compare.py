@@ -138,7 +138,7 @@ def compare(
         random_state=random_state,
     )
     asked = check_n_shot(n_shot, fractions=True)
-    parameters = _learner_defaults(asked, ids, random_state)
+    parameters = learner_defaults(asked, ids, random_state)
     if private:
         parameters |= {"label_space": "task", "n_way": n_way}
     candidates, families = join_candidates(
@@ -214,7 +214,7 @@ def _check_settings(kind: str, label_space: str, learners: Any, learner_params: 
         )
 
 
-def _learner_defaults(
+def learner_defaults(
     shots: tuple[int | float, ...], ids: Array, random_state: int
 ) -> dict[str, Any]:
     """Return the training of learners that will meet these support sizes."""

@@ -61,6 +61,21 @@ def ask_and_tell(
         raise last_error
 
 
+def check_budget(time_budget: Any) -> None:
+    """Refuse a time budget that is no positive number.
+
+    Raises
+    ------
+    ParameterError
+        If it is none, and not None.
+    """
+    number = isinstance(time_budget, (int, float)) and not isinstance(time_budget, bool)
+    if time_budget is not None and not (number and time_budget > 0):
+        raise ParameterError(
+            f"time_budget must be a number of seconds above 0, or None, got {time_budget!r}."
+        )
+
+
 def check_settings(
     estimator: Any, n_trials: Any, time_budget: float | None, random_state: Any
 ) -> None:
@@ -73,10 +88,7 @@ def check_settings(
     """
     check_count("n_trials", n_trials)
     check_count("random_state", random_state, 0)
-    if time_budget is not None and not (isinstance(time_budget, (int, float)) and time_budget > 0):
-        raise ParameterError(
-            f"time_budget must be a number of seconds above 0, or None, got {time_budget!r}."
-        )
+    check_budget(time_budget)
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise ParameterError(
             f"estimator must be an estimator, got {estimator!r}. Give an object, such as "

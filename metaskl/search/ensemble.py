@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from copy import copy
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import clone, is_classifier
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 
@@ -17,6 +20,7 @@ from metaskl.estimators.wrapper import TaskWrapper
 from metaskl.evaluation.answers import answer_draws, mix_answers, score_answer
 from metaskl.evaluation.cross_validate import fit_on_tasks
 from metaskl.evaluation.folds import Fold
+from metaskl.search.contest import Contest, mean_score
 from metaskl.tasks.groups import resolve_groups
 
 Array = npt.NDArray[Any]
@@ -175,6 +179,40 @@ class TaskEnsemble(TaskWrapper):
         return self.estimators_[0]
 
 
+def enter_ensemble(contest: Contest, *, preprocess: Any, n_candidates: int = 5) -> None:
+    """Add the ensemble of the best candidates to a contest, if it scores higher than the best.
+
+    Parameters
+    ----------
+    contest : Contest
+        What was tried.
+    preprocess : transformer or None
+        What stands before every candidate: it is fitted once for the ensemble.
+    n_candidates : int, default=5
+        How many may be members, >= 1.
+    """
+    names = contest.ranking[:n_candidates]
+    if len(names) < 2 or contest.time_left <= 0:
+        return
+    start = time.monotonic()
+    weights, score = choose_ensemble(
+        {name: contest.estimators[name] for name in names},
+        contest.X,
+        contest.y,
+        contest.ids,
+        contest.folds,
+        contest.scorer,
+    )
+    if len(weights) < 2 or not score > contest.scores[names[0]]:
+        return
+    members = [contest.estimators[name] for name in weights]
+    if preprocess is not None:
+        members = [member.steps[-1][1] for member in members]
+    model: Any = TaskEnsemble(members, list(weights.values()))
+    model = model if preprocess is None else make_pipeline(clone(preprocess), model)
+    contest.add_ensemble("ensemble", model, score, time.monotonic() - start)
+
+
 def choose_ensemble(
     candidates: dict[str, Any],
     X: Any,
@@ -218,6 +256,7 @@ def choose_ensemble(
     """
     answers = {name: _answers(each, X, y, ids, folds) for name, each in candidates.items()}
     draws = [draw for fold in folds for draw in fold.draws]
+    where = {"task": [draw.task for draw in draws], "n_shot": [draw.n_shot for draw in draws]}
     queries = [(_safe_indexing(X, draw.query), y[draw.query]) for draw in draws]
 
     def score(weights: dict[str, int]) -> float:
@@ -226,7 +265,7 @@ def choose_ensemble(
             score_answer(scorer, mix_answers([answers[n][i] for n in names], counts), *query)
             for i, query in enumerate(queries)
         ]
-        return mean_score([(d.task, d.n_shot) for d in draws], found)
+        return mean_score(pd.DataFrame({**where, "score": found}))
 
     chosen: dict[str, int] = {}
     best: tuple[dict[str, int], float] = ({}, -np.inf)

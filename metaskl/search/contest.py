@@ -1,0 +1,187 @@
+"""Candidates scored one after another on the same draws, until the time is spent."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.utils.parallel import Parallel, delayed
+
+from metaskl.evaluation import Comparison
+from metaskl.evaluation.cross_validate import score_fold
+from metaskl.evaluation.folds import Fold
+from metaskl.evaluation.verdict import reach_verdict
+from metaskl.progress import Progress
+
+Array = npt.NDArray[Any]
+
+
+def mean_score(scores: pd.DataFrame) -> float:
+    """Return one number of a candidate: over repeats first, then tasks, then shot counts."""
+    tasks = scores.groupby(["n_shot", "task"])["score"].mean()
+    return float(tasks.groupby("n_shot").mean().mean())
+
+
+class Contest:
+    """What was tried, how each did, and which is best so far.
+
+    Parameters
+    ----------
+    X, y, ids : array-like
+        Features, targets and task ids.
+    folds : list of Fold
+        Folds with their draws, the same for all.
+    scorer : callable
+        A scikit-learn scorer.
+    time_budget : float or None
+        Seconds from now, after which nothing more is to start.
+    n_jobs : int or None
+        Folds in parallel.
+    verbose : int
+        Whether to say what each reached.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Array,
+        ids: Array,
+        folds: list[Fold],
+        scorer: Any,
+        *,
+        time_budget: float | None,
+        n_jobs: int | None,
+        verbose: int,
+    ) -> None:
+        self.X, self.y, self.ids = X, y, ids
+        self.folds = folds
+        self.scorer = scorer
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.end = None if time_budget is None else time.monotonic() + time_budget
+        self.estimators: dict[str, Any] = {}
+        self.families: dict[str, str] = {}
+        self.parts: dict[str, pd.DataFrame] = {}
+        self.scores: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+        self.failures: dict[str, str] = {}
+        self.transductive: list[str] = []
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until nothing more is to start; infinite without a budget."""
+        return np.inf if self.end is None else self.end - time.monotonic()
+
+    @property
+    def best(self) -> str | None:
+        """The name of the best so far; the one that came first, of equals."""
+        finite = {name: score for name, score in self.scores.items() if np.isfinite(score)}
+        return max(finite, key=lambda name: finite[name]) if finite else None
+
+    @property
+    def ranking(self) -> list[str]:
+        """All names, the best first."""
+        finite = [name for name, score in self.scores.items() if np.isfinite(score)]
+        return sorted(finite, key=lambda name: -self.scores[name])
+
+    def run(self, candidates: dict[str, Any], families: dict[str, str], *, title: str) -> None:
+        """Score candidates in their order; the first at least, the rest while time is left.
+
+        One that fails is named in `failures`, as is one that there was no time for.
+        """
+        progress = Progress(len(candidates), title, "candidate", shown=bool(self.verbose))
+        for name, estimator in candidates.items():
+            if self.scores and self.time_left <= 0:
+                self.failures[name] = "not tried: the time budget was spent"
+                self.families[name] = families[name]
+                continue
+            self._try(name, families[name], estimator)
+            best = self.best
+            progress.advance("" if best is None else f"best so far {best}: {self.scores[best]:.4g}")
+        progress.close()
+
+    def _try(self, name: str, family: str, estimator: Any) -> None:
+        self.families[name] = family
+        try:
+            parts = Parallel(n_jobs=self.n_jobs)(
+                delayed(score_fold)(estimator, self.X, self.y, self.ids, fold, self.scorer)
+                for fold in self.folds
+            )
+        except Exception as error:  # noqa: BLE001 - one that fails is no reason to lose the rest
+            self.failures[name] = f"{type(error).__name__}: {error}"
+            return
+        seconds = sum(part[["fit_time", "score_time"]].iloc[0].sum() for part in parts)
+        transductive = any(part.attrs["transductive"] for part in parts)
+        whole = pd.concat(parts, ignore_index=True)
+        self.add(name, family, estimator, whole, float(seconds), transductive=transductive)
+
+    def add(
+        self,
+        name: str,
+        family: str,
+        estimator: Any,
+        scores: pd.DataFrame,
+        seconds: float,
+        *,
+        transductive: bool = False,
+    ) -> None:
+        """Take up a candidate that was scored on the same draws elsewhere."""
+        self.estimators[name] = estimator
+        self.families[name] = family
+        self.parts[name] = scores.assign(candidate=name)
+        self.scores[name] = mean_score(scores)
+        self.seconds[name] = seconds
+        if transductive:
+            self.transductive.append(name)
+
+    def add_ensemble(self, name: str, estimator: Any, score: float, seconds: float) -> None:
+        """Take up an ensemble: its score counts, but it is no candidate of the verdict.
+
+        It was put together by the very draws that a verdict would judge it on.
+        """
+        self.estimators[name] = estimator
+        self.scores[name] = score
+        self.seconds[name] = seconds
+
+    def comparison(
+        self,
+        *,
+        metric: str,
+        lower_is_better: bool,
+        condition: str,
+        protocol: dict[str, Any],
+        shown: list[str] | None = None,
+    ) -> Comparison:
+        """Return all that was scored as a comparison.
+
+        The verdict chooses among all that was tried, each time on the other folds, so that a
+        long search does not profit from its own luck. The scores hold `shown` only.
+        """
+        every = pd.concat(self.parts.values(), ignore_index=True)
+        verdict = reach_verdict(
+            every,
+            self.families,
+            metric=metric,
+            lower_is_better=lower_is_better,
+            condition=condition,
+            left_out={},
+            failures=self.failures,
+        )
+        names = [name for name in (shown or self.parts) if name in self.parts]
+        return Comparison(
+            scores=every[every["candidate"].isin(names)].reset_index(drop=True),
+            families={name: self.families[name] for name in names},
+            verdict=verdict,
+            metric=metric,
+            lower_is_better=lower_is_better,
+            protocol=protocol
+            | {
+                "transductive": bool(self.transductive),
+                "transductive_candidates": self.transductive,
+            },
+            failures=dict(self.failures),
+            seconds={name: self.seconds[name] for name in names},
+        )
