@@ -42,8 +42,8 @@ preprocess : transformer, optional
     Put before every candidate, and fitted on the training tasks of each fold alone. With it
     `X` may be anything that it takes, such as a data frame with texts.
 ensemble : bool, default=False
-    Whether to end with a greedy ensemble of the five best, kept if it scores higher than
-    each of them.
+    Whether to end with a greedy ensemble of the five best, if there is time, kept if it
+    scores higher than each of them.
 pruning : {"tasks", "epochs"} or None, default="tasks"
     How hopeless trials are given up early: see :func:`run_study`.
 storage : str, optional
@@ -74,8 +74,8 @@ verdict_ : Verdict
     Whether meta-learning pays; ``str(verdict_)`` says it in words.
 comparison_ : Comparison
     Both, with scores, protocol and failures; :func:`~metaskl.report.write_report` takes it.
-n_trials_ : int
-    Candidates that were scored.
+search_ : SearchRecord
+    Every trial in its order, and which hyper-parameters mattered; for the report too.
 interrupted_ : bool
     Whether Ctrl-C ended the search.
 n_features_in_ : int

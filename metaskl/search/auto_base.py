@@ -27,6 +27,7 @@ from metaskl.search.entries import (
     one_task_candidates,
 )
 from metaskl.search.further import search_further
+from metaskl.search.record import SearchRecord
 from metaskl.search.storing import from_plain, to_plain
 from metaskl.tasks.groups import resolve_groups
 
@@ -191,7 +192,7 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
             tasks = names[comparison.scores["task"].to_numpy()]
             comparison = replace(comparison, scores=comparison.scores.assign(task=tasks))
         self.comparison_: Comparison = comparison
-        self.n_trials_ = len(contest.scores)
+        self.search_ = contest.record()
         if self.kind == "classification" and hasattr(self.best_estimator_, "classes_"):
             self.classes_ = self.best_estimator_.classes_
 
@@ -270,11 +271,13 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         state = dict(super().__getstate__())
         if "comparison_" in state:
             state["comparison_"] = to_plain(state["comparison_"])
+            state["search_"] = state["search_"].as_text()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if isinstance(state.get("comparison_"), str):
-            state = state | {"comparison_": from_plain(state["comparison_"])}
+            record = SearchRecord.from_text(state["search_"])
+            state = state | {"comparison_": from_plain(state["comparison_"]), "search_": record}
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

@@ -15,6 +15,7 @@ from metaskl.evaluation.cross_validate import score_fold
 from metaskl.evaluation.folds import Fold
 from metaskl.evaluation.verdict import reach_verdict
 from metaskl.progress import Progress
+from metaskl.search.record import SearchRecord
 
 Array = npt.NDArray[Any]
 
@@ -69,6 +70,9 @@ class Contest:
         self.seconds: dict[str, float] = {}
         self.failures: dict[str, str] = {}
         self.transductive: list[str] = []
+        self.log: list[dict[str, Any]] = []  # every trial in its order, those of a search too
+        self.importances: dict[str, float] = {}
+        self.searched = ""  # the learner whose importances these are
 
     @property
     def time_left(self) -> float:
@@ -112,11 +116,26 @@ class Contest:
             )
         except Exception as error:  # noqa: BLE001 - one that fails is no reason to lose the rest
             self.failures[name] = f"{type(error).__name__}: {error}"
+            self.note(name, "FAIL", np.nan, np.nan, {})
             return
         seconds = sum(part[["fit_time", "score_time"]].iloc[0].sum() for part in parts)
         transductive = any(part.attrs["transductive"] for part in parts)
         whole = pd.concat(parts, ignore_index=True)
         self.add(name, family, estimator, whole, float(seconds), transductive=transductive)
+        self.note(name, "COMPLETE", self.scores[name], float(seconds), {})
+
+    def note(
+        self, candidate: str, state: str, score: float, seconds: float, params: dict[str, Any]
+    ) -> None:
+        """Write a trial into the log."""
+        row = {"number": len(self.log), "candidate": candidate, "state": state, "score": score}
+        self.log.append({**row, "seconds": seconds, "params": params})
+
+    def record(self) -> SearchRecord:
+        """Return what was done so far."""
+        columns = ["number", "candidate", "state", "score", "seconds", "params"]
+        trials = pd.DataFrame(self.log, columns=columns)
+        return SearchRecord(trials, self.importances, self.searched)
 
     def add(
         self,

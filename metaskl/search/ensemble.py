@@ -192,7 +192,8 @@ def enter_ensemble(contest: Contest, *, preprocess: Any, n_candidates: int = 5) 
         How many may be members, >= 1.
     """
     names = contest.ranking[:n_candidates]
-    if len(names) < 2 or contest.time_left <= 0:
+    # Each is fitted on every fold once more.
+    if len(names) < 2 or contest.time_left < sum(contest.seconds[name] for name in names):
         return
     start = time.monotonic()
     weights, score = choose_ensemble(
