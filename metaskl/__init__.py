@@ -180,7 +180,7 @@ _HOMES = {
 # Without this, `metaskl.datasets` would work or not depending on what ran before.
 _ROOMS = frozenset(
     {"backbones", "datasets", "errors", "estimators", "evaluation", "learners", "persistence"}
-    | {"progress", "registry", "report", "tasks", "testing", "training"}
+    | {"progress", "registry", "report", "search", "tasks", "testing", "training"}
 )
 
 

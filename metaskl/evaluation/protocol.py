@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,10 @@ class Protocol:
                 f"{baselines!r}. Leave them out to compare all."
             )
         return with_preprocess(found, preprocess), families
+
+    def without_scorer(self) -> Protocol:
+        """Return the same without the scorer, which may be a function that no file can hold."""
+        return replace(self, scorer=None)
 
     def _learner_defaults(self) -> dict[str, Any]:
         """Return the training of learners that will meet these support sizes."""
