@@ -143,11 +143,11 @@ def mix_answers(several: list[_Answers], weights: Array) -> _Answers:
     first = several[0]
     if not isinstance(first, _Labels):
         return _Numbers(np.average([each.prediction for each in several], 0, weights))
-    classes = np.unique(np.concatenate([each.classes_ for each in several]))  # type: ignore[attr-defined]
-    probability = np.zeros((len(first.probability), len(classes)))  # type: ignore[arg-type]
+    classes = np.unique(np.concatenate([each.classes_ for each in several]))
+    probability = np.zeros((len(first.probability), len(classes)))
     for each, weight in zip(several, np.asarray(weights) / np.sum(weights), strict=True):
-        columns = np.searchsorted(classes, each.classes_)  # type: ignore[attr-defined]
-        probability[:, columns] += weight * each.probability  # type: ignore[attr-defined]
+        columns = np.searchsorted(classes, each.classes_)
+        probability[:, columns] += weight * each.probability
     return _Labels(classes[probability.argmax(axis=1)], probability, classes)
 
 

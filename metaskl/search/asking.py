@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from metaskl.errors import ParameterError, did_you_mean
+from metaskl.errors import ParameterError
 from metaskl.evaluation.draws import check_count
-from metaskl.search.optuna_door import optuna
+from metaskl.search._optuna import TrialState
+from metaskl.search.spaces import Candidate, decode, distribution_of
 
 
 def ask_and_tell(
     study: Any,
-    space: dict[str, Any],
+    candidate: Candidate,
     evaluate: Callable[[list[dict[str, Any]]], Any],
     *,
     n_trials: int,
@@ -27,8 +28,8 @@ def ask_and_tell(
     ----------
     study : optuna.Study
         What proposes, and is told the scores.
-    space : dict
-        Names of hyper-parameters to Optuna distributions.
+    candidate : Candidate
+        What is searched, with its space.
     evaluate : callable
         Takes a list of candidates, and returns ``cv_results_`` of all so far.
     n_trials : int
@@ -40,13 +41,14 @@ def ask_and_tell(
     """
     start, asked, evaluated = time.monotonic(), 0, 0
     last_error: BaseException | None = None
+    distributions = {name: distribution_of(d) for name, d in candidate.space.items()}
     while asked < n_trials:
         if asked and time_budget is not None and time.monotonic() - start >= time_budget:
             break
-        trials = [study.ask(space) for _ in range(min(width, n_trials - asked))]
+        trials = [study.ask(distributions) for _ in range(min(width, n_trials - asked))]
         asked += len(trials)
         try:
-            results = evaluate([trial.params for trial in trials])
+            results = evaluate([decode(candidate.space, trial.params) for trial in trials])
         except BaseException as error:
             _tell(study, trials, [math.nan] * len(trials))
             if not _all_fits_failed(error):
@@ -96,46 +98,20 @@ def check_settings(
         )
 
 
-def enqueue_first(study: Any, estimator: Any, space: dict[str, Any]) -> None:
+def enqueue_first(study: Any, candidate: Candidate) -> None:
     """Have the estimator's own settings tried first, or the best of an earlier search."""
     if any(trial.value is not None for trial in study.get_trials(deepcopy=False)):
         study.enqueue_trial(study.best_params)
         return
-    own = estimator.get_params()
-    if own.keys() >= space.keys() and all(_holds(d, own[name]) for name, d in space.items()):
-        study.enqueue_trial({name: own[name] for name in space})
-
-
-def require_parameters(estimator: Any, space: dict[str, Any]) -> None:
-    """Raise if a name of the space is no hyper-parameter, before a trial is made.
-
-    Raises
-    ------
-    ParameterError
-        It names the one, and those there are.
-    """
-    known = estimator.get_params()
-    for name in space:
-        first, _, rest = name.partition("__")
-        if name not in known and not (rest and first in known):
-            raise ParameterError(
-                f"space must name hyper-parameters of {type(estimator).__name__}, got {name!r}."
-                f"{did_you_mean(name, list(known))} Known are {', '.join(sorted(known))}."
-            )
-
-
-def _holds(distribution: Any, value: Any) -> bool:
-    """Say whether a distribution has a value."""
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except (ValueError, TypeError):
-        return False
+    own = candidate.defaults()
+    if own.keys() == candidate.space.keys():
+        study.enqueue_trial(own)
 
 
 def _tell(study: Any, trials: list[Any], scores: Any) -> bool:
     """Tell the scores; return whether the sampler has no more to propose, as a grid in the end."""
     over = False
-    failed = optuna().trial.TrialState.FAIL
+    failed = TrialState.FAIL
     for trial, score in zip(trials, scores, strict=True):
         try:
             if math.isfinite(score):

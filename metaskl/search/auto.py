@@ -20,8 +20,8 @@ _PARAMETERS = """time_budget : float, optional, default=300.0
     Seconds, > 0, after which nothing further is tried. At least one candidate is, and the best
     is fitted on all rows after that. None searches until `n_trials` are made.
 n_trials : int, optional
-    Trials of the search that follows the first candidates, >= 0; 0 leaves it out. By
-    default as many as there is time for.
+    Trials of the search that follows the baselines, >= 0, each learner's defaults first; with
+    0 there are only these defaults. By default as many as there is time for.
 learners : "auto", "all", list of str or dict of str to estimator, default="auto"
     Registered learners, or estimators of your own by name; ``"auto"`` takes a few that train
     in seconds, an empty list none.
@@ -92,8 +92,9 @@ class AutoMetaRegressor(RegressorMixin, BaseAutoMeta):  # type: ignore[misc]
     """Find the best way to predict numbers in new tasks, within a time budget.
 
     The baselines are tried first, then strong learners as they are, then Optuna searches
-    further, all by cross-validation over tasks on the same draws. What scores highest is kept:
-    on meta-validation it is never worse than the best baseline that was tried.
+    further among these and the best baseline, all by cross-validation over tasks on the same
+    draws. What scores highest is kept: on meta-validation it is never worse than the best
+    baseline that was tried.
 
     Parameters
     ----------
@@ -147,8 +148,9 @@ class AutoMetaClassifier(ClassifierMixin, BaseAutoMeta):  # type: ignore[misc]
     """Find the best way to predict classes in new tasks, within a time budget.
 
     The baselines are tried first, then strong learners as they are, then Optuna searches
-    further, all by cross-validation over tasks on the same draws. What scores highest is kept:
-    on meta-validation it is never worse than the best baseline that was tried.
+    further among these and the best baseline, all by cross-validation over tasks on the same
+    draws. What scores highest is kept: on meta-validation it is never worse than the best
+    baseline that was tried.
 
     Parameters
     ----------

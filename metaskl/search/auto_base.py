@@ -19,12 +19,12 @@ from metaskl.evaluation.cross_validate import fit_on_tasks
 from metaskl.search.contest import Contest
 from metaskl.search.ensemble import enter_ensemble
 from metaskl.search.entries import (
-    Settings,
     baselines_of,
-    cheap_learners,
-    choose_folds,
-    folds_of_one_task,
-    one_task_candidates,
+    check_settings_of,
+    describe,
+    learners_of,
+    one_of_each_model,
+    protocol_of,
 )
 from metaskl.search.further import search_further
 from metaskl.search.record import SearchRecord
@@ -88,21 +88,26 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
             If a setting, the rows, the targets or the task ids do not fit, or nothing that was
             tried could be fitted.
         """
-        settings = Settings.of(self)
+        check_settings_of(self)
         X, ids, column = resolve_groups(X, groups)
         X, y = self._check(X, y)
         # Numbers for names: what a task is called shall not move the draws.
         names, ids = (None, None) if ids is None else np.unique(ids, return_inverse=True)
         self.groups_column_ = column
         self.__dict__.pop("adapted_", None)
-        contest = self._contest(settings, X, y, ids)
+        contest = Contest(
+            protocol_of(self, X, y, ids),
+            time_budget=self.time_budget,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
         self.interrupted_ = False
         try:
-            self._try_all(settings, contest, one_task=ids is None)
+            self._try_all(contest, one_task=ids is None)
         except KeyboardInterrupt:
             self.interrupted_ = True
         self._keep_best(contest, ids)
-        self._tell(settings, contest, names)
+        self._tell(contest, names)
         return self
 
     def _check(self, X: Any, y: Any) -> tuple[Any, Array]:
@@ -126,34 +131,22 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
             )
         return X, y
 
-    def _contest(self, settings: Settings, X: Any, y: Array, ids: Array | None) -> Contest:
-        """Return the contest, with its folds."""
-        if ids is None:
-            folds, ids = folds_of_one_task(settings, len(y)), np.zeros(len(y), int)
-        else:
-            folds = choose_folds(settings, y, ids)
-        return Contest(
-            X,
-            y,
-            ids,
-            folds,
-            settings.scorer,
-            time_budget=self.time_budget,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-
-    def _try_all(self, settings: Settings, contest: Contest, *, one_task: bool) -> None:
+    def _try_all(self, contest: Contest, *, one_task: bool) -> None:
         """Try what is to be tried: the baselines, learners as they are, a search, an ensemble."""
-        baselines, families = baselines_of(settings)
+        baselines, families = baselines_of(self, contest.protocol)
         if one_task:
-            contest.run(one_task_candidates(baselines, families), families, title="models")
+            contest.run(one_of_each_model(baselines, families), families, title="models")
             return
+        wanted = learners_of(self)
+        if wanted:  # a wrong name is to be told before any time is spent
+            learners, roles = contest.protocol.candidates(
+                wanted, (), self.learner_params, self.preprocess
+            )
         contest.run(baselines, families, title="baselines")
-        learners = cheap_learners(settings, contest.ids)
-        contest.run(learners, dict.fromkeys(learners, "learner"), title="learners")
-        if learners and self.n_trials != 0:
-            search_further(settings, contest, list(learners))
+        if wanted and self.n_trials == 0:
+            contest.run(learners, roles, title="learners")
+        elif wanted:
+            search_further(self, contest, wanted)
         if self.ensemble:
             enter_ensemble(contest, preprocess=self.preprocess)
 
@@ -178,15 +171,12 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         self.best_name_ = name
         self.best_score_ = contest.scores[name]
 
-    def _tell(self, settings: Settings, contest: Contest, names: Array | None) -> None:
+    def _tell(self, contest: Contest, names: Array | None) -> None:
         """Set what is known of the candidates."""
         condition = "" if self.baselines == "all" else "against the baselines given"
         comparison = contest.comparison(
-            metric=settings.metric,
-            lower_is_better=settings.lower_is_better,
             condition=condition,
-            protocol=settings.protocol(contest, one_task=names is None),
-            shown=_one_of_each(contest),
+            described=describe(self, contest.protocol, len(contest.scores), one_task=names is None),
         )
         if names is not None:
             tasks = names[comparison.scores["task"].to_numpy()]
@@ -286,11 +276,3 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         tags.target_tags.multi_output = self.kind == "regression"
         tags.input_tags.sparse = self.preprocess is None
         return tags
-
-
-def _one_of_each(contest: Contest) -> list[str]:
-    """Return the names for the leaderboard: of a learner's trials the best only."""
-    best: dict[str, str] = {}
-    for name in contest.ranking:
-        best.setdefault(name.partition(" #")[0], name)
-    return list(best.values())

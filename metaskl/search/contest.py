@@ -12,7 +12,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from metaskl.evaluation import Comparison
 from metaskl.evaluation.cross_validate import score_fold
-from metaskl.evaluation.folds import Fold
+from metaskl.evaluation.protocol import Protocol
 from metaskl.evaluation.verdict import reach_verdict
 from metaskl.progress import Progress
 from metaskl.search.record import SearchRecord
@@ -31,12 +31,8 @@ class Contest:
 
     Parameters
     ----------
-    X, y, ids : array-like
-        Features, targets and task ids.
-    folds : list of Fold
-        Folds with their draws, the same for all.
-    scorer : callable
-        A scikit-learn scorer.
+    protocol : Protocol
+        Rows, folds with their draws, and scorer: the same for all.
     time_budget : float or None
         Seconds from now, after which nothing more is to start.
     n_jobs : int or None
@@ -47,19 +43,15 @@ class Contest:
 
     def __init__(
         self,
-        X: Any,
-        y: Array,
-        ids: Array,
-        folds: list[Fold],
-        scorer: Any,
+        protocol: Protocol,
         *,
         time_budget: float | None,
         n_jobs: int | None,
         verbose: int,
     ) -> None:
-        self.X, self.y, self.ids = X, y, ids
-        self.folds = folds
-        self.scorer = scorer
+        self.protocol = protocol
+        self.X, self.y, self.ids = protocol.X, protocol.y, protocol.ids
+        self.folds, self.scorer = protocol.folds, protocol.scorer
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.end = None if time_budget is None else time.monotonic() + time_budget
@@ -168,39 +160,46 @@ class Contest:
     def comparison(
         self,
         *,
-        metric: str,
-        lower_is_better: bool,
         condition: str,
-        protocol: dict[str, Any],
-        shown: list[str] | None = None,
+        described: dict[str, Any],
     ) -> Comparison:
         """Return all that was scored as a comparison.
 
         The verdict chooses among all that was tried, each time on the other folds, so that a
-        long search does not profit from its own luck. The scores hold `shown` only.
+        long search does not profit from its own luck. The scores hold the best of each learner.
         """
         every = pd.concat(self.parts.values(), ignore_index=True)
         verdict = reach_verdict(
             every,
             self.families,
-            metric=metric,
-            lower_is_better=lower_is_better,
+            metric=self.protocol.metric,
+            lower_is_better=self.protocol.lower_is_better,
             condition=condition,
-            left_out={},
+            left_out=self.protocol.left_out,
             failures=self.failures,
         )
-        names = [name for name in (shown or self.parts) if name in self.parts]
+        names = self._best_of_each()
+        kept = every[every["candidate"].isin(names.values())]
+        back = {own: name for name, own in names.items()}
         return Comparison(
-            scores=every[every["candidate"].isin(names)].reset_index(drop=True),
-            families={name: self.families[name] for name in names},
+            scores=kept.assign(candidate=kept["candidate"].map(back)).reset_index(drop=True),
+            families={name: self.families[own] for name, own in names.items()},
             verdict=verdict,
-            metric=metric,
-            lower_is_better=lower_is_better,
-            protocol=protocol
+            metric=self.protocol.metric,
+            lower_is_better=self.protocol.lower_is_better,
+            protocol=described
             | {
                 "transductive": bool(self.transductive),
                 "transductive_candidates": self.transductive,
             },
             failures=dict(self.failures),
-            seconds={name: self.seconds[name] for name in names},
+            seconds={name: self.seconds[own] for name, own in names.items()},
         )
+
+    def _best_of_each(self) -> dict[str, str]:
+        """Return for each learner or baseline, tuned or not, which of its trials was best."""
+        best: dict[str, str] = {}
+        for name in self.ranking:
+            if name in self.parts:
+                best.setdefault(name.partition(" #")[0], name)
+        return best

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from metaskl.search.optuna_door import optuna, quiet_optuna
+from metaskl.search._optuna import optuna, quiet
 
 # Fewer complete trials than this say nothing about importance.
 _FEW_TRIALS = 8
@@ -88,13 +88,13 @@ def importances_of(trials: list[Any]) -> dict[str, float]:
     """
     if len(trials) < _FEW_TRIALS or len({trial.values[0] for trial in trials}) < 2:
         return {}
-    with quiet_optuna():
-        study = optuna().create_study(direction="maximize")
+    with quiet():
+        study = optuna.create_study(direction="maximize")
         for trial in trials:
             study.add_trial(
-                optuna().trial.create_trial(
+                optuna.trial.create_trial(
                     params=trial.params, distributions=trial.distributions, value=trial.values[0]
                 )
             )
-        found = optuna().importance.get_param_importances(study)
+        found = optuna.importance.get_param_importances(study)
     return {name: float(share) for name, share in found.items()}

@@ -16,9 +16,11 @@ from metaskl._compat import BaseSearchCV
 from metaskl.estimators.adapt import adapt, can_adapt
 from metaskl.evaluation.folds import split_tasks
 from metaskl.evaluation.scorer import FewShotScorer
-from metaskl.search.asking import ask_and_tell, check_settings, enqueue_first, require_parameters
-from metaskl.search.optuna_door import open_study, optuna, quiet_optuna
-from metaskl.search.spaces import check_space, search_space_of
+from metaskl.learners.space import Choice
+from metaskl.search._optuna import optuna, quiet
+from metaskl.search.asking import ask_and_tell, check_settings, enqueue_first
+from metaskl.search.spaces import make_space
+from metaskl.search.storage import create_study, open_storage, storage_faults
 from metaskl.tasks.groups import resolve_groups
 
 
@@ -72,8 +74,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
     storage : str, optional
         URL of an Optuna storage, such as ``"sqlite:///study.db"``. By default in memory.
     study_name : str, optional
-        The study's name in the storage. One that is there already goes on: its trials inform
-        the sampler, and the best of them is evaluated again first.
+        The study's name in the storage, by default ``"metaskl-task-search"``. One that is
+        there goes on: its trials inform the sampler, the best of them is evaluated again first.
     random_state : int, default=0
         Seed of folds, draws and sampler.
     verbose : int, default=0
@@ -176,6 +178,7 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         """
         check_settings(self.estimator, self.n_trials, self.time_budget, self.random_state)
         X, ids, self.groups_column_ = resolve_groups(X, groups)
+        self._tabular = np.ndim(X) == 2
         # The settings as scikit-learn's search needs them, on a copy: ours stay as given.
         plain = copy.copy(self)
         if ids is not None:
@@ -183,7 +186,7 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
             plain.scoring = self._scorer()
         # A Pipeline hands task ids to its last step, and a search to its scorer, with routing on.
         params = {} if ids is None else {"groups": ids}
-        with config_context(enable_metadata_routing=ids is not None), quiet_optuna():
+        with config_context(enable_metadata_routing=ids is not None), quiet():
             super(TaskSearchCV, plain).fit(X, y, **params)
         for name, value in vars(plain).items():
             if name.endswith("_") and not name.startswith("_"):
@@ -203,23 +206,29 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
         """Ask Optuna for trials, have scikit-learn evaluate them, tell the scores."""
-        space = search_space_of(self.estimator) if self.space is None else check_space(self.space)
-        require_parameters(self.estimator, space)
-        self.study_ = open_study(
-            storage=self.storage,
-            study_name=self.study_name,
-            sampler=self.sampler or optuna().samplers.TPESampler(seed=self.random_state),
-        )
-        enqueue_first(self.study_, self.estimator, space)
-        ask_and_tell(
-            self.study_,
-            space,
-            evaluate_candidates,
-            n_trials=self.n_trials,
-            time_budget=self.time_budget,
-            # Folds run side by side first; trials do only where jobs are left over.
-            width=max(1, effective_n_jobs(self.n_jobs) // self.n_splits_),
-        )
+        candidate = make_space(
+            {"estimator": self.estimator},
+            {"estimator": ""},
+            _as_dimensions(self.space),
+            tabular=self._tabular,
+        )[0]
+        with storage_faults(self.storage):
+            self.study_ = create_study(
+                open_storage(self.storage),
+                self.study_name or "metaskl-task-search",
+                ["maximize"],
+                self.sampler or optuna.samplers.TPESampler(seed=self.random_state),
+            )
+            enqueue_first(self.study_, candidate)
+            ask_and_tell(
+                self.study_,
+                candidate,
+                evaluate_candidates,
+                n_trials=self.n_trials,
+                time_budget=self.time_budget,
+                # Folds run side by side first; trials do only where jobs are left over.
+                width=max(1, effective_n_jobs(self.n_jobs) // self.n_splits_),
+            )
 
     def score(self, X: Any, y: Any = None, groups: Any = None) -> float:
         """Score the best estimator by what the search was scored with.
@@ -298,3 +307,10 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         """
         check_is_fitted(self, "best_estimator_")
         return adapt(self.best_estimator_, self._features(X), y)
+
+
+def _as_dimensions(space: Any) -> Any:
+    """Let lists of values stand for choices among them."""
+    if not isinstance(space, dict):
+        return space
+    return {k: Choice(tuple(v)) if isinstance(v, list | tuple) else v for k, v in space.items()}
