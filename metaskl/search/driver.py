@@ -17,6 +17,7 @@ from metaskl.progress import Progress
 from metaskl.search._optuna import TrialState, optuna, put_back
 from metaskl.search.objective import Job, Outcome, Rules, run_trial
 from metaskl.search.pruning import Earlier
+from metaskl.search.result import NOTES, notes_of
 from metaskl.search.spaces import LEARNER, Candidate, suggest
 from metaskl.search.storage import Ownership
 
@@ -156,7 +157,7 @@ class Driver:
     def _again(self, trial: Any, job: Job) -> None:
         """Run a trial whose worker was lost once more, with nothing beside it."""
         trial.set_user_attr("runs", 2)
-        job = self._job(trial, job.estimator, trial.user_attrs[LEARNER])
+        job = self._job(trial, job.estimator, job.learner)
         try:
             # Two workers, of which one is idle: with one, joblib would run it in this process.
             work = joblib.Parallel(2, batch_size=1)
@@ -199,7 +200,6 @@ class Driver:
             trial = self.study.ask()
             self.owner.take(trial)
             candidate, values = suggest(trial, self.candidates)
-            trial.set_user_attr(LEARNER, candidate.name)
             job = self._job(trial, candidate.make(values), candidate.name)
             self.running[trial.number] = trial, job
             self.overhead += time.perf_counter() - start
@@ -216,14 +216,15 @@ class Driver:
             done = self.study.get_trials(
                 deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
             )
-            earlier = [_earlier(t) for t in done if t.user_attrs.get(LEARNER) == learner]
-            reached = [t.user_attrs.get("rungs", []) for t in done]
+            earlier = [_earlier(t) for t in done if notes_of(t).get(LEARNER) == learner]
+            reached = [notes_of(t).get("rungs", []) for t in done]
             rungs = [
                 [scores[k] for scores in reached if len(scores) > k]
                 for k in range(len(rules.fidelity))
             ]
         return Job(
             trial.number,
+            learner,
             estimator,
             self.data,
             self.scorer,
@@ -240,7 +241,7 @@ class Driver:
             best = self.study.best_trial
         except ValueError:
             return None
-        scores = np.array([np.nan if s is None else s for s in best.user_attrs["scores"]])
+        scores = np.array([np.nan if s is None else s for s in notes_of(best)["scores"]])
         parts = np.split(scores, np.cumsum(self.units)[:-1])
         return [float(np.nanmean(p)) if np.isfinite(p).any() else math.nan for p in parts]
 
@@ -249,9 +250,9 @@ class Driver:
             if outcome.number not in self.running:
                 return
             start = time.perf_counter()
-            trial, _ = self.running[outcome.number]
+            trial, job = self.running[outcome.number]
             try:
-                self._write(trial, outcome)
+                self._write(trial, job, outcome)
             except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
                 # Another driver took this one for dead and has ended the trial: once is enough.
                 if trial.study.trials[trial.number].state == TrialState.RUNNING:
@@ -261,11 +262,12 @@ class Driver:
             if outcome.state != "stopped":
                 self.progress.advance(self._best_so_far())
 
-    def _write(self, trial: Any, outcome: Outcome) -> None:
+    def _write(self, trial: Any, job: Job, outcome: Outcome) -> None:
         if outcome.state == "stopped":
             put_back(self.study, trial)
             return
         notes: dict[str, Any] = {
+            LEARNER: job.learner,
             "scores": [None if math.isnan(s) else float(f"{s:.7g}") for s in outcome.scores],
             "adapt_time": None if math.isnan(outcome.adapt_time) else outcome.adapt_time,
             "seconds": outcome.seconds,
@@ -273,8 +275,7 @@ class Driver:
         }
         notes |= {"rungs": outcome.rungs} if outcome.rungs else {}
         notes |= {"error": outcome.error} if outcome.error else {}
-        for name, value in notes.items():
-            trial.set_user_attr(name, value)
+        trial.set_user_attr(NOTES, notes)  # one write: each of them waits for the database
         for name, value in outcome.system.items():
             trial.set_system_attr(name, value)
         if self.single:

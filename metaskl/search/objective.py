@@ -82,6 +82,8 @@ class Job:
     ----------
     number : int
         The trial's.
+    learner : str
+        The candidate's name.
     estimator : estimator
         Unfitted, with the trial's values.
     data : Protocol or str
@@ -101,6 +103,7 @@ class Job:
     """
 
     number: int
+    learner: str
     estimator: Any
     data: Any
     scorer: Any

@@ -293,7 +293,7 @@ def _checked(result: StudyResult) -> StudyResult:
         return result
     if result.interrupted:
         raise KeyboardInterrupt
-    errors = trials["error"].dropna().unique() if len(trials) else []
+    errors = list(trials["error"].dropna().unique()) if len(trials) else []
     if len(errors):
         reasons = "\n".join(str(error) for error in errors[:5])
         raise CandidateError(f"No trial could be completed, {len(trials)} were begun:\n{reasons}")
