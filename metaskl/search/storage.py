@@ -8,9 +8,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from metaskl.errors import StudyError
 from metaskl.search._optuna import (
@@ -37,7 +37,7 @@ def open_storage(storage: Any) -> Any:
     if not isinstance(storage, str):
         return storage
     options: dict[str, Any] = {"pool_pre_ping": True}  # a server may have been restarted meanwhile
-    if storage.startswith("sqlite"):
+    if storage.startswith("sqlite") and "timeout=" not in storage:
         options = {"connect_args": {"timeout": _PATIENCE}}
     with storage_faults(storage):
         opened = optuna.storages.RDBStorage(storage, engine_kwargs=options)
@@ -124,6 +124,8 @@ class Ownership:
         The study.
     """
 
+    _active: ClassVar[set[str]] = set()  # the drivers of this process that have not ended
+
     def __init__(self, study: Any) -> None:
         self.study = study
         self.place = _place()
@@ -133,12 +135,16 @@ class Ownership:
 
     def __enter__(self) -> Ownership:
         self._sign()
+        self._active.add(self.key)
         self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
         self._thread.join()
+        self._active.discard(self.key)
+        with suppress(StorageInternalError, SQLAlchemyError):
+            self.study.set_user_attr(self.key, {})
 
     def _sign(self) -> None:
         entry = {"pid": os.getpid(), "born": _born(os.getpid()), "place": self.place}
@@ -146,10 +152,8 @@ class Ownership:
 
     def _beat(self) -> None:
         while not self._ended.wait(_BEAT):
-            try:
+            with suppress(StorageInternalError, SQLAlchemyError):  # the next to write hears of it
                 self._sign()
-            except (StorageInternalError, SQLAlchemyError):
-                continue  # whoever writes next will hear of it
 
     def take(self, trial: Any) -> None:
         """Note that a trial is this driver's."""
@@ -170,7 +174,7 @@ class Ownership:
         """
         drivers = self.study.user_attrs
         others = [k for k in drivers if k.startswith("driver:") and k != self.key]
-        alone = not any(self._lives(drivers[key]) for key in others)
+        alone = not any(self._lives(key, drivers[key]) for key in others)
         found = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = trial.user_attrs.get(OWNER)
@@ -179,14 +183,16 @@ class Ownership:
             elif owner is None:  # killed, or not yet named, between two writes
                 dead = alone
             else:
-                dead = not self._lives(drivers.get(owner))
+                dead = not self._lives(owner, drivers.get(owner))
             if dead and put_back(self.study, trial):
                 found.append(trial.number)
         return found
 
-    def _lives(self, entry: Any) -> bool:
+    def _lives(self, key: str, entry: Any) -> bool:
         if not entry:
             return False
+        if entry["place"] == self.place and entry["pid"] == os.getpid():
+            return key in self._active
         if entry["place"] == self.place and os.name == "posix":
             return _born(entry["pid"]) == entry["born"] and _exists(entry["pid"])
         return time.time() - float(entry["alive"]) < _SILENCE

@@ -18,11 +18,12 @@ from metaskl.progress import Progress
 from metaskl.search._optuna import optuna
 from metaskl.search.driver import Budget, Driver, runs_here
 from metaskl.search.identity import claim_study, study_name_of
-from metaskl.search.objective import Rules, Unit, units_of
+from metaskl.search.objective import Unit, units_of
 from metaskl.search.pruning import choose_pruning
 from metaskl.search.result import StudyResult
 from metaskl.search.spaces import Candidate, make_space, prefixed
 from metaskl.search.storage import create_study, open_storage, storage_faults
+from metaskl.search.trial import Rules
 from metaskl.search.watching import hold_out_tasks
 
 _OBJECTIVES = {("score",): ["maximize"], ("score", "adapt_time"): ["maximize", "minimize"]}
