@@ -23,6 +23,7 @@ from optuna.distributions import (
 )
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
+from sqlalchemy.event import listen
 from sqlalchemy.exc import SQLAlchemyError  # what optuna keeps its studies with
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "StorageInternalError",
     "Trial",
     "TrialState",
+    "listen",
     "optuna",
     "put_back",
     "quiet",

@@ -113,6 +113,8 @@ class Contest:
         seconds = sum(part[["fit_time", "score_time"]].iloc[0].sum() for part in parts)
         transductive = any(part.attrs["transductive"] for part in parts)
         whole = pd.concat(parts, ignore_index=True)
+        # As a study keeps them, so that a trial with the same settings is no better by a rounding.
+        whole["score"] = [float(f"{score:.7g}") for score in whole["score"]]
         self.add(name, family, estimator, whole, float(seconds), transductive=transductive)
         self.note(name, "COMPLETE", self.scores[name], float(seconds), {})
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import joblib
-import numpy as np
 from joblib.parallel import get_active_backend
 
 from metaskl.progress import Progress
 from metaskl.search._optuna import TrialState, optuna, put_back
-from metaskl.search.objective import Job, Outcome, Rules, run_trial
-from metaskl.search.pruning import Earlier
+from metaskl.search.history import history_for
+from metaskl.search.objective import run_trial
+from metaskl.search.result import NOTES
 from metaskl.search.spaces import LEARNER, Candidate, suggest
 from metaskl.search.storage import Ownership
+from metaskl.search.trial import Job, Outcome, Rules
 
 # What joblib's engines raise when a worker process is gone; dask's own class is not imported here.
 _WORKER_LOST = frozenset(
@@ -148,15 +149,19 @@ class Driver:
                 raise
             # All that were running are lost; each is run again by itself, so that the one that
             # kills its worker is told from those that were beside it.
-            for trial, job in list(self.running.values()):
-                self._again(trial, job)
+            self._run_lost()
             return False
+        self._run_lost()  # the engine may have asked for one more while it went down
         return True
+
+    def _run_lost(self) -> None:
+        for trial, job in list(self.running.values()):
+            self._again(trial, job)
 
     def _again(self, trial: Any, job: Job) -> None:
         """Run a trial whose worker was lost once more, with nothing beside it."""
         trial.set_user_attr("runs", 2)
-        job = self._job(trial, job.estimator, trial.user_attrs[LEARNER])
+        job = self._job(trial, job.estimator, job.learner)
         try:
             # Two workers, of which one is idle: with one, joblib would run it in this process.
             work = joblib.Parallel(2, batch_size=1)
@@ -199,59 +204,34 @@ class Driver:
             trial = self.study.ask()
             self.owner.take(trial)
             candidate, values = suggest(trial, self.candidates)
-            trial.set_user_attr(LEARNER, candidate.name)
             job = self._job(trial, candidate.make(values), candidate.name)
             self.running[trial.number] = trial, job
             self.overhead += time.perf_counter() - start
             return job
 
     def _job(self, trial: Any, estimator: Any, learner: str) -> Job:
-        rules = self.rules
-        best: list[float] | None = None
-        earlier: list[Earlier] = []
-        rungs: list[list[float]] = []
-        if self.single and rules.pruning.tasks is not None:
-            best = self._best_units()
-        if rules.pruning.epochs is not None or rules.fidelity:
-            done = self.study.get_trials(
-                deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
-            )
-            earlier = [_earlier(t) for t in done if t.user_attrs.get(LEARNER) == learner]
-            reached = [t.user_attrs.get("rungs", []) for t in done]
-            rungs = [
-                [scores[k] for scores in reached if len(scores) > k]
-                for k in range(len(rules.fidelity))
-            ]
+        best, earlier, rungs = history_for(self.study, self.rules, learner, self.units)
         return Job(
             trial.number,
+            learner,
             estimator,
             self.data,
             self.scorer,
-            rules,
+            self.rules,
             best=best,
-            earlier=[e for e in earlier if e.steps],
+            earlier=earlier,
             rungs=rungs,
             seconds=self.budget.left(),
         )
-
-    def _best_units(self) -> list[float] | None:
-        """Return the best trial's score of each unit."""
-        try:
-            best = self.study.best_trial
-        except ValueError:
-            return None
-        scores = np.array([np.nan if s is None else s for s in best.user_attrs["scores"]])
-        parts = np.split(scores, np.cumsum(self.units)[:-1])
-        return [float(np.nanmean(p)) if np.isfinite(p).any() else math.nan for p in parts]
 
     def _tell(self, outcome: Outcome) -> None:
         with self._lock:
             if outcome.number not in self.running:
                 return
             start = time.perf_counter()
-            trial, _ = self.running[outcome.number]
+            trial, job = self.running[outcome.number]
             try:
-                self._write(trial, outcome)
+                self._write(trial, job, outcome)
             except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
                 # Another driver took this one for dead and has ended the trial: once is enough.
                 if trial.study.trials[trial.number].state == TrialState.RUNNING:
@@ -261,11 +241,12 @@ class Driver:
             if outcome.state != "stopped":
                 self.progress.advance(self._best_so_far())
 
-    def _write(self, trial: Any, outcome: Outcome) -> None:
+    def _write(self, trial: Any, job: Job, outcome: Outcome) -> None:
         if outcome.state == "stopped":
             put_back(self.study, trial)
             return
         notes: dict[str, Any] = {
+            LEARNER: job.learner,
             "scores": [None if math.isnan(s) else float(f"{s:.7g}") for s in outcome.scores],
             "adapt_time": None if math.isnan(outcome.adapt_time) else outcome.adapt_time,
             "seconds": outcome.seconds,
@@ -273,8 +254,7 @@ class Driver:
         }
         notes |= {"rungs": outcome.rungs} if outcome.rungs else {}
         notes |= {"error": outcome.error} if outcome.error else {}
-        for name, value in notes.items():
-            trial.set_user_attr(name, value)
+        trial.set_user_attr(NOTES, notes)  # one write: each of them waits for the database
         for name, value in outcome.system.items():
             trial.set_system_attr(name, value)
         if self.single:
@@ -292,13 +272,6 @@ class Driver:
             return f"best {self.study.best_value:.4g}" if self.single else ""
         except ValueError:
             return ""
-
-
-def _earlier(trial: Any) -> Earlier:
-    value = trial.values[0] if trial.values else next(iter(trial.intermediate_values.values()), 0.0)
-    pruned = trial.state == TrialState.PRUNED
-    system = {k: v for k, v in trial.system_attrs.items() if k.startswith("completed_rung_")}
-    return Earlier(dict(trial.intermediate_values), float(value), pruned, system)
 
 
 def runs_here(n_jobs: int | None) -> bool:

@@ -12,6 +12,7 @@ from metaskl.search._optuna import TrialState
 from metaskl.search.contest import Contest
 from metaskl.search.entries import cv_of
 from metaskl.search.record import importances_of
+from metaskl.search.result import notes_of
 from metaskl.search.spaces import LEARNER
 from metaskl.search.study import run_study
 
@@ -86,10 +87,11 @@ def _take_up(contest: Contest, result: Any) -> None:
     families = {candidate.name: candidate.family for candidate in result.candidates}
     scores = dict(list(result.task_scores.groupby("trial")))
     for trial in result.study.get_trials(deepcopy=False):
-        learner = trial.user_attrs.get(LEARNER)
+        notes = notes_of(trial)
+        learner = notes.get(LEARNER)
         if learner is None or not trial.state.is_finished():
             continue
-        seconds = float(trial.user_attrs.get("seconds") or 0.0)
+        seconds = float(notes.get("seconds") or 0.0)
         name = f"{learner} #{trial.number}"
         score = np.nan
         if trial.state == TrialState.COMPLETE:
@@ -100,7 +102,7 @@ def _take_up(contest: Contest, result: Any) -> None:
         elif trial.intermediate_values and trial.state == TrialState.PRUNED:
             score = list(trial.intermediate_values.values())[-1]
         elif trial.state == TrialState.FAIL:
-            contest.failures.setdefault(name, str(trial.user_attrs.get("error", "")))
+            contest.failures.setdefault(name, str(notes.get("error", "")))
             contest.families[name] = families[learner]
         params = result.params_of(trial) if trial.params else {}
         contest.note(learner, trial.state.name, float(score), seconds, params)
@@ -110,11 +112,11 @@ def _take_up(contest: Contest, result: Any) -> None:
 def _note_importances(contest: Contest, result: Any) -> None:
     """Find out what mattered in the learner of which most trials are complete."""
     complete = result.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    learners = [trial.user_attrs[LEARNER] for trial in complete]
+    learners = [notes_of(trial)[LEARNER] for trial in complete]
     if not learners:
         return
     most = max(sorted(set(learners)), key=learners.count)
-    found = importances_of([t for t in complete if t.user_attrs[LEARNER] == most])
+    found = importances_of([t for t, name in zip(complete, learners, strict=True) if name == most])
     found.pop(LEARNER, None)
     contest.importances = {name.removeprefix(f"{most}."): value for name, value in found.items()}
     contest.searched = most if found else ""

@@ -54,6 +54,6 @@ def ordinary_space(estimator: Any) -> dict[str, Dimension]:
     """
     names = [parent.__name__ for parent in type(estimator).__mro__]
     if "RidgeCV" in names:
-        grid = tuple(float(alpha) for alpha in estimator.alphas)
-        return {"alphas": Choice((grid, *((alpha,) for alpha in grid)))}
+        grid = [float(alpha) for alpha in estimator.alphas]
+        return {"alphas": Choice((grid, *([alpha] for alpha in grid)))}
     return next((dict(_ORDINARY[name]) for name in names if name in _ORDINARY), {})

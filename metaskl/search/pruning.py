@@ -159,7 +159,7 @@ class TaskRival:
             return self.rival.is_beaten(new)
 
     def predicted(self) -> float:
-        """Return the score that the whole trial would have: the best's, less the mean gap so far."""
+        """Return the score that all of the trial would have: the best's, less the gap so far."""
         assert self.best is not None
         gaps = [score - self.best[unit] for unit, score in self.seen.items()]
         return float(np.nanmean(self.best) + np.mean(gaps))

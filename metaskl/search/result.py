@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,15 @@ import pandas as pd
 from metaskl.errors import StudyError
 from metaskl.search._optuna import TrialState
 from metaskl.search.spaces import LEARNER, Candidate, decode
+
+# The user attribute of a trial that holds what came of it.
+NOTES = "outcome"
+
+
+def notes_of(trial: Any) -> dict[str, Any]:
+    """Return what came of a trial; nothing while it runs."""
+    notes: dict[str, Any] = trial.user_attrs.get(NOTES, {})
+    return notes
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,15 +58,15 @@ class StudyResult:
         """One row a trial: number, learner, state, score, what it took, its hyper-parameters."""
         rows = []
         for trial in self.study.get_trials(deepcopy=False):
-            notes = trial.user_attrs
+            notes = notes_of(trial)
             row = {
                 "number": trial.number,
-                "learner": notes.get(LEARNER),
+                "learner": self._candidate(trial).name if trial.params else None,
                 "state": trial.state.name.lower(),
                 "score": trial.values[0] if trial.values else float("nan"),
             }
             row |= {k: notes.get(k) for k in ("adapt_time", "seconds", "n_scored", "error")}
-            row["runs"] = notes.get("runs", 1)
+            row["runs"] = trial.user_attrs.get("runs", 1)
             row |= {name: value for name, value in trial.params.items() if name != LEARNER}
             rows.append(row)
         return pd.DataFrame(rows)
@@ -75,8 +85,7 @@ class StudyResult:
     @property
     def best_learner(self) -> str:
         """The name of the best candidate."""
-        name: str = self.best_trial.user_attrs[LEARNER]
-        return name
+        return self._candidate(self.best_trial).name
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -90,13 +99,13 @@ class StudyResult:
 
     @property
     def task_scores(self) -> pd.DataFrame:
-        """One row a trial and draw: ``trial``, ``fold``, ``task``, ``repeat``, ``n_shot``, ``score``.
+        """One row a trial and draw: ``trial``, ``fold``, ``task``, ``repeat``, ``n_shot``, score.
 
         Of a pruned trial there are the draws that it was scored on.
         """
         parts = []
         for trial in self.study.get_trials(deepcopy=False):
-            scores = trial.user_attrs.get("scores") or []
+            scores = notes_of(trial).get("scores", [])
             part = self.draws.head(len(scores)).copy()
             part.insert(0, "trial", trial.number)
             part["score"] = [float("nan") if s is None else s for s in scores]
@@ -105,10 +114,10 @@ class StudyResult:
 
     @property
     def task_evaluations_saved(self) -> float:
-        """The share of task evaluations that pruning saved, from 0 to 1, of the trials that ended."""
+        """The share of task evaluations, from 0 to 1, that pruning saved in trials that ended."""
         ended = (TrialState.COMPLETE, TrialState.PRUNED)
         trials = self.study.get_trials(deepcopy=False, states=ended)
-        scored = sum(trial.user_attrs.get("n_scored", 0) for trial in trials)
+        scored = sum(notes_of(trial).get("n_scored", 0) for trial in trials)
         whole = len(self.draws[["fold", "task"]].drop_duplicates()) * len(trials)
         return 1.0 - scored / whole if whole else 0.0
 
@@ -149,7 +158,7 @@ class StudyResult:
         return self.make(self.best_trial)
 
     def _candidate(self, trial: Any) -> Candidate:
-        name = trial.user_attrs[LEARNER]
+        name = trial.params.get(LEARNER, self.candidates[0].name)
         return next(candidate for candidate in self.candidates if candidate.name == name)
 
     def _own_values(self, trial: Any, candidate: Candidate) -> dict[str, Any]:
@@ -157,10 +166,10 @@ class StudyResult:
         return {k.removeprefix(prefix): v for k, v in trial.params.items() if k != LEARNER}
 
     def __repr__(self) -> str:
-        done = self.trials["state"].value_counts() if len(self.trials) else {}
-        counts = ", ".join(f"{n} {state}" for state, n in dict(done).items()) or "no trials"
+        done = Counter(trial.state.name.lower() for trial in self.study.get_trials(deepcopy=False))
+        counts = ", ".join(f"{n} {state}" for state, n in done.most_common()) or "no trials"
         lines = [f"Study {self.study.study_name!r}: {counts}"]
-        if dict(done).get("complete"):
+        if done["complete"]:
             sign = -1 if self.lower_is_better else 1
             lines.append(f"best {self.metric}: {sign * self.best_score:.4g}, {self.best_learner}")
             lines += [f"  {name} = {value!r}" for name, value in self.best_params.items()]

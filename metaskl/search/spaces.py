@@ -141,7 +141,7 @@ def decode(space: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
 
 def _label(option: Any) -> Any:
     if isinstance(option, np.ndarray):
-        option = tuple(option.tolist())
+        option = option.tolist()
     return option if isinstance(option, _PLAIN) else " ".join(repr(option).split())
 
 

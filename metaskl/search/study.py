@@ -18,11 +18,12 @@ from metaskl.progress import Progress
 from metaskl.search._optuna import optuna
 from metaskl.search.driver import Budget, Driver, runs_here
 from metaskl.search.identity import claim_study, study_name_of
-from metaskl.search.objective import Rules, Unit, units_of
+from metaskl.search.objective import Unit, units_of
 from metaskl.search.pruning import choose_pruning
 from metaskl.search.result import StudyResult
 from metaskl.search.spaces import Candidate, make_space, prefixed
 from metaskl.search.storage import create_study, open_storage, storage_faults
+from metaskl.search.trial import Rules
 from metaskl.search.warm_start import enqueue_warm
 from metaskl.search.watching import hold_out_tasks
 
@@ -300,7 +301,7 @@ def _checked(result: StudyResult) -> StudyResult:
         return result
     if result.interrupted:
         raise KeyboardInterrupt
-    errors = trials["error"].dropna().unique() if len(trials) else []
+    errors = list(trials["error"].dropna().unique()) if len(trials) else []
     if len(errors):
         reasons = "\n".join(str(error) for error in errors[:5])
         raise CandidateError(f"No trial could be completed, {len(trials)} were begun:\n{reasons}")

@@ -8,6 +8,7 @@ from typing import Any
 from metaskl.evaluation.protocol import Protocol
 from metaskl.search._optuna import TrialState, optuna, quiet
 from metaskl.search.meta_features import distance, meta_features
+from metaskl.search.result import notes_of
 from metaskl.search.spaces import LEARNER, Candidate, distribution_of, holds, prefixed
 
 _FEATURES = "metaskl:meta_features"
@@ -145,7 +146,7 @@ def _translated(trial: Any, candidates: list[Candidate]) -> dict[str, Any] | Non
 
     A study of one candidate keeps them by plain names, one of several by the candidate's.
     """
-    name = trial.user_attrs.get(LEARNER)
+    name = notes_of(trial).get(LEARNER)
     candidate = next((c for c in candidates if c.name == name), None)
     if candidate is None:
         return None

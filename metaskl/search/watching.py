@@ -53,7 +53,7 @@ class Watch:
 
 
 def memory_held() -> int:
-    """Return the bytes of memory that this process holds; at most so many, where only that is known."""
+    """Return the bytes of memory that this process holds, or once held where only that is known."""
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

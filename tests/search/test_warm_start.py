@@ -5,6 +5,7 @@ from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
 from metaskl.learners.space import Real
 from metaskl.search import Candidate, run_study
+from metaskl.search.result import NOTES
 from metaskl.search.warm_start import best_of_nearest, nearest_studies, remember
 from metaskl.tasks import LinearTasks
 
@@ -27,7 +28,7 @@ def past_study(storage, name, features, values, setting=SETTING, direction="maxi
                 params={"estimator__alpha": alpha},
                 distributions=space,
                 value=value,
-                user_attrs={"learner": "ridge"},
+                user_attrs={NOTES: {"learner": "ridge"}},
             )
         )
     return study
