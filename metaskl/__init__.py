@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from metaskl.persistence import save as save
     from metaskl.search.auto import AutoMetaClassifier as AutoMetaClassifier
     from metaskl.search.auto import AutoMetaRegressor as AutoMetaRegressor
+    from metaskl.search.study import run_study as run_study
     from metaskl.search.task_search import TaskSearchCV as TaskSearchCV
 
 __version__ = "0.1.0"
@@ -125,6 +126,7 @@ __all__ = [
     "compare",
     "cross_validate_tasks",
     "load",
+    "run_study",
     "save",
     "shots_curve",
 ]
@@ -182,6 +184,7 @@ _HOMES = {
     "compare": "metaskl.evaluation.compare",
     "cross_validate_tasks": "metaskl.evaluation.cross_validate",
     "load": "metaskl.persistence",
+    "run_study": "metaskl.search.study",
     "save": "metaskl.persistence",
     "shots_curve": "metaskl.evaluation.curve",
 }

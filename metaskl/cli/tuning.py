@@ -39,7 +39,7 @@ def tune(
         str | None,
         typer.Option(
             help="Name of the study; one that is in the storage goes on.",
-            show_default="the table's, target's and task's",
+            show_default="made from the table and the settings",
         ),
     ] = None,
     n_shot: Annotated[
@@ -108,7 +108,7 @@ def tune(
         "preprocess": data.preprocess(),
         "ensemble": ensemble,
         "storage": None if storage == "none" else storage,
-        "study_name": study_name or f"{table.name}: {target} by {task}",
+        "study_name": study_name,
         "n_jobs": jobs,
         "random_state": seed,
         "verbose": 0 if quiet else 1,

@@ -144,10 +144,11 @@ def mix_answers(several: list[_Answers], weights: Array) -> _Answers:
     if not isinstance(first, _Labels):
         return _Numbers(np.average([each.prediction for each in several], 0, weights))
     classes = np.unique(np.concatenate([each.classes_ for each in several]))
-    probability = np.zeros((len(first.probability), len(classes)))
-    for each, weight in zip(several, np.asarray(weights) / np.sum(weights), strict=True):
-        columns = np.searchsorted(classes, each.classes_)
-        probability[:, columns] += weight * each.probability
+    shares = [np.asarray(each.probability) for each in several]
+    probability = np.zeros((len(shares[0]), len(classes)))
+    parts = np.asarray(weights) / np.sum(weights)
+    for each, share, weight in zip(several, shares, parts, strict=True):
+        probability[:, np.searchsorted(classes, each.classes_)] += weight * share
     return _Labels(classes[probability.argmax(axis=1)], probability, classes)
 
 

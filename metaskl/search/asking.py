@@ -9,6 +9,7 @@ from typing import Any
 
 from metaskl.errors import ParameterError
 from metaskl.evaluation.draws import check_count
+from metaskl.learners.space import Choice
 from metaskl.search._optuna import TrialState
 from metaskl.search.spaces import Candidate, decode, distribution_of
 
@@ -106,6 +107,13 @@ def enqueue_first(study: Any, candidate: Candidate) -> None:
     own = candidate.defaults()
     if own.keys() == candidate.space.keys():
         study.enqueue_trial(own)
+
+
+def as_dimensions(space: Any) -> Any:
+    """Let lists of values stand for choices among them."""
+    if not isinstance(space, dict):
+        return space
+    return {k: Choice(tuple(v)) if isinstance(v, list | tuple) else v for k, v in space.items()}
 
 
 def _tell(study: Any, trials: list[Any], scores: Any) -> bool:

@@ -16,9 +16,8 @@ from metaskl._compat import BaseSearchCV
 from metaskl.estimators.adapt import adapt, can_adapt
 from metaskl.evaluation.folds import split_tasks
 from metaskl.evaluation.scorer import FewShotScorer
-from metaskl.learners.space import Choice
 from metaskl.search._optuna import optuna, quiet
-from metaskl.search.asking import ask_and_tell, check_settings, enqueue_first
+from metaskl.search.asking import as_dimensions, ask_and_tell, check_settings, enqueue_first
 from metaskl.search.spaces import make_space
 from metaskl.search.storage import create_study, open_storage, storage_faults
 from metaskl.tasks.groups import resolve_groups
@@ -72,7 +71,7 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
     sampler : optuna sampler, optional
         What proposes trials instead.
     storage : str, optional
-        URL of an Optuna storage, such as ``"sqlite:///study.db"``. By default in memory.
+        URL of an Optuna storage. By default in memory.
     study_name : str, optional
         The study's name in the storage, by default ``"metaskl-task-search"``. One that is
         there goes on: its trials inform the sampler, the best of them is evaluated again first.
@@ -197,21 +196,14 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         """Return what scores a fold of tasks."""
         if isinstance(self.scoring, FewShotScorer):
             return self.scoring
-        return FewShotScorer(
-            self.scoring,
-            n_shot=self.n_shot,
-            n_repeats=self.n_repeats,
-            random_state=self.random_state,
-        )
+        draws = {name: getattr(self, name) for name in ("n_shot", "n_repeats", "random_state")}
+        return FewShotScorer(self.scoring, **draws)
 
     def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
         """Ask Optuna for trials, have scikit-learn evaluate them, tell the scores."""
-        candidate = make_space(
-            {"estimator": self.estimator},
-            {"estimator": ""},
-            _as_dimensions(self.space),
-            tabular=self._tabular,
-        )[0]
+        space = as_dimensions(self.space)
+        one = {"estimator": self.estimator}
+        candidate = make_space(one, {"estimator": ""}, space, tabular=self._tabular)[0]
         with storage_faults(self.storage):
             self.study_ = create_study(
                 open_storage(self.storage),
@@ -307,10 +299,3 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         """
         check_is_fitted(self, "best_estimator_")
         return adapt(self.best_estimator_, self._features(X), y)
-
-
-def _as_dimensions(space: Any) -> Any:
-    """Let lists of values stand for choices among them."""
-    if not isinstance(space, dict):
-        return space
-    return {k: Choice(tuple(v)) if isinstance(v, list | tuple) else v for k, v in space.items()}
