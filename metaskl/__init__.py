@@ -65,6 +65,10 @@ if TYPE_CHECKING:
     from metaskl.evaluation.scorer import FewShotScorer as FewShotScorer
     from metaskl.persistence import load as load
     from metaskl.persistence import save as save
+    from metaskl.search.auto import AutoMetaClassifier as AutoMetaClassifier
+    from metaskl.search.auto import AutoMetaRegressor as AutoMetaRegressor
+    from metaskl.search.study import run_study as run_study
+    from metaskl.search.task_search import TaskSearchCV as TaskSearchCV
 
 __version__ = "0.1.0"
 
@@ -75,6 +79,8 @@ __all__ = [
     "AdaptedRegressor",
     "AttentiveCNPClassifier",
     "AttentiveCNPRegressor",
+    "AutoMetaClassifier",
+    "AutoMetaRegressor",
     "CAVIAClassifier",
     "CAVIARegressor",
     "CNPClassifier",
@@ -112,6 +118,7 @@ __all__ = [
     "ShrunkClassifier",
     "ShrunkRegressor",
     "SimpleShotClassifier",
+    "TaskSearchCV",
     "TransferClassifier",
     "TransferRegressor",
     "__version__",
@@ -119,6 +126,7 @@ __all__ = [
     "compare",
     "cross_validate_tasks",
     "load",
+    "run_study",
     "save",
     "shots_curve",
 ]
@@ -130,6 +138,8 @@ _HOMES = {
     "AdaptedRegressor": "metaskl.estimators.adapted",
     "AttentiveCNPClassifier": "metaskl.estimators.attentive_cnp",
     "AttentiveCNPRegressor": "metaskl.estimators.attentive_cnp",
+    "AutoMetaClassifier": "metaskl.search.auto",
+    "AutoMetaRegressor": "metaskl.search.auto",
     "CAVIAClassifier": "metaskl.estimators.cavia",
     "CAVIARegressor": "metaskl.estimators.cavia",
     "CNPClassifier": "metaskl.estimators.cnp",
@@ -167,12 +177,14 @@ _HOMES = {
     "ShrunkClassifier": "metaskl.estimators.shrunk",
     "ShrunkRegressor": "metaskl.estimators.shrunk",
     "SimpleShotClassifier": "metaskl.estimators.simpleshot",
+    "TaskSearchCV": "metaskl.search.task_search",
     "TransferClassifier": "metaskl.estimators.transfer",
     "TransferRegressor": "metaskl.estimators.transfer",
     "adapt": "metaskl.estimators.adapt",
     "compare": "metaskl.evaluation.compare",
     "cross_validate_tasks": "metaskl.evaluation.cross_validate",
     "load": "metaskl.persistence",
+    "run_study": "metaskl.search.study",
     "save": "metaskl.persistence",
     "shots_curve": "metaskl.evaluation.curve",
 }
@@ -180,7 +192,7 @@ _HOMES = {
 # Without this, `metaskl.datasets` would work or not depending on what ran before.
 _ROOMS = frozenset(
     {"backbones", "datasets", "errors", "estimators", "evaluation", "learners", "persistence"}
-    | {"progress", "registry", "report", "tasks", "testing", "training"}
+    | {"progress", "registry", "report", "search", "tasks", "testing", "training"}
 )
 
 

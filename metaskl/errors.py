@@ -162,6 +162,10 @@ class CandidateError(MetasklError, ValueError):
     """No candidate of a comparison could be fitted."""
 
 
+class StudyError(MetasklError, RuntimeError):
+    """A study whose storage cannot be read or written, or that belongs to other data."""
+
+
 class TableError(MetasklError, ValueError):
     """A table file without the columns that were named, or that cannot be read."""
 

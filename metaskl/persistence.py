@@ -12,6 +12,15 @@ from typing import Any
 
 from metaskl.errors import ModelFileError
 
+# Trees of scikit-learn's own, in forests and boosting: arrays behind a class of compiled code,
+# whose constructor takes numbers and arrays and does nothing else.
+_TREES = frozenset(
+    {
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+    }
+)
+
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
     """Write a fitted estimator, a Pipeline of one, or adapted copies to one file.
@@ -172,7 +181,7 @@ def _is_trusted(name: str) -> bool:
     their functions, or what they import from elsewhere, would write files and import modules.
     """
     if not name.startswith("metaskl."):
-        return name == "numpy.dtype"
+        return name == "numpy.dtype" or name in _TREES
     module, _, attribute = name.rpartition(".")
     found = getattr(importlib.import_module(module), attribute, None)
     return isinstance(found, type) and found.__module__ == module

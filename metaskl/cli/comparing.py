@@ -62,7 +62,7 @@ def compare(
 
     notes = Notes(quiet=quiet)
     if out is not None:
-        _check_report(out)
+        check_report(out)
     shots = options.shot_counts(n_shot, (5, 10, 20))
     data = take_apart(
         read_table(table, sep),
@@ -97,7 +97,7 @@ def compare(
     if as_json:
         print_json(comparison.as_dict())
     else:
-        _print(comparison)
+        print_comparison(comparison)
     # The verdict names them where nothing could be compared.
     told = not as_json and not comparison.compared
     for name, reason in () if told else comparison.failures.items():
@@ -128,7 +128,7 @@ def _require_comparison(comparison: Any, learners: Any, baselines: Any) -> None:
             raise typer.Exit(FAILED)
 
 
-def _check_report(out: Path) -> None:
+def check_report(out: Path) -> None:
     """Raise now what would be raised after minutes of work."""
     from metaskl.report.display import require
 
@@ -141,7 +141,7 @@ def _check_report(out: Path) -> None:
         )
 
 
-def _print(comparison: Any) -> None:
+def print_comparison(comparison: Any) -> None:
     """Print leaderboard and verdict."""
     from metaskl.report.display import four_digits, per_class, shots_text
 

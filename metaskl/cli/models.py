@@ -47,7 +47,7 @@ def fit(
     from metaskl.evaluation.cross_validate import fit_on_tasks
 
     notes = Notes(quiet=quiet)
-    _check_folder(output)
+    check_folder(output)
     rows = options.shot_range(n_shot, 5)
     data = take_apart(
         read_table(table, sep),
@@ -66,16 +66,7 @@ def fit(
     parameters |= {"random_state": seed, "verbose": 0 if quiet else 1}
     estimator = make_learners([learner], kind=data.kind, **parameters)[learner]
     model = fit_on_tasks(make_pipeline(data.preprocess(), estimator), data.X, data.y, data.groups)
-    # An attribute of the Pipeline, so that metaskl.load gives Python users nothing but that.
-    model.table_ = {
-        "target": target,
-        "task": task,
-        "kind": data.kind,
-        "numeric": data.numeric,
-        "text": data.text,
-        "numbered_classes": data.y.dtype.kind == "i",
-        "n_support": 0,
-    }
+    remember_table(model, data, target, task)
     metaskl.save(model, output)
     notes.say(f"Model: {output}")
 
@@ -98,7 +89,7 @@ def adapt(
     from metaskl.cli.new_rows import read_rows
 
     notes = Notes(quiet=quiet)
-    _check_folder(output)
+    check_folder(output)
     fitted = _load(model, trust)
     X, y, remarks = read_rows(fitted, support, sep, labelled=True)
     notes.say(*remarks)
@@ -127,7 +118,7 @@ def predict(
 
     notes = Notes(quiet=quiet)
     if output is not None:
-        _check_folder(output)
+        check_folder(output)
     fitted = _load(model, trust)
     X, _, remarks = read_rows(fitted, query, sep, labelled=False)
     notes.say(*remarks)
@@ -146,6 +137,23 @@ def predict(
     notes.say(f"{counted(len(X), 'prediction')}: {output}")
 
 
+def remember_table(model: Any, data: Any, target: str, task: str) -> Any:
+    """Write into a fitted Pipeline what its table looked like, and return it.
+
+    It is an attribute of the Pipeline, so that metaskl.load gives Python users nothing but that.
+    """
+    model.table_ = {
+        "target": target,
+        "task": task,
+        "kind": data.kind,
+        "numeric": data.numeric,
+        "text": data.text,
+        "numbered_classes": data.y.dtype.kind == "i",
+        "n_support": 0,
+    }
+    return model
+
+
 def _predict(fitted: Any, X: Any, *, std: bool) -> Any:
     """Return predictions as a data frame."""
     import pandas as pd
@@ -157,7 +165,7 @@ def _predict(fitted: Any, X: Any, *, std: bool) -> Any:
             mean, deviation = fitted.predict(X, return_std=True)
         except (ParameterError, TypeError) as error:
             raise ParameterError(
-                f"--std must be left out for --learner {fitted[-1].learner}, which gives no "
+                f"--std must be left out for a {_name(fitted[-1])}, which gives no "
                 "standard deviations. Fit with --learner ridge_head, which does."
             ) from error
         return pd.DataFrame({"prediction": mean, "std": deviation})
@@ -169,6 +177,11 @@ def _predict(fitted: Any, X: Any, *, std: bool) -> Any:
     columns = {"prediction": fitted.classes_[probability.argmax(axis=1)]}
     columns |= {f"probability_{c}": probability[:, i] for i, c in enumerate(fitted.classes_)}
     return pd.DataFrame(columns)
+
+
+def _name(estimator: Any) -> str:
+    """Return what to call an estimator: its learner's name, or its class."""
+    return str(getattr(estimator, "learner", type(estimator).__name__))
 
 
 def _allow_single_class(fitted: Any) -> None:
@@ -191,7 +204,7 @@ def _load(path: Path, trust: list[str] | None) -> Any:
     return model
 
 
-def _check_folder(output: Path) -> None:
+def check_folder(output: Path) -> None:
     """Raise now what would be raised after minutes of work."""
     if not output.parent.is_dir() or output.is_dir():
         raise ParameterError(

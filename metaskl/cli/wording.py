@@ -6,14 +6,16 @@ import re
 
 # Parameters whose names are words of their own, wherever they stand.
 _ANYWHERE = (
-    "allow_single_class|holdout|label_space|max_epochs|n_jobs|n_repeats|n_shot|n_way|random_state"
+    "allow_single_class|holdout|label_space|max_epochs|n_jobs|n_repeats|n_shot|n_trials|n_way|random_state|"
+    "study_name|time_budget"
 )
 # Parameters whose names are plain words: only where a value follows, or a message begins.
-_PLAIN = "baselines|cv|groups|kind|learner|learners|scoring"
+_PLAIN = "baselines|cv|groups|kind|learner|learners|scoring|storage"
 _OPTIONS = {
     "groups": "task",
     "n_jobs": "jobs",
     "n_repeats": "repeats",
+    "n_trials": "trials",
     "random_state": "seed",
 }
 _VALUE = r"\('[^)]*'\)|\([^()]*\)|\[[^\]]*\]|'[^']*'|[\w.+-]*\w"

@@ -130,6 +130,9 @@ def adapt_groups(estimator: Any, X: Any, y: Any, groups: Any) -> dict[Any, Any]:
         return {task: _with_last_step(estimator, last) for task, last in copies.items()}
     if isinstance(estimator, FrozenEstimator):
         return adapt_groups(estimator.estimator, X, y, ids)
+    if isinstance(estimator, BaseSearchCV):
+        check_is_fitted(estimator, "best_estimator_")
+        return adapt_groups(estimator.best_estimator_, X, y, ids)
     if hasattr(estimator, "adapt_groups"):
         stacked: dict[Any, Any] = estimator.adapt_groups(X, y, ids)
         return stacked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
@@ -99,15 +100,36 @@ def with_shared_parameters(cls: T) -> T:
 
     The class docstring holds the lines ``<shared parameters>`` and ``<shared attributes>``.
     """
-    doc = inspect.cleandoc(cls.__doc__ or "")
     classifier = hasattr(cls, "predict_proba")
     parameters = f"{_CLASSES}\n{_SHARED}" if classifier else _SHARED
     attributes = _ATTRIBUTES
     if classifier:
         attributes += "\nclasses_ : ndarray of shape (n_classes,)\n    The classes."
-    doc = doc.replace("<shared parameters>", parameters).replace("<shared attributes>", attributes)
-    cls.__doc__ = doc
-    return cls
+    return fill_in({"<shared parameters>": parameters, "<shared attributes>": attributes})(cls)
+
+
+def fill_in(texts: dict[str, str]) -> Callable[[T], T]:
+    """Return a decorator that puts texts in the place of marks in a class docstring.
+
+    Parameters
+    ----------
+    texts : dict of str
+        Each mark with its text.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
+
+    def filled(cls: T) -> T:
+        doc = inspect.cleandoc(cls.__doc__ or "")
+        for mark, text in texts.items():
+            doc = doc.replace(mark, text)
+        cls.__doc__ = doc
+        return cls
+
+    return filled
 
 
 def documented_parameters(cls: Any) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from metaskl.errors import ParameterError
 from metaskl.estimators.base import BaseMetaEstimator, outer_space
@@ -25,6 +25,26 @@ class _GenericFamily(BaseMetaEstimator):
     def search_space(cls) -> dict[str, Dimension]:
         """Return the outer rate: the learner's own are in ``get_learner(name).search_space()``."""
         return outer_space()
+
+    def set_params(self, **params: Any) -> Self:
+        """Set hyper-parameters; ``learner_params__inner_lr`` sets one of the learner's own.
+
+        Parameters
+        ----------
+        **params
+            Values by name.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        prefix = "learner_params__"
+        super().set_params(**{k: v for k, v in params.items() if not k.startswith(prefix)})
+        own = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
+        if own:
+            self.learner_params = {**(self.learner_params or {}), **own}
+        return self
 
     def _learner(self) -> type[MetaLearner]:
         found: type[MetaLearner] = get_learner(self.learner)

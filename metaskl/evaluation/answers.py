@@ -64,7 +64,7 @@ def score_draws(
         One row a draw: task, repeat, n_shot, n_support, n_query, score.
     """
     rows = []
-    answers = _answers(estimator, X, y, draws, needed(scorer), seen=seen)
+    answers = answer_draws(estimator, X, y, draws, needed(scorer), seen=seen)
     for draw, answer in zip(draws, answers, strict=True):
         rows.append(
             {
@@ -73,7 +73,7 @@ def score_draws(
                 "n_shot": draw.n_shot,
                 "n_support": len(draw.support),
                 "n_query": len(draw.query),
-                "score": _score(scorer, answer, _safe_indexing(X, draw.query), y[draw.query]),
+                "score": score_answer(scorer, answer, _safe_indexing(X, draw.query), y[draw.query]),
             }
         )
     return rows
@@ -89,10 +89,10 @@ def is_transductive(estimator: Any) -> bool:
     return bool(getattr(estimator, "transductive_", False))
 
 
-def _answers(
+def answer_draws(
     estimator: Any, X: Any, y: Array, draws: list[Draw], need: tuple[bool, bool], *, seen: bool
 ) -> list[_Answers]:
-    """Return the answers to every draw's query."""
+    """Return the answers to every draw's query: labels, probabilities, or both, as needed."""
     if isinstance(estimator, Pipeline):  # its fitted steps transform every row once
         X, estimator = transform(estimator, X), estimator.steps[-1][1]
     if getattr(estimator, "ignores_support", False):  # one call serves all draws
@@ -135,6 +135,23 @@ def _answer(estimator: Any, X: Any, need: tuple[bool, bool]) -> _Answers:
     return _Labels(prediction, probability, classes)
 
 
+def mix_answers(several: list[_Answers], weights: Array) -> _Answers:
+    """Return the weighted mean of several candidates' answers to the same query.
+
+    Of classifiers it is that of the probabilities, which must be there.
+    """
+    first = several[0]
+    if not isinstance(first, _Labels):
+        return _Numbers(np.average([each.prediction for each in several], 0, weights))
+    classes = np.unique(np.concatenate([each.classes_ for each in several]))
+    shares = [np.asarray(each.probability) for each in several]
+    probability = np.zeros((len(shares[0]), len(classes)))
+    parts = np.asarray(weights) / np.sum(weights)
+    for each, share, weight in zip(several, shares, parts, strict=True):
+        probability[:, np.searchsorted(classes, each.classes_)] += weight * share
+    return _Labels(classes[probability.argmax(axis=1)], probability, classes)
+
+
 def _part(answers: _Answers, index: Array) -> _Answers:
     def rows(values: Array | None) -> Array | None:
         return None if values is None else values[index]
@@ -144,7 +161,8 @@ def _part(answers: _Answers, index: Array) -> _Answers:
     return _Numbers(rows(answers.prediction))
 
 
-def _score(scorer: Any, answer: _Answers, X: Any, y: Array) -> float:
+def score_answer(scorer: Any, answer: _Answers, X: Any, y: Array) -> float:
+    """Return the score of the answers to a query, NaN where it is not defined."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         present = np.unique(y)

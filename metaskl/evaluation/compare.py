@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from metaskl.errors import ParameterError
-from metaskl.evaluation.candidates import (
-    broken_learners,
-    choose_baselines,
-    join_candidates,
-    make_learners,
-    target_kind,
-    with_preprocess,
-)
+from metaskl.evaluation.candidates import broken_learners
 from metaskl.evaluation.comparison import Comparison
-from metaskl.evaluation.draws import check_n_shot
-from metaskl.evaluation.folds import Array, make_folds, shots_left_out
+from metaskl.evaluation.protocol import make_protocol
 from metaskl.evaluation.running import no_candidate, run_candidates
-from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.evaluation.verdict import reach_verdict
-from metaskl.tasks import require_groups
 
 
 def compare(
@@ -121,49 +109,38 @@ def compare(
     >>> sorted(result.scores["candidate"].unique())
     ['per-task ridge', 'pooled ridge', 'ridge_head']
     """
-    X, ids = require_groups(X, groups)
-    y = np.asarray(y)
-    private = label_space == "task"
-    _check_settings(kind, label_space, learners, learner_params)
-    if kind == "auto":
-        kind = "classification" if private else target_kind(y)
-    scorer = resolve_scorer(scoring, classification=kind == "classification")
-    ways = n_way if private else None
-    folds = make_folds(
+    protocol = make_protocol(
+        X,
         y,
-        ids,
-        n_way=ways,
+        groups,
         n_shot=n_shot,
         n_repeats=n_repeats,
         cv=cv,
         holdout=holdout,
+        scoring=scoring,
+        kind=kind,
+        label_space=label_space,
+        n_way=n_way,
         random_state=random_state,
     )
-    asked = check_n_shot(n_shot, fractions=True)
-    parameters = _learner_defaults(asked, ids, random_state)
-    if private:
-        parameters |= {"label_space": "task", "n_way": n_way}
-    candidates, families = join_candidates(
-        make_learners(learners, kind=kind, **parameters | (learner_params or {})),
-        choose_baselines(baselines, kind, private_labels=private, seed=random_state),
-    )
-    if not candidates:
-        raise ParameterError(
-            f"learners and baselines must name at least one candidate, got {learners!r} and "
-            f"{baselines!r}. Leave them out to compare all."
-        )
-    candidates = with_preprocess(candidates, preprocess)
+    candidates, families = protocol.candidates(learners, baselines, learner_params, preprocess)
     scores, seconds, failures = run_candidates(
-        candidates, X, y, ids, folds, scorer, n_jobs=n_jobs, verbose=verbose
+        candidates,
+        protocol.X,
+        protocol.y,
+        protocol.ids,
+        protocol.folds,
+        protocol.scorer,
+        n_jobs=n_jobs,
+        verbose=verbose,
     )
     if scores.empty:
-        raise no_candidate(failures, preprocess, X, y, folds)
+        raise no_candidate(failures, preprocess, protocol.X, protocol.y, protocol.folds)
     if isinstance(learners, str) and learners == "all":
         failures = broken_learners() | failures
-    lower = getattr(scorer, "_sign", 1) < 0
-    metric = metric_name(scoring, classification=kind == "classification")
+    lower, metric = protocol.lower_is_better, protocol.metric
     all_baselines = isinstance(baselines, str) and baselines == "all"
-    left_out = shots_left_out(folds, y, ids, n_shot, ways)
+    left_out = protocol.left_out
     return Comparison(
         scores=scores,
         families={name: families[name] for name in scores["candidate"].unique()},
@@ -180,13 +157,13 @@ def compare(
         lower_is_better=lower,
         protocol={
             "holdout": holdout,
-            "folds": cv if isinstance(cv, int) else len({fold.number for fold in folds}),
+            "folds": cv if isinstance(cv, int) else len({f.number for f in protocol.folds}),
             "repeats": n_repeats if holdout == "tasks" else 1,
-            "n_shot": [k for k in asked if k not in left_out],
+            "n_shot": [k for k in protocol.shots if k not in left_out],
             "n_shot_left_out": list(left_out),  # no task is large enough
-            "n_tasks": len(np.unique(ids)),
-            "n_rows": len(y),
-            "kind": kind,
+            "n_tasks": len(np.unique(protocol.ids)),
+            "n_rows": len(protocol.y),
+            "kind": protocol.kind,
             "transductive": bool(scores.attrs["transductive"]),
             "transductive_candidates": scores.attrs["transductive"],
             "random_state": random_state,
@@ -194,33 +171,3 @@ def compare(
         failures=failures,
         seconds=seconds,
     )
-
-
-def _check_settings(kind: str, label_space: str, learners: Any, learner_params: Any) -> None:
-    """Refuse settings that would be taken for others, or silently have no effect."""
-    for name, value, known in (
-        ("kind", kind, ("auto", "regression", "classification")),
-        ("label_space", label_space, ("shared", "task")),
-    ):
-        if value not in known:
-            raise ParameterError(f"{name} must be one of {known}, got {value!r}.")
-    if kind == "regression" and label_space == "task":
-        raise ParameterError(
-            "label_space must be 'shared' for regression, got 'task': numbers are no classes. "
-            "Leave it out, or set kind='classification'."
-        )
-    if learner_params and isinstance(learners, Mapping):
-        raise ParameterError(
-            "learner_params must be left out where learners are estimators of your own, got "
-            f"{sorted(learner_params)}. Set them on the estimators."
-        )
-
-
-def _learner_defaults(
-    shots: tuple[int | float, ...], ids: Array, random_state: int
-) -> dict[str, Any]:
-    """Return the training of learners that will meet these support sizes."""
-    typical = float(np.median(np.unique(ids, return_counts=True)[1]))
-    rows = [k if isinstance(k, int) else max(1, round(k * typical)) for k in shots]
-    span = (min(rows), max(rows))
-    return {"n_shot": span if span[0] < span[1] else span[0], "random_state": random_state}

@@ -185,11 +185,8 @@ def score_fold(
     estimator: Any, X: Any, y: Array, ids: Array, fold: Fold, scorer: Any
 ) -> pd.DataFrame:
     """Fit on a fold's rows and score its draws."""
-    train = fold.train
     start = time.perf_counter()
-    with threads_for(len(train)):
-        part = _safe_indexing(X, train), y[train], ids[train]
-        fitted = fit_on_tasks(clone(estimator), *part)
+    fitted = fit_rows(clone(estimator), X, y, ids, fold.train)
     fitting = time.perf_counter() - start
     with threads_for(max(len(draw.support) for draw in fold.draws)):
         rows = score_draws(fitted, X, y, fold.draws, scorer, seen=fold.seen)
@@ -198,6 +195,12 @@ def score_fold(
     scores.insert(0, "fold", fold.number)
     scores.attrs["transductive"] = is_transductive(fitted)
     return scores.assign(fit_time=fitting, score_time=scoring)
+
+
+def fit_rows(estimator: Any, X: Any, y: Array, ids: Array, rows: Array) -> Any:
+    """Fit on some of the rows, which hold whole tasks."""
+    with threads_for(len(rows)):
+        return fit_on_tasks(estimator, _safe_indexing(X, rows), y[rows], ids[rows])
 
 
 def fit_on_tasks(estimator: Any, X: Any, y: Any, groups: Any) -> Any:

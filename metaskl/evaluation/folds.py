@@ -114,6 +114,18 @@ def _check_cv(cv: Any, n_tasks: int, holdout: str) -> None:
         )
 
 
+def split_tasks(y: Array, ids: Array, cv: Any, random_state: int = 0) -> list[tuple[Array, Array]]:
+    """Return training and test rows of each fold, which share no task.
+
+    Raises
+    ------
+    TaskError
+        If `cv` does not fit the tasks, or tears one apart.
+    """
+    _check_cv(cv, len(np.unique(ids)), "tasks")
+    return list(_splits(y, ids, cv, random_state))
+
+
 def _splits(y: Array, ids: Array, cv: Any, random_state: int) -> Iterator[tuple[Array, Array]]:
     """Yield training and test rows that share no task."""
     number = isinstance(cv, (int, np.integer))

@@ -25,10 +25,12 @@ from metaskl.report.display import (
     svg,
 )
 from metaskl.report.leaderboard import LeaderboardDisplay
+from metaskl.report.search_figures import search_figures
 from metaskl.report.shots import ShotsCurveDisplay
 
 if TYPE_CHECKING:
     from metaskl.evaluation import Comparison
+    from metaskl.search.record import SearchRecord
 
 _PACKAGES = ("metaskl", "torch", "scikit-learn", "numpy")
 # Text and axes are drawn in this colour, which the page then replaces by that of its own text.
@@ -41,6 +43,7 @@ def write_report(
     *,
     title: str = "Does meta-learning pay?",
     adaptation: AdaptationDisplay | None = None,
+    search: SearchRecord | None = None,
 ) -> Path:
     """Write a comparison as one HTML page that needs nothing else.
 
@@ -58,6 +61,9 @@ def write_report(
         Heading of the page.
     adaptation : AdaptationDisplay, optional
         What adapting changes for one task.
+    search : SearchRecord, optional
+        What a search did, ``AutoMetaRegressor.search_``: its history, what mattered, the
+        landscape of the learning rates, and the best against the best baseline task by task.
 
     Returns
     -------
@@ -91,6 +97,7 @@ def write_report(
     template = environment.from_string(
         files("metaskl.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     )
+    drawn = _figures(comparison, adaptation, search)
     head, *sentences = [line.strip() for line in str(comparison.verdict).splitlines()]
     page = template.render(
         title=title,
@@ -103,7 +110,7 @@ def write_report(
         better="lower" if comparison.lower_is_better else "higher",
         shots=_shots(comparison),
         rows=_rows(comparison),
-        figures=[{"markup": markup, **texts} for markup, texts in _figures(comparison, adaptation)],
+        figures=[{"markup": markup, **texts} for markup, texts in drawn],
         protocol=_protocol(comparison),
         failures=comparison.failures,
     )
@@ -162,7 +169,7 @@ def _number(value: Any) -> str:
 
 
 def _figures(
-    comparison: Comparison, adaptation: AdaptationDisplay | None
+    comparison: Comparison, adaptation: AdaptationDisplay | None, search: SearchRecord | None
 ) -> list[tuple[str, dict[str, str]]]:
     """Return each figure as SVG, with its heading and caption."""
     each = per_class(comparison.scores)
@@ -198,6 +205,8 @@ def _figures(
             which = f"{adaptation.title}. " if adaptation.title else ""
             caption = f"{which}What is predicted for one task before and after adapting to it."
             found.append((drawn, {"heading": "One task", "caption": caption}))
+        if search is not None:
+            found += search_figures(comparison, search)
         return [
             (_inline(svg(display.figure_), f"f{number}-", texts["heading"]), texts)
             for number, (display, texts) in enumerate(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -88,6 +89,29 @@ class CosineRate(Callback):  # type: ignore[misc]
         done = min((len(net.history) - 1 - self.earlier) / max(self.max_epochs, 1), 1.0)
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+class AfterEpoch(Callback):  # type: ignore[misc]
+    """Tell somebody outside how far training is; what they raise ends it.
+
+    Parameters
+    ----------
+    told : callable
+        Called after each epoch with the net's history. It is shared by copies of the callback.
+    """
+
+    def __init__(self, told: Callable[[Any], None]) -> None:
+        self.told = told
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AfterEpoch:
+        return self
+
+    def __sklearn_clone__(self) -> AfterEpoch:
+        return self
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Tell it."""
+        self.told(net.history)
 
 
 class ShowProgress(Callback):  # type: ignore[misc]

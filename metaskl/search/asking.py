@@ -1,0 +1,138 @@
+"""Trials asked of Optuna, evaluated by scikit-learn, and told."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from metaskl.errors import ParameterError
+from metaskl.evaluation.draws import check_count
+from metaskl.learners.space import Choice
+from metaskl.search._optuna import TrialState
+from metaskl.search.spaces import Candidate, decode, distribution_of
+
+
+def ask_and_tell(
+    study: Any,
+    candidate: Candidate,
+    evaluate: Callable[[list[dict[str, Any]]], Any],
+    *,
+    n_trials: int,
+    time_budget: float | None,
+    width: int,
+) -> None:
+    """Make trials, `width` at a time, until their number or the time is spent.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        What proposes, and is told the scores.
+    candidate : Candidate
+        What is searched, with its space.
+    evaluate : callable
+        Takes a list of candidates, and returns ``cv_results_`` of all so far.
+    n_trials : int
+        Trials.
+    time_budget : float or None
+        Seconds after which no further trial starts, but for the first.
+    width : int
+        Trials to evaluate at once.
+    """
+    start, asked, evaluated = time.monotonic(), 0, 0
+    last_error: BaseException | None = None
+    distributions = {name: distribution_of(d) for name, d in candidate.space.items()}
+    while asked < n_trials:
+        if asked and time_budget is not None and time.monotonic() - start >= time_budget:
+            break
+        trials = [study.ask(distributions) for _ in range(min(width, n_trials - asked))]
+        asked += len(trials)
+        try:
+            results = evaluate([decode(candidate.space, trial.params) for trial in trials])
+        except BaseException as error:
+            _tell(study, trials, [math.nan] * len(trials))
+            if not _all_fits_failed(error):
+                raise
+            last_error = error
+            continue
+        over = _tell(study, trials, results["mean_test_score"][evaluated:])
+        evaluated += len(trials)
+        if over:
+            break
+    if last_error is not None and not evaluated:
+        raise last_error
+
+
+def check_budget(time_budget: Any) -> None:
+    """Refuse a time budget that is no positive number.
+
+    Raises
+    ------
+    ParameterError
+        If it is none, and not None.
+    """
+    number = isinstance(time_budget, (int, float)) and not isinstance(time_budget, bool)
+    if time_budget is not None and not (number and time_budget > 0):
+        raise ParameterError(
+            f"time_budget must be a number of seconds above 0, or None, got {time_budget!r}."
+        )
+
+
+def check_settings(
+    estimator: Any, n_trials: Any, time_budget: float | None, random_state: Any
+) -> None:
+    """Refuse settings out of range, before any time is spent.
+
+    Raises
+    ------
+    ValueError
+        It names the setting.
+    """
+    check_count("n_trials", n_trials)
+    check_count("random_state", random_state, 0)
+    check_budget(time_budget)
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise ParameterError(
+            f"estimator must be an estimator, got {estimator!r}. Give an object, such as "
+            "MAMLRegressor()."
+        )
+
+
+def enqueue_first(study: Any, candidate: Candidate) -> None:
+    """Have the estimator's own settings tried first, or the best of an earlier search."""
+    if any(trial.value is not None for trial in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(study.best_params)
+        return
+    own = candidate.defaults()
+    if own.keys() == candidate.space.keys():
+        study.enqueue_trial(own)
+
+
+def as_dimensions(space: Any) -> Any:
+    """Let lists of values stand for choices among them."""
+    if not isinstance(space, dict):
+        return space
+    return {k: Choice(tuple(v)) if isinstance(v, list | tuple) else v for k, v in space.items()}
+
+
+def _tell(study: Any, trials: list[Any], scores: Any) -> bool:
+    """Tell the scores; return whether the sampler has no more to propose, as a grid in the end."""
+    over = False
+    failed = TrialState.FAIL
+    for trial, score in zip(trials, scores, strict=True):
+        try:
+            if math.isfinite(score):
+                study.tell(trial, float(score))
+            else:
+                study.tell(trial, state=failed)
+        except RuntimeError as error:  # it asks Study.optimize to stop, which is not there
+            if "Study.stop" not in str(error):
+                raise
+            over = True
+    return over
+
+
+def _all_fits_failed(error: BaseException) -> bool:
+    """Say whether scikit-learn raised because none of a candidate's fits succeeded."""
+    return isinstance(error, ValueError) and "fits failed" in str(error)

@@ -1,0 +1,144 @@
+"""What enters the contest, and on which folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import KFold
+
+from metaskl.errors import ParameterError
+from metaskl.evaluation.draws import Draw, check_count
+from metaskl.evaluation.folds import Fold
+from metaskl.evaluation.protocol import Protocol, make_protocol
+from metaskl.evaluation.scoring import metric_name, resolve_scorer
+from metaskl.registry import get_learner
+from metaskl.search.asking import check_budget
+
+Array = npt.NDArray[Any]
+# Learners that train in seconds and were near the top on several task sets, of each kind.
+_CHEAP = {
+    "regression": ("ridge_head", "attentive_cnp", "cavia", "maml"),
+    "classification": ("ridge_head", "logistic_head", "protonet", "maml"),
+    "private": ("protonet", "ridge_head", "simpleshot"),
+}
+_FOLDS_OF_ROWS = 3
+
+
+def check_settings_of(estimator: Any) -> None:
+    """Refuse an automatic estimator's settings before any time is spent.
+
+    Raises
+    ------
+    ValueError
+        It names the setting.
+    """
+    check_budget(estimator.time_budget)
+    if estimator.n_trials is not None:
+        check_count("n_trials", estimator.n_trials, 0)
+    elif estimator.time_budget is None:
+        raise ParameterError(
+            "time_budget and n_trials must not both be None: the search would never end. Set "
+            "one, for example time_budget=600."
+        )
+    named = isinstance(estimator.baselines, str) or bool(list(estimator.baselines))
+    if not named:
+        raise ParameterError(
+            f"baselines must name at least one, got {estimator.baselines!r}: what is found shall "
+            "not be worse than they are. Leave it out for all."
+        )
+
+
+def protocol_of(estimator: Any, X: Any, y: Array, ids: Array | None) -> Protocol:
+    """Return rows, folds and scorer: over tasks, or over the rows of the one task there is."""
+    if ids is None:
+        return _protocol_of_one_task(estimator, X, y)
+    return make_protocol(
+        X,
+        y,
+        ids,
+        n_shot=estimator.n_shot,
+        n_repeats=estimator.n_repeats,
+        cv=cv_of(estimator, ids),
+        holdout="tasks",
+        scoring=estimator.scoring,
+        kind=estimator.kind,
+        label_space=estimator.label_space,
+        n_way=estimator.n_way,
+        random_state=estimator.random_state,
+    )
+
+
+def cv_of(estimator: Any, ids: Array) -> Any:
+    """Return the folds: not more than there are tasks."""
+    cv = estimator.cv
+    number = isinstance(cv, int) and not isinstance(cv, bool)
+    return min(cv, max(2, len(np.unique(ids)))) if number else cv
+
+
+def _protocol_of_one_task(estimator: Any, X: Any, y: Array) -> Protocol:
+    """Return folds over rows, in the form of a comparison with rows held out."""
+    n_folds = max(2, min(_FOLDS_OF_ROWS, len(y) // 2))
+    seed = check_count("random_state", estimator.random_state, 0)
+    splitter = KFold(n_folds, shuffle=True, random_state=seed)
+    part = 1 - 1 / n_folds
+    folds = [
+        Fold(number, train, [Draw(0, number, part, train, test)], seen=True)
+        for number, (train, test) in enumerate(splitter.split(np.zeros(len(y))))
+    ]
+    classification = estimator.kind == "classification"
+    scorer = resolve_scorer(estimator.scoring, classification=classification)
+    return Protocol(
+        X=X,
+        y=y,
+        ids=np.zeros(len(y), int),
+        kind=estimator.kind,
+        n_way=None,
+        shots=(part,),
+        left_out={},
+        folds=folds,
+        scorer=scorer,
+        metric=metric_name(estimator.scoring, classification=classification),
+        lower_is_better=getattr(scorer, "_sign", 1) < 0,
+        random_state=seed,
+    )
+
+
+def baselines_of(estimator: Any, protocol: Protocol) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the baselines and their families, the quick ones first."""
+    found, families = protocol.candidates((), estimator.baselines, None, estimator.preprocess)
+    quick = sorted(found, key=lambda name: not name.endswith(("ridge", "logistic")))
+    return {name: found[name] for name in quick}, families
+
+
+def one_of_each_model(baselines: dict[str, Any], families: dict[str, str]) -> dict[str, Any]:
+    """Return one of each model: of one task its per-task, pooled and shrunk forms are the same."""
+    alone = {name: model for name, model in baselines.items() if families[name] == "per-task"}
+    return alone or baselines
+
+
+def learners_of(estimator: Any) -> Any:
+    """Return the learners that are to be tried: their names, or estimators by name."""
+    wanted = estimator.learners
+    if isinstance(wanted, str) and wanted == "auto":
+        kind = "private" if estimator.label_space == "task" else estimator.kind
+        return [name for name in _CHEAP[kind] if estimator.kind in get_learner(name).kinds]
+    return dict(wanted) if isinstance(wanted, Mapping) else wanted
+
+
+def describe(estimator: Any, protocol: Protocol, n_tried: int, *, one_task: bool) -> dict[str, Any]:
+    """Return how it was measured, as in a comparison."""
+    return {
+        "holdout": "rows" if one_task else "tasks",
+        "folds": len({fold.number for fold in protocol.folds}),
+        "repeats": 1 if one_task else estimator.n_repeats,
+        "n_shot": [k for k in protocol.shots if k not in protocol.left_out],
+        "n_shot_left_out": list(protocol.left_out),
+        "n_tasks": len(np.unique(protocol.ids)),
+        "n_rows": len(protocol.y),
+        "kind": protocol.kind,
+        "random_state": protocol.random_state,
+        "candidates tried": n_tried,
+    }

@@ -1,0 +1,112 @@
+"""Which study a call means: made from the data, the draws and the candidates."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metaskl.errors import StudyError
+from metaskl.evaluation.protocol import Protocol
+from metaskl.search.spaces import Candidate, distribution_of
+
+# The user attribute of a study that says what it is of.
+ABOUT = "metaskl"
+
+
+def study_name_of(protocol: Protocol, candidates: list[Candidate], directions: list[str]) -> str:
+    """Return the name of the study of these data and settings."""
+    parts = [*_marks(protocol, candidates).values(), *directions]
+    return f"metaskl-{_digest(*parts)[:12]}"
+
+
+def claim_study(
+    study: Any, protocol: Protocol, candidates: list[Candidate], draws: pd.DataFrame
+) -> None:
+    """Note what a new study is of; refuse one that is of something else.
+
+    Raises
+    ------
+    StudyError
+        If the study holds trials of other data, draws or candidates: their scores could not be
+        compared.
+    """
+    marks = _marks(protocol, candidates)
+    about = study.user_attrs.get(ABOUT)
+    if about is None and study.get_trials(deepcopy=False):
+        raise StudyError(
+            f"study_name must be a study of metaskl's, got {study.study_name!r}, which another "
+            "program made. Give another name."
+        )
+    if about is None:
+        study.set_user_attr(
+            ABOUT,
+            {
+                "marks": marks,
+                "metric": protocol.metric,
+                "lower_is_better": protocol.lower_is_better,
+                "kind": protocol.kind,
+                "families": {c.name: c.family for c in candidates},
+                "draws": [[_plain(v) for v in row] for row in draws.to_numpy(object).tolist()],
+            },
+        )
+        return
+    other = [name for name, mark in marks.items() if about["marks"][name] != mark]
+    if other:
+        raise StudyError(
+            f"study_name must be the study of these data and settings, got {study.study_name!r}, "
+            f"which has other {' and '.join(other)}. Give another study_name, or leave it out."
+        )
+
+
+def _marks(protocol: Protocol, candidates: list[Candidate]) -> dict[str, str]:
+    folds = [
+        (fold.number, d.task, d.repeat, d.n_shot, _bytes(d.support), _bytes(d.query))
+        for fold in protocol.folds
+        for d in fold.draws
+    ]
+    return {
+        "data": _digest(_bytes(protocol.X), _bytes(protocol.y), _bytes(protocol.ids)),
+        "draws or scoring": _digest(protocol.metric, protocol.n_way, folds),
+        "candidates": _digest(
+            *((c.name, _text(c.estimator), _space_text(c)) for c in candidates),
+        ),
+    }
+
+
+def _space_text(candidate: Candidate) -> str:
+    return repr({name: repr(distribution_of(d)) for name, d in sorted(candidate.space.items())})
+
+
+def _text(estimator: Any) -> str:
+    """Return an estimator's hyper-parameters in words that are the same in every process."""
+    parameters = estimator.get_params()
+    plain = {k: v for k, v in parameters.items() if not hasattr(v, "get_params")}
+    texts = {k: repr(v).partition(" at 0x")[0] for k, v in sorted(plain.items())}
+    return f"{type(estimator).__name__} {texts}"
+
+
+def _bytes(values: Any) -> bytes:
+    if hasattr(values, "tocsr"):
+        matrix = values.tocsr()
+        return b"".join(_bytes(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return np.asarray(pd.util.hash_pandas_object(values, index=False)).tobytes()
+    array = np.asarray(values)
+    text = array.astype(str) if array.dtype == object else np.ascontiguousarray(array)
+    return str((text.shape, text.dtype.str)).encode() + text.tobytes()
+
+
+def _digest(*parts: Any) -> str:
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part if isinstance(part, bytes) else repr(part).encode())
+        state.update(b"\0")
+    return state.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,241 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import OneHotEncoder
+
+import metaskl
+from metaskl import AutoMetaClassifier, AutoMetaRegressor, compare
+from metaskl.errors import CandidateError, ParameterError, TaskError
+from metaskl.estimators.per_task import PerTask
+from metaskl.estimators.pooled import Pooled
+from metaskl.tasks import BlobTasks, LinearTasks
+
+LINES = LinearTasks().sample(12, 20, random_state=0)
+ROWS = (LINES.X, LINES.y)
+QUICK = {"max_epochs": 1, "steps_per_epoch": 2}
+BASELINES = ["per-task ridge", "pooled ridge", "shrunk ridge"]
+
+
+def automatic(**settings):
+    few = {"learners": ["ridge_head"], "baselines": BASELINES, "learner_params": QUICK}
+    return AutoMetaRegressor(**({"n_shot": 5, "cv": 2, "n_trials": 0} | few | settings))
+
+
+class Interrupts(Ridge):
+    """Gets Ctrl-C in its first fit."""
+
+    def fit(self, X, y):
+        raise KeyboardInterrupt
+
+
+class Fails(Ridge):
+    """Cannot be fitted."""
+
+    def fit(self, X, y):
+        raise ValueError("out of order")
+
+
+def test_never_worse_than_a_baseline_and_scored_as_compare_scores():
+    auto = automatic().fit(*ROWS, groups=LINES.groups)
+    reference = compare(
+        *ROWS,
+        LINES.groups,
+        learners=["ridge_head"],
+        baselines=BASELINES,
+        n_shot=5,
+        n_repeats=1,
+        cv=2,
+        learner_params=QUICK,
+    )
+    expected = -reference.leaderboard()[(5, "mean")]
+    found = -auto.leaderboard_[(5, "mean")]
+    pd.testing.assert_series_equal(found, expected[found.index])
+    assert len(found) == len(BASELINES) + 1
+    assert auto.best_score_ == pytest.approx(expected.max())
+    assert auto.best_name_ == expected.idxmax()
+    assert str(auto.verdict_) == str(reference.verdict)
+
+
+def test_the_best_is_fitted_on_all_rows():
+    auto = automatic(baselines={"alone": PerTask(Ridge()), "all": Pooled(Ridge())}, learners=[])
+    auto.fit(*ROWS, groups=LINES.groups)
+    assert auto.best_name_ == "alone"
+    same = PerTask(Ridge()).fit(*ROWS, groups=LINES.groups)
+    support, query = (LINES.X[:5], LINES.y[:5]), LINES.X[5:9]
+    np.testing.assert_allclose(
+        auto.adapt(*support).predict(query), same.adapt(*support).predict(query)
+    )
+    np.testing.assert_allclose(auto.predict(query), same.predict(query))
+
+
+def test_an_interrupt_leaves_the_best_so_far():
+    stop = {"stop": PerTask(Interrupts())}
+    auto = automatic(learners=stop, learner_params=None).fit(*ROWS, groups=LINES.groups)
+    assert auto.interrupted_
+    assert auto.best_name_ in BASELINES
+    assert auto.adapt(*(part[:5] for part in ROWS)).predict(LINES.X[:2]).shape == (2,)
+    with pytest.raises(KeyboardInterrupt):  # before anything is there
+        automatic(baselines=stop).fit(*ROWS, groups=LINES.groups)
+
+
+def test_the_budget_ends_the_contest_after_one_candidate():
+    auto = automatic(time_budget=1e-9).fit(*ROWS, groups=LINES.groups)
+    assert auto.best_name_ == "per-task ridge"
+    assert list(auto.leaderboard_.index) == ["per-task ridge"]
+    untried = {name for name, why in auto.comparison_.failures.items() if "time budget" in why}
+    assert untried == {"pooled ridge", "shrunk ridge", "ridge_head"}
+    assert not auto.interrupted_
+
+
+def test_one_that_fails_is_named_and_the_rest_goes_on():
+    models = {"broken": PerTask(Fails()), "sound": PerTask(Ridge())}
+    auto = automatic(baselines=models).fit(*ROWS, groups=LINES.groups)
+    # PerTask falls back to a constant for a task, but its shared model cannot.
+    assert "out of order" in auto.comparison_.failures["broken"]
+    assert auto.search_.trials.set_index("candidate")["state"]["broken"] == "FAIL"
+    with pytest.raises(CandidateError, match=r"(?s)nothing that was tried.*broken: .*out of order"):
+        automatic(baselines={"broken": PerTask(Fails())}, learners=[]).fit(
+            *ROWS, groups=LINES.groups
+        )
+
+
+def test_tasks_keep_their_names_and_the_draws_do_not_depend_on_them():
+    names = np.array([f"line {number:02}" for number in LINES.groups])
+    named = automatic().fit(*ROWS, groups=names)
+    plain = automatic().fit(*ROWS, groups=LINES.groups)
+    assert set(named.comparison_.scores["task"]) == set(names)
+    assert named.best_score_ == plain.best_score_
+
+
+def test_one_task_is_an_ordinary_choice_of_a_model():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    auto = AutoMetaRegressor(n_trials=0).fit(X, X @ [1.0, -1.0])
+    assert auto.best_name_ == "per-task ridge"
+    assert set(auto.leaderboard_.index) == {
+        "per-task ridge",
+        "per-task forest",
+        "per-task boosting",
+    }
+    assert auto.score(X, X @ [1.0, -1.0]) > 0.99
+    assert not auto.verdict_.compared
+
+
+def test_an_ensemble_is_kept_only_if_it_scores_higher():
+    blobs = BlobTasks().sample(10, 30, random_state=0)
+    settings = {
+        "learners": ["protonet", "ridge_head"],
+        "baselines": ["per-task logistic", "shrunk logistic"],
+        "learner_params": QUICK,
+        "scoring": "neg_log_loss",
+        "n_shot": 10,
+        "n_trials": 0,
+        "cv": 2,
+    }
+    alone = AutoMetaClassifier(**settings).fit(blobs.X, blobs.y, groups=blobs.groups)
+    mixed = AutoMetaClassifier(ensemble=True, **settings)
+    mixed.fit(blobs.X, blobs.y, groups=blobs.groups)
+    assert mixed.best_score_ >= alone.best_score_
+    assert (mixed.best_name_ == "ensemble") == (mixed.best_score_ > alone.best_score_)
+    assert "ensemble" not in mixed.leaderboard_.index
+    share = mixed.adapt(blobs.X[:10], blobs.y[:10]).predict_proba(blobs.X[10:14])
+    np.testing.assert_allclose(share.sum(axis=1), 1.0)
+
+
+def test_a_transformer_before_every_candidate():
+    frame = pd.DataFrame(LINES.X, columns=["a", "b", "c"])
+    frame["text"] = np.where(LINES.X[:, 0] > 0, "up", "down")
+    frame["line"] = LINES.groups
+    encode = make_column_transformer((OneHotEncoder(), ["text"]), remainder="passthrough")
+    auto = automatic(preprocess=encode, ensemble=True).fit(frame, LINES.y, groups="line")
+    assert auto.feature_names_in_.tolist() == ["a", "b", "c", "text"]
+    assert auto.adapt(frame[:5], LINES.y[:5]).predict(frame[5:8]).shape == (3,)
+    with pytest.raises(ValueError, match=r"could not be fitted|X must hold numbers"):
+        automatic().fit(frame, LINES.y, groups="line")
+
+
+@pytest.mark.parametrize("way", ["pickle", "file"])
+def test_the_leaderboard_and_the_record_are_stored_too(way, tmp_path):
+    auto = automatic().fit(*ROWS, groups=LINES.groups)
+    if way == "pickle":
+        again = pickle.loads(pickle.dumps(auto))
+    else:
+        again = metaskl.load(metaskl.save(auto, tmp_path / "model"))
+    pd.testing.assert_frame_equal(again.leaderboard_, auto.leaderboard_)
+    assert again.verdict_ == auto.verdict_
+    pd.testing.assert_frame_equal(
+        again.search_.trials, auto.search_.trials, check_dtype=False, check_exact=False
+    )
+
+
+@pytest.mark.parametrize("model", ["ridge", "forest", "boosting"])
+@pytest.mark.parametrize("family", ["per-task", "pooled", "shrunk"])
+def test_every_baseline_can_be_stored(family, model, tmp_path):
+    auto = automatic(baselines=[f"{family} {model}"], learners=[])
+    auto.fit(*ROWS, groups=LINES.groups)
+    again = metaskl.load(metaskl.save(auto, tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict(LINES.X), auto.predict(LINES.X))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"time_budget": 0}, ParameterError, "time_budget must be a number of seconds above 0"),
+        ({"time_budget": None, "n_trials": None}, ParameterError, "must not both be None"),
+        ({"n_trials": -1}, TaskError, "n_trials must be a whole number, at least 0"),
+        ({"baselines": []}, ParameterError, "baselines must name at least one"),
+        ({"baselines": ["ridge"]}, ParameterError, "baselines must be among"),
+        ({"learners": ["protonet"]}, ParameterError, "learners must be able to do regression"),
+        ({"n_shot": 100}, TaskError, "tasks must be larger than the shot count"),
+        ({"scoring": "rmse"}, ParameterError, "scoring must be the name of a scikit-learn scorer"),
+    ],
+)
+def test_messages(change, error, message):
+    with pytest.raises(error, match=message):
+        automatic(**change).fit(*ROWS, groups=LINES.groups)
+
+
+SCRIPT = """
+import sys, threading, time
+import numpy as np
+from sklearn.linear_model import Ridge
+from metaskl import AutoMetaRegressor
+from metaskl.estimators.per_task import PerTask
+from metaskl.tasks import LinearTasks
+
+class Slow(Ridge):
+    def fit(self, X, y):
+        print("searching", flush=True)
+        time.sleep(60)
+        return super().fit(X, y)
+
+lines = LinearTasks().sample(10, 20, random_state=0)
+auto = AutoMetaRegressor(baselines=["per-task ridge"], learners={"slow": PerTask(Slow())}, n_shot=5)
+auto.fit(lines.X, lines.y, groups=lines.groups)
+adapted = auto.adapt(lines.X[:5], lines.y[:5])
+print(auto.best_name_, auto.interrupted_, adapted.predict(lines.X[:3]).shape)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_process_leaves_a_fitted_estimator():
+    running = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    try:
+        assert running.stdout.readline() == "searching\n"
+        time.sleep(0.5)
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=50)
+    finally:
+        running.kill()
+    assert out.splitlines()[-1] == "per-task ridge True (3,)"
+    assert running.returncode == 0
