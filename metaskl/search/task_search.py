@@ -75,10 +75,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
     study_name : str, optional
         The study's name in the storage, by default ``"metaskl-task-search"``. One that is
         there goes on: its trials inform the sampler, the best of them is evaluated again first.
-    random_state : int, default=0
-        Seed of folds, draws and sampler.
-    verbose : int, default=0
-        As in ``GridSearchCV``.
+    random_state, verbose : int, default=0
+        Seed of folds, draws and sampler; what is printed, as in ``GridSearchCV``.
 
     Attributes
     ----------

@@ -87,6 +87,42 @@ def test_an_interrupt_leaves_the_best_so_far():
         automatic(baselines=stop).fit(*ROWS, groups=LINES.groups)
 
 
+def test_a_search_follows_the_baselines_and_goes_on_in_its_storage(tmp_path):
+    settings = {"storage": f"sqlite:///{tmp_path / 'studies.db'}", "pruning": None}
+    auto = automatic(n_trials=3, **settings).fit(*ROWS, groups=LINES.groups)
+    trials = auto.search_.trials
+    assert trials["candidate"].tolist()[:3] == BASELINES
+    # The study: the learner's defaults, those of the best baseline, one trial more.
+    best = trials[:3].set_index("candidate")["score"].idxmax()
+    assert set(trials["candidate"][3:]) <= {"ridge_head", best}
+    assert trials["candidate"][3:5].tolist() == ["ridge_head", best]
+    assert len(trials) == 6
+    # The defaults of the baseline score in the study what they scored before it.
+    assert trials["score"][4] == pytest.approx(trials["score"][:3].max(), abs=1e-6)
+    assert auto.best_score_ == trials["score"].max()
+    assert auto.best_score_ >= trials["score"][:3].max()
+    assert set(auto.leaderboard_.index) == {*BASELINES, "ridge_head"}
+    more = automatic(n_trials=5, **settings).fit(*ROWS, groups=LINES.groups)
+    assert more.search_.trials["score"].tolist()[:6] == trials["score"].tolist()
+    assert len(more.search_.trials) == 8
+
+
+def test_an_interrupt_in_the_search_leaves_the_best_so_far():
+    stop = {"stop": PerTask(Interrupts())}
+    auto = automatic(learners=stop, learner_params=None, n_trials=3)
+    auto.fit(*ROWS, groups=LINES.groups)
+    assert auto.interrupted_
+    assert auto.best_name_ in BASELINES
+
+
+def test_a_search_in_which_all_fails_leaves_the_baselines():
+    broken = {"broken": Pooled(Fails())}
+    auto = automatic(learners=broken, learner_params=None, n_trials=1)
+    auto.fit(*ROWS, groups=LINES.groups)
+    assert "out of order" in auto.comparison_.failures["search"]
+    assert auto.best_name_ in BASELINES
+
+
 def test_the_budget_ends_the_contest_after_one_candidate():
     auto = automatic(time_budget=1e-9).fit(*ROWS, groups=LINES.groups)
     assert auto.best_name_ == "per-task ridge"
