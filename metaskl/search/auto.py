@@ -23,8 +23,8 @@ n_trials : int, optional
     Trials of the search that follows the baselines, >= 0, each learner's defaults first; with
     0 there are only these defaults. By default as many as there is time for.
 learners : "auto", "all", list of str or dict of str to estimator, default="auto"
-    Registered learners, or estimators of your own by name; ``"auto"`` takes a few that train
-    in seconds, an empty list none.
+    Registered learners, or estimators of your own by name; ``"auto"`` takes those recommended
+    for the kind of target (:func:`metaskl.evaluation.recommended_learners`), an empty list none.
 baselines : "all", list of str or dict of str to estimator, default="all"
     Ordinary models that must be beaten, as in :func:`compare`. They are tried first.
 n_shot : int or sequence of int, default=(5, 10, 20)

@@ -10,20 +10,14 @@ import numpy.typing as npt
 from sklearn.model_selection import KFold
 
 from metaskl.errors import ParameterError
+from metaskl.evaluation import recommended_learners
 from metaskl.evaluation.draws import Draw, check_count
 from metaskl.evaluation.folds import Fold
 from metaskl.evaluation.protocol import Protocol, make_protocol
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
-from metaskl.registry import get_learner
 from metaskl.search.asking import check_budget
 
 Array = npt.NDArray[Any]
-# Learners that train in seconds and were near the top on several task sets, of each kind.
-_CHEAP = {
-    "regression": ("ridge_head", "attentive_cnp", "cavia", "maml"),
-    "classification": ("ridge_head", "logistic_head", "protonet", "maml"),
-    "private": ("protonet", "ridge_head", "simpleshot"),
-}
 _FOLDS_OF_ROWS = 3
 
 
@@ -123,8 +117,7 @@ def learners_of(estimator: Any) -> Any:
     """Return the learners that are to be tried: their names, or estimators by name."""
     wanted = estimator.learners
     if isinstance(wanted, str) and wanted == "auto":
-        kind = "private" if estimator.label_space == "task" else estimator.kind
-        return [name for name in _CHEAP[kind] if estimator.kind in get_learner(name).kinds]
+        return recommended_learners(estimator.kind, label_space=estimator.label_space)
     return dict(wanted) if isinstance(wanted, Mapping) else wanted
 
 

@@ -36,7 +36,7 @@ def run_study(
     y: Any,
     groups: Any,
     *,
-    learners: Any = ("ridge_head", "maml"),
+    learners: Any = "recommended",
     baselines: Any = (),
     space: Any = None,
     n_shot: Any = (5, 10, 20),
@@ -82,8 +82,9 @@ def run_study(
         Targets.
     groups : array-like of shape (n_rows,), or str
         Task ids, or the name of the column of `X` that holds them.
-    learners : "all", list of str or dict of str to estimator, default=("ridge_head", "maml")
-        Registered learners, or estimators of your own by name.
+    learners : "recommended", "all", list of str or dict of str to estimator
+        By default the five learners to try first, as in :func:`compare`; or registered learners
+        by name, or estimators of your own by name.
     baselines : "all", list of str or dict of str to estimator, default=()
         Pooled, per-task and shrunk models, tuned beside the learners; see :func:`compare`.
     space : dict, optional
