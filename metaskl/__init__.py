@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from metaskl.evaluation.scorer import FewShotScorer as FewShotScorer
     from metaskl.persistence import load as load
     from metaskl.persistence import save as save
+    from metaskl.search.study import run_study as run_study
 
 __version__ = "0.1.0"
 
@@ -119,6 +120,7 @@ __all__ = [
     "compare",
     "cross_validate_tasks",
     "load",
+    "run_study",
     "save",
     "shots_curve",
 ]
@@ -173,6 +175,7 @@ _HOMES = {
     "compare": "metaskl.evaluation.compare",
     "cross_validate_tasks": "metaskl.evaluation.cross_validate",
     "load": "metaskl.persistence",
+    "run_study": "metaskl.search.study",
     "save": "metaskl.persistence",
     "shots_curve": "metaskl.evaluation.curve",
 }

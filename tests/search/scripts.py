@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 # A ridge whose fits take a while, note that they began, and may kill their own process.
-_STUDY = '''
+_STUDY = """
 import os
 import signal
 import sys
@@ -51,7 +51,7 @@ def main():
 if __name__ == "__main__":
     {setup}
     main()
-'''
+"""
 DASK = """
     from distributed import Client, LocalCluster
     from joblib import parallel_config
@@ -75,6 +75,7 @@ def start(folder: Path, *, seconds: float = 0.0, setup: str = "pass", **argument
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        start_new_session=True,
     )
 
 
