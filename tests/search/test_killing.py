@@ -75,8 +75,8 @@ def test_killed_dask_worker(tmp_path):
     assert states(study_of(url)) == ["COMPLETE"] * 6
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_killed_driver(tmp_path, n_jobs):
+def test_killed_driver(tmp_path):
+    n_jobs = 2
     url = f"sqlite:///{tmp_path}/study.db"
     settings = {"seconds": 0.5, "storage": url, "n_trials": 6, "n_jobs": n_jobs}
     first = start(tmp_path, **settings)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.pool import NullPool
 
 from tests.search.postgres import postgres_server
-from tests.search.scripts import DASK, finish, start
+from tests.search.scripts import finish, start
 
 pytestmark = pytest.mark.slow
 
@@ -65,10 +65,3 @@ def test_two_drivers_share_the_trials(tmp_path, url, storage):
     trials = trials_of(storage, "shared")
     assert {trial.state.name for trial in trials} == {"COMPLETE"}
     assert 12 <= len(trials) <= 13  # both may ask for the last one at once
-
-
-def test_two_dask_workers(tmp_path, url, storage):
-    (tmp_path / "kill once").touch()
-    settings = {"storage": url, "study_name": "dask", "n_trials": 6, "n_jobs": None}
-    finish(start(tmp_path, seconds=0.2, setup=DASK, **settings))
-    assert [trial.state.name for trial in trials_of(storage, "dask")] == ["COMPLETE"] * 6

@@ -99,7 +99,7 @@ def test_set_params_reaches_the_learners_own():
         ([1], r"space must be a dict of distributions, got \[1\]"),
         ({"a": 1}, r"map candidates to dicts .* got 'a': 1\."),
         ({"c": {"x": 1}}, r"got 'c': \{'x': 1\}"),
-        ({"a": {"alph": Real(1, 2)}}, r"got 'alph'\. Did you mean 'alpha'\?"),
+        ({"a": {"alpha_": Real(1, 2)}}, r"got 'alpha_'\. Did you mean 'alpha'\?"),
         ({"a": {"alpha": 3}}, r"space\['alpha'\] must be a distribution, got 3"),
     ],
 )

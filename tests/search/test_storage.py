@@ -66,6 +66,11 @@ def test_unknown_database_and_password():
         search(storage="postgresql+psycopg://me:secret@localhost:9/none", n_trials=1)
 
 
+def test_folder_that_is_not_there(tmp_path):
+    with pytest.raises(StudyError, match="unable to open database file. Look at the URL"):
+        search(storage=f"sqlite:///{tmp_path}/none/study.db", n_trials=1)
+
+
 def test_study_of_other_data(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     search(storage=url, study_name="mine", n_trials=1)
