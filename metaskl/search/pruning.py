@@ -156,10 +156,17 @@ class TaskRival:
         self.seen |= new
         with warnings.catch_warnings():  # of ties, where the test is no longer exact
             warnings.simplefilter("ignore")
-            return self.rival.is_beaten(new)
+            worse = self.rival.is_beaten(new)
+        # The test is one of ranks: a trial a little worse on many tasks and much better on some
+        # may be the better one on average, and that is what is searched.
+        return worse and self._gap() < 0
 
     def predicted(self) -> float:
         """Return the score that all of the trial would have: the best's, less the gap so far."""
         assert self.best is not None
-        gaps = [score - self.best[unit] for unit, score in self.seen.items()]
-        return float(np.nanmean(self.best) + np.mean(gaps))
+        return float(np.nanmean(self.best)) + self._gap()
+
+    def _gap(self) -> float:
+        """Return the mean difference to the best trial on the units seen so far."""
+        assert self.best is not None
+        return float(np.mean([score - self.best[unit] for unit, score in self.seen.items()]))

@@ -39,7 +39,7 @@ def open_storage(storage: Any) -> Any:
     options: dict[str, Any] = {"pool_pre_ping": True}  # a server may have been restarted meanwhile
     if storage.startswith("sqlite") and "timeout=" not in storage:
         options = {"connect_args": {"timeout": _PATIENCE}}
-    with storage_faults(storage):
+    with storage_faults(storage, ImportError, OSError):
         opened = optuna.storages.RDBStorage(storage, engine_kwargs=options)
         if storage.startswith("sqlite:///") and ":memory:" not in storage:
             _write_ahead(opened.engine)
@@ -67,11 +67,11 @@ def _write_ahead(engine: Any) -> None:
 
 
 @contextmanager
-def storage_faults(storage: Any) -> Iterator[None]:
+def storage_faults(storage: Any, *more: type[Exception]) -> Iterator[None]:
     """Tell a storage's faults in one message that says what to do."""
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, ImportError, OSError) as error:
+    except (StorageInternalError, SQLAlchemyError, *more) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
         raise StudyError(

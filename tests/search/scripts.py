@@ -75,6 +75,7 @@ def start(folder: Path, *, seconds: float = 0.0, setup: str = "pass", **argument
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        start_new_session=True,
     )
 
 
