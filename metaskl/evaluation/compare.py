@@ -18,6 +18,7 @@ from metaskl.evaluation.candidates import (
 )
 from metaskl.evaluation.comparison import Comparison
 from metaskl.evaluation.draws import check_n_shot
+from metaskl.evaluation.flatten import n_axes
 from metaskl.evaluation.folds import Array, make_folds, shots_left_out
 from metaskl.evaluation.running import no_candidate, run_candidates
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
@@ -67,8 +68,9 @@ def compare(
         Pooled, per-task and shrunk models. For regression they are called ``"pooled ridge"``,
         ``"pooled forest"``, ``"pooled boosting"``, ``"per-task ridge"``, ... ``"shrunk boosting"``;
         for classification ``logistic`` takes the place of ``ridge``. With
-        ``label_space="task"`` there are the three per-task ones. A list keeps those named; the
-        verdict then says that it holds against the baselines given.
+        ``label_space="task"`` there are the three per-task ones. Of pictures they see the pixels
+        as columns. A list keeps those named; the verdict then says that it holds against the
+        baselines given.
     n_shot : int, float or sequence of them, default=(5, 10, 20)
         Labelled rows of a task; see :func:`cross_validate_tasks`. Counts that no task is large
         enough for are named in the verdict.
@@ -143,7 +145,9 @@ def compare(
         parameters |= {"label_space": "task", "n_way": n_way}
     candidates, families = join_candidates(
         make_learners(learners, kind=kind, **parameters | (learner_params or {})),
-        choose_baselines(baselines, kind, private_labels=private, seed=random_state),
+        choose_baselines(
+            baselines, kind, private_labels=private, pictures=n_axes(X) > 2, seed=random_state
+        ),
     )
     if not candidates:
         raise ParameterError(
