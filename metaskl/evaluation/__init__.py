@@ -7,6 +7,7 @@ from metaskl.evaluation.cross_validate import cross_validate_tasks
 from metaskl.evaluation.curve import shots_curve
 from metaskl.evaluation.differences import Difference
 from metaskl.evaluation.episodes import episode_scores
+from metaskl.evaluation.flatten import Flatten
 from metaskl.evaluation.ranking import Ranking, rank_candidates
 from metaskl.evaluation.scorer import FewShotScorer
 from metaskl.evaluation.verdict import Verdict
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "FewShotScorer",
+    "Flatten",
     "Ranking",
     "Verdict",
     "compare",

@@ -20,6 +20,7 @@ from metaskl.estimators.pooled import Pooled
 from metaskl.estimators.shrunk import ShrunkClassifier, ShrunkRegressor
 from metaskl.evaluation.boosting import BoostingClassifier, BoostingRegressor
 from metaskl.evaluation.cross_validate import check_adapts
+from metaskl.evaluation.flatten import Flatten
 from metaskl.evaluation.parameters import route_parameters
 from metaskl.registry import get_learner, list_learners
 
@@ -165,12 +166,18 @@ def choose_baselines(
     kind: str,
     *,
     private_labels: bool,
+    pictures: bool,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the baselines that were asked for: all, some by name, or estimators of one's own."""
+    """Return the baselines that were asked for: all, some by name, or estimators of one's own.
+
+    With `pictures` the ordinary ones are given their pixels as columns.
+    """
     if isinstance(baselines, Mapping):
         return dict(baselines)
     every = make_baselines(kind, private_labels=private_labels, seed=seed)
+    if pictures:
+        every = {name: make_pipeline(Flatten(), model) for name, model in every.items()}
     if isinstance(baselines, str):
         if baselines == "all":
             return every

@@ -57,8 +57,9 @@ def compare(
         Pooled, per-task and shrunk models. For regression they are called ``"pooled ridge"``,
         ``"pooled forest"``, ``"pooled boosting"``, ``"per-task ridge"``, ... ``"shrunk boosting"``;
         for classification ``logistic`` takes the place of ``ridge``. With
-        ``label_space="task"`` there are the three per-task ones. A list keeps those named; the
-        verdict then says that it holds against the baselines given.
+        ``label_space="task"`` there are the three per-task ones. Of pictures they see the pixels
+        as columns. A list keeps those named; the verdict then says that it holds against the
+        baselines given.
     n_shot : int, float or sequence of them, default=(5, 10, 20)
         Labelled rows of a task; see :func:`cross_validate_tasks`. Counts that no task is large
         enough for are named in the verdict.

@@ -22,6 +22,7 @@ from metaskl.estimators.adapt import adapt
 from metaskl.evaluation.answers import is_transductive, score_draws
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
+from metaskl.evaluation.warming import warm_up
 from metaskl.tasks import require_groups
 
 
@@ -185,6 +186,7 @@ def score_fold(
     estimator: Any, X: Any, y: Array, ids: Array, fold: Fold, scorer: Any
 ) -> pd.DataFrame:
     """Fit on a fold's rows and score its draws."""
+    warm_up()
     start = time.perf_counter()
     fitted = fit_rows(clone(estimator), X, y, ids, fold.train)
     fitting = time.perf_counter() - start

@@ -17,6 +17,7 @@ from metaskl.evaluation.candidates import (
     with_preprocess,
 )
 from metaskl.evaluation.draws import check_n_shot
+from metaskl.evaluation.flatten import n_axes
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.tasks import require_groups
@@ -78,7 +79,13 @@ class Protocol:
             parameters |= {"label_space": "task", "n_way": self.n_way}
         found, families = join_candidates(
             make_learners(learners, kind=self.kind, **parameters | (learner_params or {})),
-            choose_baselines(baselines, self.kind, private_labels=private, seed=self.random_state),
+            choose_baselines(
+                baselines,
+                self.kind,
+                private_labels=private,
+                pictures=n_axes(self.X) > 2,
+                seed=self.random_state,
+            ),
         )
         if not found:
             raise ParameterError(

@@ -55,13 +55,22 @@ class Verdict:
 
     @property
     def per_task_is_as_good_from(self) -> int | float | None:
-        """The smallest shot count from which on a plain per-task model is as good, or None."""
+        """The smallest shot count from which on no gain over a per-task model is shown, or None.
+
+        A gain over the best of all baselines is one over the per-task models among them, also
+        where these differ so much from task to task that their own interval holds 0.
+        """
         found = None
         for difference in reversed(self.against_per_task):
-            if difference.sign > 0:
+            if self._beats_per_task(difference):
                 break
             found = difference.n_shot
         return found
+
+    def _beats_per_task(self, difference: Difference) -> bool:
+        """Say whether meta-learning pays at a shot count, over per-task models or over all."""
+        over_all = any(d.sign > 0 and d.n_shot == difference.n_shot for d in self.against_baselines)
+        return over_all or difference.sign > 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as plain values."""
@@ -123,14 +132,12 @@ class Verdict:
         start = self.per_task_is_as_good_from
         if start is None:
             most = shots_words(self.against_per_task[-1].n_shot)
-            return f"  Up to {most} no model of the task's own rows alone is as good."
-        later = [d for d in self.against_per_task if d.n_shot >= start]
-        how = (
-            "better"
-            if all(d.sign < 0 for d in later)
-            else "as good or better, as far as can be told"
-        )
-        return f"  From {shots_words(start)} on a plain per-task model is {how}."
+            where = "Up to" if all(map(self._beats_per_task, self.against_per_task)) else "At"
+            return f"  {where} {most} no model of the task's own rows alone is as good."
+        since = f"  From {shots_words(start)} on"
+        if all(d.sign < 0 for d in self.against_per_task if d.n_shot >= start):
+            return f"{since} a plain per-task model is better."
+        return f"{since} it cannot be told that meta-learning beats a plain per-task model."
 
 
 def reach_verdict(

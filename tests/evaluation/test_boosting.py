@@ -30,3 +30,16 @@ def test_the_iterations_asked_for_are_left_as_they_were():
     assert few.predict([[0.0]]) == pytest.approx(4.0)
     many = BoostingRegressor(min_samples_leaf=5, max_iter=30).fit(np.eye(10), np.arange(10.0))
     assert many.n_iter_ == 30
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "asked", "share"), [(200, 1.0, 1.0), (400, 1.0, 20 / 400), (400, 0.5, 0.5)]
+)
+def test_with_many_columns_a_split_looks_at_the_root_of_their_number(n_columns, asked, share):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, n_columns)), rng.normal(size=30)
+    settings = {"min_samples_leaf": 5, "max_iter": 5, "random_state": 0}
+    found = BoostingRegressor(max_features=asked, **settings).fit(X, y)
+    full = HistGradientBoostingRegressor(max_features=share, **settings).fit(X, y)
+    np.testing.assert_array_equal(found.predict(X), full.predict(X))
+    assert found.max_features == asked

@@ -120,15 +120,37 @@ def test_it_can_say_that_it_depends():
     assert str(mixed).startswith("Verdict: it depends: meta-learning pays at 5 labelled rows.")
 
 
+NO_MODEL = "no model of the task's own rows alone is as good."
+NOT_TOLD = "it cannot be told that meta-learning beats a plain per-task model."
+
+
 @pytest.mark.parametrize(
-    ("signs", "start"), [((1, 1, 0), 20), ((1, 0, 0), 10), ((0, 1, 1), None), ((-1, -1, -1), 5)]
+    ("signs", "start", "sentence"),
+    [
+        ((1, 1, 1), None, f"Up to 20 labelled rows {NO_MODEL}"),
+        ((0, 1, 1), None, f"At 20 labelled rows {NO_MODEL}"),
+        ((1, 1, 0), 20, f"From 20 labelled rows on {NOT_TOLD}"),
+        ((1, 0, -1), 10, f"From 10 labelled rows on {NOT_TOLD}"),
+        ((-1, -1, -1), 5, "From 5 labelled rows on a plain per-task model is better."),
+    ],
 )
-def test_from_which_shot_count_a_per_task_model_is_as_good(signs, start):
+def test_from_which_shot_count_a_per_task_model_is_as_good(signs, start, sentence):
     alone = [difference(k, s, 0.5) for k, s in zip((5, 10, 20), signs, strict=True)]
-    found = verdict(difference(5, 1.0, 0.1), alone=alone)
+    found = verdict(difference(5, 0.0, 0.1), alone=alone)
     assert found.per_task_is_as_good_from == start
-    sentence = f"From {start} labelled rows on" if start else "Up to 20 labelled rows no model"
-    assert sentence in str(found)
+    assert str(found).splitlines()[-1].strip() == sentence
+
+
+def test_where_it_pays_over_all_baselines_no_per_task_model_is_called_as_good():
+    # At 3 rows the per-task models are so unstable that their own interval holds 0; the best
+    # baseline, pooled, is beaten beyond its interval all the same.
+    unstable = [difference(3, 1.3, 2.0), difference(10, 0.1, 0.2)]
+    found = verdict(difference(3, 0.4, 0.2), difference(10, 0.1, 0.2), alone=unstable)
+    assert found.per_task_is_as_good_from == 10
+    assert "it depends: meta-learning pays at 3 labelled rows" in str(found)
+    assert str(found).splitlines()[-1].strip() == f"From 10 labelled rows on {NOT_TOLD}"
+    only = verdict(difference(3, 0.4, 0.2), alone=unstable[:1])
+    assert str(only).splitlines()[-1].strip() == f"Up to 3 labelled rows {NO_MODEL}"
 
 
 def test_it_is_plain_values_too():
