@@ -65,14 +65,10 @@ if TYPE_CHECKING:
     from metaskl.evaluation.scorer import FewShotScorer as FewShotScorer
     from metaskl.persistence import load as load
     from metaskl.persistence import save as save
-<<<<<<< HEAD
     from metaskl.search.auto import AutoMetaClassifier as AutoMetaClassifier
     from metaskl.search.auto import AutoMetaRegressor as AutoMetaRegressor
     from metaskl.search.study import run_study as run_study
     from metaskl.search.task_search import TaskSearchCV as TaskSearchCV
-=======
-    from metaskl.search.study import run_study as run_study
->>>>>>> 8194456c99b15d99702adeb385935f797db9e6d6
 
 __version__ = "0.1.0"
 
