@@ -9,6 +9,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from metaskl._compat import threads_for
@@ -54,6 +55,12 @@ def units_of(protocol: Protocol) -> list[Unit]:
         order = np.random.default_rng([protocol.random_state, fold.number]).permutation(len(tasks))
         found += [Unit(fold.number, tasks[i], tuple(of_task[tasks[i]])) for i in order]
     return found
+
+
+def draws_frame(units: list[Unit]) -> pd.DataFrame:
+    """Return a row for each draw of the units, in the order of a trial's scores."""
+    rows = [(unit.fold, unit.task, d.repeat, d.n_shot) for unit in units for d in unit.draws]
+    return pd.DataFrame(rows, columns=["fold", "task", "repeat", "n_shot"])
 
 
 def run_trial(job: Job) -> Outcome:

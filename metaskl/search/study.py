@@ -10,7 +10,6 @@ from typing import Any
 
 import joblib
 import numpy as np
-import pandas as pd
 
 from metaskl.errors import CandidateError, MetasklWarning, ParameterError
 from metaskl.evaluation.protocol import Protocol, make_protocol
@@ -18,7 +17,7 @@ from metaskl.progress import Progress
 from metaskl.search._optuna import optuna
 from metaskl.search.driver import Budget, Driver, runs_here
 from metaskl.search.identity import claim_study, study_name_of
-from metaskl.search.objective import Unit, units_of
+from metaskl.search.objective import draws_frame, units_of
 from metaskl.search.pruning import choose_pruning
 from metaskl.search.result import StudyResult
 from metaskl.search.spaces import Candidate, make_space, prefixed
@@ -189,7 +188,7 @@ def run_study(
         found = {name: hold_out_tasks(estimator) for name, estimator in found.items()}
     candidates = make_space(found, families, space, tabular=np.ndim(protocol.X) == 2)
     units = units_of(protocol)
-    draws = _draws_frame(units)
+    draws = draws_frame(units)
     if n_trials is None and time_budget is None:
         n_trials = _DEFAULT_TRIALS
     budget = Budget(n_trials, time_budget)
@@ -278,11 +277,6 @@ def _enqueue_defaults(study: Any, candidates: list[Candidate], n_trials: int | N
     for candidate in candidates[: n_trials or len(candidates)]:
         values = prefixed(candidate, candidate.defaults(), several=several)
         study.enqueue_trial(values, skip_if_exists=True)
-
-
-def _draws_frame(units: list[Unit]) -> pd.DataFrame:
-    rows = [(unit.fold, unit.task, d.repeat, d.n_shot) for unit in units for d in unit.draws]
-    return pd.DataFrame(rows, columns=["fold", "task", "repeat", "n_shot"])
 
 
 def _write_data(protocol: Protocol, data_dir: Any, stack: ExitStack) -> str:

@@ -281,7 +281,7 @@ def test_a_builder_by_name_and_a_part_left_out():
         ("torch.hub:load", "must name a builder of"),
         ("torch.nnx:load", "must name a builder of"),
         ("torch.nn", "as in 'timm:create_model', got 'torch.nn'"),
-        ("torch.nn:Linaer", "torch.nn has no 'Linaer'"),
+        ("torch.nn:Line", "torch.nn has no 'Line'"),
         ("torchvision.models:resnet18", "needs the package torchvision.*pip install torchvision"),
     ],
 )
