@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metaskl.errors import ParameterError
+from metaskl.errors import GroupsError, ParameterError, TaskError
 from metaskl.evaluation.candidates import (
     broken_learners,
     choose_baselines,
@@ -24,6 +24,7 @@ from metaskl.evaluation.running import no_candidate, run_candidates
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.evaluation.verdict import reach_verdict
 from metaskl.tasks import require_groups
+from metaskl.tasks.groups import are_private
 
 
 def compare(
@@ -121,12 +122,21 @@ def compare(
     >>> sorted(result.scores["candidate"].unique())
     ['per-task ridge', 'pooled ridge', 'ridge_head']
     """
+    private = label_space == "task"
+    if private and groups is None:
+        raise GroupsError(
+            "groups must name groups of related classes with label_space='task' (the alphabet of "
+            "a character, the domain of an intent), got None: whole groups are held out. Where "
+            "there are none, fit without groups and score classes that were not seen with "
+            "metaskl.evaluation.episode_scores."
+        )
     X, ids = require_groups(X, groups)
     y = np.asarray(y)
-    private = label_space == "task"
     _check_settings(kind, label_space, learners, learner_params)
     if kind == "auto":
         kind = "classification" if private else target_kind(y)
+    if kind == "classification" and not private:
+        _refuse_private_classes(y, ids, holdout, learners)
     scorer = resolve_scorer(scoring, classification=kind == "classification")
     ways = n_way if private else None
     folds = make_folds(
@@ -215,6 +225,16 @@ def _check_settings(kind: str, label_space: str, learners: Any, learner_params: 
         raise ParameterError(
             "learner_params must be left out where learners are estimators of your own, got "
             f"{sorted(learner_params)}. Set them on the estimators."
+        )
+
+
+def _refuse_private_classes(y: Array, ids: Array, holdout: str, learners: Any) -> None:
+    """Refuse shared classes where a held-out task has none that were seen."""
+    if holdout == "tasks" and not isinstance(learners, Mapping) and are_private(y, ids):
+        raise TaskError(
+            "label_space must be 'task' where each class lies in one task only, got 'shared': a "
+            "held-out task would have none of the classes seen in training. Set "
+            "label_space='task' (with n_way)."
         )
 
 
