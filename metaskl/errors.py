@@ -179,4 +179,8 @@ class OneTaskWarning(MetasklWarning):
 
 
 class EpisodeWarning(MetasklWarning):
-    """Training episodes that are smaller than was asked for."""
+    """Training episodes that are not what was asked for, or hardly can be."""
+
+
+class GroupsWarning(MetasklWarning):
+    """Task ids that are probably not used as was meant."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from torch import nn
 
@@ -26,6 +27,22 @@ class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
     def unscaled_columns(self) -> tuple[int, ...]:
         """Columns that must reach the network as they are: codes of categories."""
         return ()
+
+    def remark(self, X: npt.NDArray[Any]) -> str:
+        """Return what a user should know of the rows of fit, or nothing.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, ...)
+            The features, not standardised.
+
+        Returns
+        -------
+        str
+            One sentence or more; empty if all is well.
+        """
+        del X
+        return ""
 
     @abc.abstractmethod
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:

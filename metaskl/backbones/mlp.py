@@ -84,6 +84,11 @@ class MLP(Backbone):
                 f"activation must be one of {sorted(_ACTIVATIONS)}, got {self.activation!r}. "
                 "For another one bring the network with FromModule."
             )
+        if isinstance(self.hidden_layer_sizes, int):
+            raise BackboneError(
+                "hidden_layer_sizes must hold the units of each layer, got the number "
+                f"{self.hidden_layer_sizes}. Write ({self.hidden_layer_sizes},) for one layer."
+            )
         sizes = tuple(self.hidden_layer_sizes)
         if any(size < 1 for size in sizes):
             raise BackboneError(

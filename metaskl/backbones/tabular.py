@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -57,12 +59,39 @@ class Tabular(Backbone):
     @property
     def unscaled_columns(self) -> tuple[int, ...]:
         """The columns that hold codes."""
-        return tuple(sorted(self.categories))
+        return tuple(self._levels())
+
+    def _levels(self) -> dict[int, int]:
+        """Return the number of levels of each categorical column, in the columns' order."""
+        whole = (int, np.integer)
+        if any(not isinstance(v, whole) for pair in self.categories.items() for v in pair):
+            raise BackboneError(
+                "categories must map columns, counted from 0, to their number of levels, got "
+                f"{dict(self.categories)!r}. The network sees an array without names: give "
+                "positions after preprocessing, such as {0: 4}, for a data frame "
+                "{X.columns.get_loc(name): 4}."
+            )
+        return dict(sorted(self.categories.items()))
+
+    def remark(self, X: npt.NDArray[Any]) -> str:
+        """Say which columns hold codes that are no level of theirs."""
+        odd = []
+        for column, n_levels in self._levels().items():
+            codes = X[:, column] if 0 <= column < X.shape[1] else np.zeros(0)
+            if ((codes >= n_levels) | ((codes >= 0) & (codes % 1 != 0))).any():
+                odd.append(f"column {column} holds {codes.max():g}, and has {n_levels} levels")
+        if not odd:
+            return ""
+        return (
+            f"categories does not fit these rows: {'; '.join(odd)}. Codes are 0 to the number of "
+            "levels less one; any other counts as unknown, in training too. Correct categories, "
+            "or encode the columns with OrdinalEncoder."
+        )
 
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build embeddings and body for rows of `in_shape` features."""
         require_ndim("Tabular", in_shape, 1)
-        sizes = dict(sorted(self.categories.items()))
+        sizes = self._levels()
         absent = [c for c in sizes if not 0 <= c < in_shape[0]]
         if absent or any(n < 1 for n in sizes.values()):
             raise BackboneError(

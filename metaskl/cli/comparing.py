@@ -63,6 +63,7 @@ def compare(
     notes = Notes(quiet=quiet)
     if out is not None:
         check_report(out)
+    _check_names(listed := options.names(learners, "recommended"))
     shots = options.shot_counts(n_shot, (5, 10, 20))
     data = take_apart(
         read_table(table, sep),
@@ -78,7 +79,7 @@ def compare(
         data.X,
         data.y,
         data.groups,
-        learners=options.names(learners, "recommended"),
+        learners=listed,
         baselines=options.names(baselines),
         n_shot=shots,
         n_repeats=repeats,
@@ -113,7 +114,7 @@ def compare(
         title = f"{table.name}: {target} by {task}"
         write_report(comparison, out, title=title, adaptation=adaptation)
         notes.say(f"Report: {out}")
-    _require_comparison(comparison, options.names(learners), options.names(baselines))
+    _require_comparison(comparison, listed, options.names(baselines))
 
 
 def _require_comparison(comparison: Any, learners: Any, baselines: Any) -> None:
@@ -128,9 +129,20 @@ def _require_comparison(comparison: Any, learners: Any, baselines: Any) -> None:
             raise typer.Exit(FAILED)
 
 
+def _check_names(learners: Any) -> None:
+    """Raise where names of learners, which have no spaces, were not separated by commas."""
+    for name in () if isinstance(learners, str) else learners:
+        if " " in name:
+            raise ParameterError(
+                f"--learners must be names separated by commas, got {name!r}. Give --learners "
+                f"{','.join(name.split())}."
+            )
+
+
 def check_report(out: Path) -> None:
     """Raise now what would be raised after minutes of work."""
     from metaskl.report.display import require
+    from metaskl.report.page import check_suffix
 
     require("matplotlib")
     require("jinja2")
@@ -139,6 +151,7 @@ def check_report(out: Path) -> None:
             f"--out must be a file in a folder that exists, got {str(out)!r}. Make the folder, or "
             "give another name."
         )
+    check_suffix(out)
 
 
 def print_comparison(comparison: Any) -> None:

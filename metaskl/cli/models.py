@@ -95,6 +95,11 @@ def adapt(
     notes.say(*remarks)
     if allow_single_class:
         _allow_single_class(fitted)
+    if earlier := fitted.table_["n_support"]:
+        notes.say(
+            f"The model was adapted to {counted(earlier, 'row')} before: they are set aside, as "
+            "adapting starts over from what fit learned. Put all labelled rows into one file."
+        )
     adapted = metaskl.adapt(fitted, X, y)
     adapted.table_ = {**fitted.table_, "n_support": len(X)}
     metaskl.save(adapted, output)

@@ -91,12 +91,15 @@ def _targets(column: pd.Series, table: dict[str, Any]) -> Any:
         )
     if table["kind"] == "regression":
         return as_features(column.to_frame(), [str(column.name)], [])[column.name].to_numpy()
-    labels = to_labels(column)
     if not table["numbered_classes"]:
         return to_text(column).to_numpy().astype(str)
+    text = to_text(column)
+    labels = to_labels(text.str.replace(r"\.0+$", "", regex=True))  # 1.0 where a table had gaps
     if labels.dtype.kind != "i":
+        wrong = text[~text.str.fullmatch(r"-?\d+(\.0+)?")]
         raise TableError(
-            f"column {column.name!r} must hold whole numbers, as in fit, got text. Use the classes "
-            "of the table that was fitted."
+            f"column {column.name!r} must hold whole numbers, as in fit, got "
+            f"{str(wrong.iloc[0] if len(wrong) else text.iloc[0])!r}. Use the classes of the table "
+            "that was fitted."
         )
     return labels

@@ -21,7 +21,10 @@ _OPTIONS = {
 _VALUE = r"\('[^)]*'\)|\([^()]*\)|\[[^\]]*\]|'[^']*'|[\w.+-]*\w"
 # Advice that only Python users can follow, and what to do here instead.
 _ADVICE = (
-    (r"or set allow_single_class=True", "or add --allow-single-class"),
+    (
+        r"or set the estimator's parameter allow_single_class=True, .*?,",
+        "or add --allow-single-class",
+    ),
     (r" Or give a dict of your own\.", ""),
     (r"(load it with) trusted=\[(.+?)\]\.$", r"\1 --trust \2."),
     (

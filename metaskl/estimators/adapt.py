@@ -29,7 +29,8 @@ def adapt(estimator: Any, X: Any, y: Any) -> Any:
     Parameters
     ----------
     estimator : estimator
-        Fitted; it is left as it is.
+        Fitted; it is left as it is. Of an adapted copy only what was meta-trained counts: adapting
+        starts over, so give all labelled rows at once.
     X : array-like or data frame of shape (n_support, ...)
         The support's features.
     y : array-like of shape (n_support,) or (n_support, n_outputs)

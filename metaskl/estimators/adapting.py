@@ -54,7 +54,8 @@ class Adapting:
         -------
         adapted
             A copy that predicts the new task. It shares the meta-trained network; this
-            estimator is unchanged, and adapting a copy again starts from the shared network.
+            estimator is unchanged. Adapting a copy again starts over from the shared network and
+            knows nothing of the copy's support: give all labelled rows at once.
 
         Raises
         ------

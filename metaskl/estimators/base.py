@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,12 @@ from torch import Tensor
 from metaskl.backbones import Backbone
 from metaskl.errors import TaskError
 from metaskl.estimators.adapting import Adapting
-from metaskl.estimators.checks import check_parameters, warn_of_few_rows, warn_of_one_task
+from metaskl.estimators.checks import (
+    check_parameters,
+    warn_of_few_rows,
+    warn_of_odd_rows,
+    warn_of_one_task,
+)
 from metaskl.estimators.inputs import (
     Array,
     check_rows,
@@ -167,6 +173,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.in_shape_ = tuple(X.shape[1:])
             self.x_scaling_ = fit_scaling(X, on=self.standardize, **kept_as_is(self.backbone))
             self.device_ = resolve_device(self.device)
+            warn_of_odd_rows(self.backbone, X)
         encoded = torch.from_numpy(self._encode_fit(y, reset=reset, classes=classes))
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
         tasks = tasks.to(self.device_)
@@ -198,12 +205,15 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         warn_of_few_rows(train, self.n_shot, of_classes=self._private)
         self.net_ = meta_train(learner, sampler, plan, net=None if reset else self.net_)
         self._stored = StoredNet(self.net_)
-        self.history_ = plain_history(self.net_)
-        self.n_iter_ = len(self.history_)
-        self.n_tasks_ = len(tasks)
-        self.n_support_ = 0
+        self._record(tasks, ids)
         self._set_initial_state(tasks, one_task=ids is None)
         return self
+
+    def _record(self, tasks: TaskSet, ids: Array | None) -> None:
+        """Set what training leaves behind beside the network."""
+        self.history_ = plain_history(self.net_)
+        self.n_iter_, self.n_tasks_, self.n_support_ = len(self.history_), len(tasks), 0
+        self._fitted_on = Counter([] if ids is None else ids.tolist())
 
     def _check_pool(self, tasks: TaskSet, *, reset: bool) -> None:
         """Raise if further training brings other classes than a learner's head was built for."""

@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaskl.errors import EpisodeWarning, OneTaskWarning, ParameterError
+from metaskl.backbones import Backbone
+from metaskl.errors import EpisodeWarning, MetasklWarning, OneTaskWarning, ParameterError
 from metaskl.tasks import TaskSet
+from metaskl.tasks.groups import are_private
+
+# With more classes than this they may be of many tasks.
+_MANY_CLASSES = 10
 
 
 class _Rule(NamedTuple):
@@ -135,15 +140,43 @@ def warn_of_few_rows(tasks: TaskSet, n_shot: Any, *, of_classes: bool) -> None:
     )
 
 
+def warn_of_odd_rows(backbone: Any, X: Any) -> None:
+    """Warn of what a network's spec has to say of the rows of fit."""
+    if isinstance(backbone, Backbone) and (remark := backbone.remark(X)):
+        warnings.warn(remark, MetasklWarning, stacklevel=4)
+
+
+def warn_of_private_classes(y: Any, ids: Any) -> None:
+    """Warn of tasks that are said to share their classes and do not: a new task cannot either."""
+    if not are_private(np.asarray(y), ids):
+        return
+    one_each = len(np.unique(y)) == len(np.unique(ids))
+    warnings.warn(
+        "every class of y lies in one task only, so a new task will hardly have the classes of "
+        "fit, and adapting to others is refused. If each task has classes of its own (characters, "
+        "faces, intents), set label_space='task'"
+        + (" and leave groups out, which name the class itself." if one_each else "."),
+        EpisodeWarning,
+        stacklevel=5,
+    )
+
+
 def warn_of_one_task(estimator: Any) -> None:
     """Warn of a fit without task ids, unless they were declined by ``set_fit_request``."""
     if estimator.get_metadata_routing().fit.requests.get("groups") is False:
         return
     name = type(estimator).__name__
+    many = len(getattr(estimator, "classes_", ())) > _MANY_CLASSES
+    classes = (
+        "If new tasks bring classes of their own (characters, faces, intents), set "
+        "label_space='task', which needs no groups. "
+        if many
+        else ""
+    )
     warnings.warn(
         f"{name} is fitted without groups, so all rows are ONE task and nothing is learned across "
-        "tasks. Pass groups to fit. If you passed them to a search, a cross-validation or a "
-        "Pipeline of scikit-learn, turn routing on first: "
+        f"tasks. {classes}Pass groups to fit. If you passed them to a search, a cross-validation "
+        "or a Pipeline of scikit-learn, turn routing on first: "
         "sklearn.set_config(enable_metadata_routing=True). If one task is meant, use "
         f"Adapted{'Classifier' if hasattr(estimator, 'predict_proba') else 'Regressor'}({name}()).",
         OneTaskWarning,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metaskl.errors import ParameterError, SupportError
 from metaskl.estimators.base import BaseMetaEstimator, as_before_on_failure
+from metaskl.estimators.checks import warn_of_private_classes
 from metaskl.estimators.inputs import Array, fit_scaling, scale
 from metaskl.estimators.uncertain import refuse_std
 from metaskl.tasks import ClassEpisodes, EpisodeSampler, TaskEpisodes, TaskSet
@@ -188,8 +189,9 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             hint = (
                 "Add a row of another class."
                 if self._private
-                else "Add a row of another class, or set allow_single_class=True to adapt on what "
-                "there is."
+                else "Add a row of another class, or set the estimator's parameter "
+                "allow_single_class=True, in its constructor or by set_params of the fitted one, "
+                "to adapt on what there is."
             )
             raise SupportError(
                 "y must hold at least 2 classes in the support, got one class only "
@@ -237,6 +239,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
 
     def _task_set(self, X: Tensor, encoded: Tensor, y: Any, ids: Array | None) -> TaskSet:
         if not self._private:
+            if ids is not None:
+                warn_of_private_classes(y, ids)
             return super()._task_set(X, encoded, y, ids)
         # A class of one task has nothing to do with the class of that name of another.
         name = np.unique(y, return_inverse=True)[1]

@@ -61,6 +61,7 @@ class Storing:
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with arrays for tensors: small, and readable without torch."""
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
+        state.pop("_fitted_on", None)  # names of tasks, which are nobody's business elsewhere
         if "net_" in state:
             net = state.pop("net_")
             if state["_stored"].net is not net:  # somebody put in a net of their own

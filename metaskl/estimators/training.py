@@ -114,7 +114,7 @@ def make_plan(
             f"patience={estimator.patience} needs meta-validation tasks to watch, got "
             "validation_fraction=0. Give for example validation_fraction=0.2."
         )
-    identity = ""
+    identity: dict[str, str] = {}
     if estimator.checkpoint is not None and tasks is not None:
         if not isinstance(estimator.random_state, numbers.Integral):
             raise ParameterError(
@@ -123,6 +123,7 @@ def make_plan(
                 "random_state=0."
             )
         own = {k: v for k, v in estimator.get_params().items() if k not in _INCIDENTAL}
+        own["the estimator"] = type(estimator).__name__
         identity = fingerprint(tasks, own)
     return TrainingPlan(
         outer_lr=estimator.outer_lr,

@@ -120,6 +120,7 @@ def make_learners(
         learners = recommended_learners(kind, label_space=label_space)
     elif isinstance(learners, str) and learners != "all":
         learners = [learners]
+    learners = learners if isinstance(learners, str) else _names(learners)
     wanted = (
         [info.name for info in list_learners(load=True) if info.status == "available"]
         if learners == "all"
@@ -139,6 +140,18 @@ def make_learners(
         return {}
     routed = route_parameters(able, parameters, estimator().get_params(deep=False))
     return {name: estimator(learner=name, **own) for name, own in routed.items()}
+
+
+def _names(learners: Any) -> list[str]:
+    """Return names of learners as a list."""
+    names = list(learners) if isinstance(learners, Iterable) else [learners]
+    for name in names:
+        if not isinstance(name, str):
+            raise ParameterError(
+                f"learners must hold names of learners, got {name!r}. Give estimators of your own "
+                f"in a dict with a name for each: learners={{'mine': {type(name).__name__}(...)}}."
+            )
+    return names
 
 
 def broken_learners() -> dict[str, str]:
@@ -182,7 +195,7 @@ def choose_baselines(
         if baselines == "all":
             return every
         baselines = [baselines]
-    wanted = list(baselines)
+    wanted = list(baselines) if isinstance(baselines, Iterable) else [baselines]
     for name in wanted:
         if name not in every:
             raise ParameterError(

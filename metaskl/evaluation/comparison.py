@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from metaskl.evaluation.curve import shots_curve
+from metaskl.evaluation.scoring import within_bounds
 from metaskl.evaluation.verdict import Verdict, failure_lines
 
 
@@ -75,7 +76,8 @@ class Comparison:
         curve = curve[curve["n_tasks"] > 0].reset_index(drop=True)  # the verdict names the others
         if self.lower_is_better:
             curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
-        return curve
+        bounded: pd.DataFrame = within_bounds(curve, self.metric)
+        return bounded
 
     def _ranks(self) -> pd.Series:
         cells = self.scores.groupby(["n_shot", "task", "candidate"])["score"].mean().unstack()
@@ -110,7 +112,8 @@ class Comparison:
             columns["seconds"] = board[("", "seconds")].map("{:.1f}".format)
         for shot in sorted(shots):
             part = board[shot]
-            columns[f"{shot:.0%} rows" if shot < 1 else f"{shot:g} rows"] = [
+            rows = f"{shot:.0%} rows" if shot < 1 else f"{shot:g} row{'s' * (shot != 1)}"
+            columns[rows] = [
                 f"{m:.4g} [{a:.4g}, {b:.4g}]"
                 for m, a, b in zip(part["mean"], part["low"], part["high"], strict=True)
             ]

@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
 from metaskl._compat import BaseSearchCV, threads_for
-from metaskl.errors import MetasklWarning, ParameterError
+from metaskl.errors import GroupsWarning, MetasklWarning, ParameterError
 from metaskl.estimators.adapt import adapt
 from metaskl.evaluation.answers import is_transductive, score_draws
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
@@ -207,5 +207,6 @@ def fit_rows(estimator: Any, X: Any, y: Array, ids: Array, rows: Array) -> Any:
 
 def fit_on_tasks(estimator: Any, X: Any, y: Any, groups: Any) -> Any:
     """Fit with task ids, through Pipelines and searches too, whatever the user's routing is."""
-    with config_context(enable_metadata_routing=True):
+    with config_context(enable_metadata_routing=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", GroupsWarning)  # said once, of the whole table
         return estimator.fit(X, y, groups=groups)

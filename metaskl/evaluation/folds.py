@@ -59,6 +59,14 @@ def make_folds(
     else:
         folds = _task_folds(np.asarray(y), ids, shots, n_way, n_repeats, cv, random_state)
     if not folds:
+        if n_way is not None and _one_class_each(y, ids):
+            raise TaskError(
+                "groups must hold several classes each, of which an episode draws "
+                f"n_way={n_way}, got one class a group only: they name the class itself. Give "
+                "groups of related classes (alphabets of characters, domains of intents); where "
+                "there are none, fit without groups and score with "
+                "metaskl.evaluation.episode_scores."
+            )
         raise TaskError(
             f"tasks must be larger than the shot count, got n_shot={shots}, but "
             f"{too_small(y, ids, max(shots), n_way)}. Lower n_shot."
@@ -84,6 +92,12 @@ def too_small(y: Any, ids: Array, n_shot: int | float, n_way: int | None) -> str
         f"no task is large enough (the largest has {largest} rows, of which a quarter is kept "
         "to be predicted)"
     )
+
+
+def _one_class_each(y: Any, ids: Array) -> bool:
+    """Say whether no task has two classes."""
+    pairs = {*zip(np.asarray(ids).tolist(), np.asarray(y).tolist(), strict=True)}
+    return len(pairs) == len(np.unique(ids))
 
 
 def _check_cv(cv: Any, n_tasks: int, holdout: str) -> None:

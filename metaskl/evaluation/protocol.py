@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metaskl.errors import ParameterError
+from metaskl.errors import GroupsError, ParameterError, TaskError
 from metaskl.evaluation.candidates import (
     choose_baselines,
     join_candidates,
@@ -21,6 +21,7 @@ from metaskl.evaluation.flatten import n_axes
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.tasks import require_groups
+from metaskl.tasks.groups import are_private
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Protocol:
                 f"{sorted(learner_params)}. Set them on the estimators."
             )
         private = self.n_way is not None
+        if self.kind == "classification" and not private and not isinstance(learners, Mapping):
+            self._refuse_private_classes()
         parameters = self._learner_defaults()
         if private:
             parameters |= {"label_space": "task", "n_way": self.n_way}
@@ -97,6 +100,15 @@ class Protocol:
     def without_scorer(self) -> Protocol:
         """Return the same without the scorer, which may be a function that no file can hold."""
         return replace(self, scorer=None)
+
+    def _refuse_private_classes(self) -> None:
+        """Refuse shared classes where a held-out task has none that were seen."""
+        if not self.folds[0].seen and are_private(self.y, self.ids):
+            raise TaskError(
+                "label_space must be 'task' where each class lies in one task only, got 'shared': "
+                "a held-out task would have none of the classes seen in training. Set "
+                "label_space='task' (with n_way)."
+            )
 
     def _learner_defaults(self) -> dict[str, Any]:
         """Return the training of learners that will meet these support sizes."""
@@ -123,9 +135,16 @@ def make_protocol(
     random_state: int,
 ) -> Protocol:
     """Check the data and settings, and draw the folds with their supports and queries."""
+    private = label_space == "task"
+    if private and groups is None:
+        raise GroupsError(
+            "groups must name groups of related classes with label_space='task' (the alphabet of "
+            "a character, the domain of an intent), got None: whole groups are held out. Where "
+            "there are none, fit without groups and score classes that were not seen with "
+            "metaskl.evaluation.episode_scores."
+        )
     X, ids = require_groups(X, groups)
     y = np.asarray(y)
-    private = label_space == "task"
     _check_settings(kind, label_space)
     if kind == "auto":
         kind = "classification" if private else target_kind(y)

@@ -15,6 +15,11 @@ from metaskl.evaluation.folds import Array, Fold
 from metaskl.evaluation.verdict import failure_lines
 from metaskl.progress import Progress
 
+_GAPS = (
+    "Input X contains NaN. Fill the gaps for every candidate alike with "
+    "preprocess=SimpleImputer(strategy='median')."
+)
+
 
 def run_candidates(
     candidates: dict[str, Any],
@@ -94,4 +99,6 @@ def _try(estimator: Any, X: Any, y: Array, ids: Array, fold: Fold, scorer: Any) 
     try:
         return score_fold(estimator, X, y, ids, fold, scorer)
     except Exception as error:  # noqa: BLE001 - a candidate's fault is no reason to lose the rest
+        if "Input X contains NaN" in str(error):
+            return f"{type(error).__name__}: {_GAPS}"
         return f"{type(error).__name__}: {error}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from metaskl.errors import GroupsError, TaskError
+from metaskl.errors import GroupsError, GroupsWarning, TaskError
 from metaskl.evaluation.answers import score_draws
 from metaskl.evaluation.cross_validate import private_ways
 from metaskl.evaluation.draws import check_count, draw_classes, draw_rows
@@ -92,7 +96,33 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
                 f"n_shot={self.n_shot} leaves no query in any of these tasks (of "
                 f"{np.unique(ids, return_counts=True)[1].max()} rows at most). Lower n_shot."
             )
+        _warn_of_torn_tasks(estimator, ids)
         scorer = resolve_scorer(self.scoring, classification=is_classifier(estimator))
         rows = score_draws(estimator, X, y, draws, scorer)
         # Repeats are averaged first; a repeat or a task without a score is left out.
         return float(pd.DataFrame(rows).groupby("task")["score"].mean().mean())
+
+
+def _warn_of_torn_tasks(estimator: Any, ids: npt.NDArray[Any]) -> None:
+    """Warn if a meta-learner has seen other rows of all the tasks that it is scored on."""
+    fitted, scored = _fitted_on(estimator), Counter(ids.tolist())
+    if fitted == scored:  # the rows of fit themselves, for a training score
+        return
+    if fitted.keys() >= scored.keys():
+        warnings.warn(
+            "FewShotScorer scores tasks that were all seen in fit, so the score says nothing of a "
+            "new task: cv tears tasks apart. Use a splitter over groups, such as cv=GroupKFold(5).",
+            GroupsWarning,
+            stacklevel=3,
+        )
+
+
+def _fitted_on(estimator: Any) -> Counter[Any]:
+    """Return the number of rows of each task of a meta-learner's fit in this process."""
+    if isinstance(estimator, Pipeline):
+        return _fitted_on(estimator.steps[-1][1])
+    for name in ("shared_", "regressor_", "best_estimator_"):  # what holds a meta-learner
+        if hasattr(estimator, name):
+            return _fitted_on(getattr(estimator, name))
+    found: Counter[Any] = getattr(estimator, "_fitted_on", Counter())
+    return found

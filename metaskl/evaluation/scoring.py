@@ -52,6 +52,17 @@ def metric_name(scoring: Any, *, classification: bool) -> str:
     return str(getattr(scoring, "__name__", scoring))
 
 
+# Metrics between 0 and 1, by the beginning of their names in words; and all accuracies.
+_FRACTIONS = ("roc auc", "average precision", "precision", "recall", "f1", "jaccard")
+
+
+def within_bounds(curve: Any, metric: str) -> Any:
+    """Cut the intervals of a curve, a frame, to what a metric can be: Student does not know it."""
+    if not (metric.endswith("accuracy") or metric.startswith(_FRACTIONS)):
+        return curve
+    return curve.assign(low=curve["low"].clip(0.0, 1.0), high=curve["high"].clip(0.0, 1.0))
+
+
 def needed(scorer: Any) -> tuple[bool, bool]:
     """Say whether a scorer asks a classifier for labels, and whether for probabilities."""
     method = getattr(scorer, "_response_method", None)

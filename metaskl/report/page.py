@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaskl.errors import ParameterError
 from metaskl.report.adaptation import AdaptationDisplay
 from metaskl.report.display import (
     PALETTE,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("metaskl", "torch", "scikit-learn", "numpy")
 # Text and axes are drawn in this colour, which the page then replaces by that of its own text.
 _INK = "#010203"
+_SUFFIXES = (".html", ".htm")
 
 
 def write_report(
@@ -90,6 +92,7 @@ def write_report(
     ...     "Verdict" in file.read_text(encoding="utf-8")
     True
     """
+    path = check_suffix(path)
     jinja2 = require("jinja2")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -114,8 +117,24 @@ def write_report(
         protocol=_protocol(comparison),
         failures=comparison.failures,
     )
-    path = Path(path)
     path.write_text(page, encoding="utf-8")
+    return path
+
+
+def check_suffix(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a page, which must not promise another format.
+
+    Raises
+    ------
+    ParameterError
+        If it ends in another suffix than ``.html`` or ``.htm``.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ParameterError(
+            f"the report must be a file that ends in .html, got {str(path)!r}: it is an HTML page. "
+            f"Give {str(path.with_suffix('.html'))!r}; a browser prints it to PDF."
+        )
     return path
 
 
@@ -250,7 +269,8 @@ def _protocol(comparison: Comparison) -> list[tuple[str, str]]:
         ("Intervals", "95 %, over tasks (Student)"),
     ]
     told = {*seen, "transductive", "transductive_candidates", "random_state"}
-    pairs += [(name.replace("_", " "), str(v)) for name, v in given.items() if name not in told]
+    others = {name: v for name, v in given.items() if name not in told and v != []}
+    pairs += [(name.replace("_", " "), str(v)) for name, v in others.items()]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     pairs.append(("Versions", ", ".join([*versions, f"Python {platform.python_version()}"])))
     return pairs

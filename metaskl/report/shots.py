@@ -9,6 +9,7 @@ import pandas as pd
 
 from metaskl.errors import ParameterError
 from metaskl.evaluation import shots_curve
+from metaskl.evaluation.scoring import within_bounds
 from metaskl.report.display import (
     QUIET,
     Display,
@@ -167,6 +168,7 @@ class ShotsCurveDisplay(Display):
         curve = curve[curve["n_tasks"] > 0]
         if lower_is_better:
             curve = curve.assign(mean=-curve["mean"], low=-curve["high"], high=-curve["low"])
+        curve = within_bounds(curve, metric)
         known = dict.fromkeys(curve["candidate"], "learner") | (families or {})
         display = cls(
             curve,

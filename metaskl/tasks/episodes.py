@@ -212,10 +212,16 @@ class ClassEpisodes(EpisodeSampler):
         if self.n_way < 2 or not self._pools:
             most = max((len(pool) for pool in pools), default=0)
             where = " within one group" if within_parent else ""
+            itself = within_parent and 1 < len(tasks) == len(np.unique(tasks.parents))
+            advice = (
+                "Each group holds one class only: leave groups out, or name what classes belong "
+                "to, such as the alphabet of a character."
+                if itself
+                else "Lower n_way, or bring more classes."
+            )
             raise TaskError(
                 f"n_way must be at least 2 and at most the number of classes with two rows or "
-                f"more{where}, got n_way={n_way} where there are {most}. Lower n_way, or bring "
-                "more classes."
+                f"more{where}, got n_way={n_way} where there are {most}. {advice}"
             )
 
     def sample(self) -> Episode:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metaskl.errors import GroupsError
+from metaskl.errors import GroupsError, GroupsWarning
 
 
 def resolve_groups(
@@ -73,7 +74,45 @@ def resolve_groups(
         X = X.drop(columns=[column])
     if groups is None:
         return X, None, column
-    return X, check_groups(groups, _n_rows(X)), column
+    ids = check_groups(groups, _n_rows(X))
+    if fitting and column is None and (same := _columns_equal_to(X, ids)):
+        warnings.warn(
+            f"groups equals the column {same[0]!r} of X row by row, but that column stays a "
+            "feature, which means nothing in a new task. "
+            + (
+                f"Pass groups={same[0]!r}, the column's name, or drop it from X."
+                if hasattr(X, "columns")
+                else "Drop it from X."
+            ),
+            GroupsWarning,
+            stacklevel=4,
+        )
+    return X, ids, column
+
+
+def _columns_equal_to(X: Any, ids: npt.NDArray[Any]) -> list[Any]:
+    """Return the names of the columns of a frame, or numbers of an array's, that are the ids."""
+    if hasattr(X, "columns"):
+        return [name for name in X.columns if _is_equal(np.asarray(X[name]), ids)]
+    if not isinstance(X, np.ndarray) or X.ndim != 2:
+        return []
+    near = np.flatnonzero(X[0] == ids[0]) if _alike(X, ids) else ()
+    return [int(column) for column in near if _is_equal(X[:, column], ids)]
+
+
+def _is_equal(values: npt.NDArray[Any], ids: npt.NDArray[Any]) -> bool:
+    return (
+        values.shape == ids.shape
+        and _alike(values, ids)
+        and not are_missing(values).any()
+        and bool(np.all(values == ids))
+    )
+
+
+def _alike(values: npt.NDArray[Any], ids: npt.NDArray[Any]) -> bool:
+    """Say whether two arrays can be compared: both numbers, or both text (or objects)."""
+    kinds = {values.dtype.kind, ids.dtype.kind}
+    return kinds <= set("OSU") or kinds <= set("biuf")
 
 
 def _column_of(X: Any, groups: Any) -> str | None:
@@ -147,6 +186,17 @@ def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
         kinds = {type(value) for value in ids}
         ids = ids.astype(str) if kinds <= {str} or len(kinds) > 1 else np.array(ids.tolist())
     return ids
+
+
+def are_private(y: npt.NDArray[Any], ids: npt.NDArray[Any]) -> bool:
+    """Say whether each class lies in one task only, and there is more than one task."""
+    if len(y) != len(ids):  # which is refused elsewhere
+        return False
+    task = np.unique(ids, return_inverse=True)[1]
+    label = np.unique(y, return_inverse=True)[1].reshape(-1)
+    n_tasks = int(task.max()) + 1
+    pairs = np.unique(label * n_tasks + task)
+    return n_tasks > 1 and len(pairs) == int(label.max()) + 1
 
 
 def are_missing(ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -16,16 +16,36 @@ from skorch.callbacks import Callback
 from metaskl.errors import CheckpointError
 from metaskl.tasks import EpisodeSampler, TaskSet
 
-_FORMAT = 1
+_FORMAT = 2
+# Longer values are cut in a message.
+_SHOWN = 60
 
 
-def fingerprint(tasks: TaskSet, parameters: dict[str, Any]) -> str:
-    """Return a digest of the data and the hyper-parameters of a fit."""
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=repr).encode())
+def fingerprint(tasks: TaskSet, parameters: dict[str, Any]) -> dict[str, str]:
+    """Return a digest of the data of a fit, as ``"the data"``, and its hyper-parameters as text."""
+    digest = hashlib.sha256()
     for array in (tasks.X.cpu().numpy(), tasks.y.cpu().numpy(), tasks.offsets, tasks.parents):
         digest.update(str(array.shape).encode())
         digest.update(array.tobytes())
-    return digest.hexdigest()
+    own = {k: json.dumps(v, sort_keys=True, default=repr) for k, v in sorted(parameters.items())}
+    return {"the data": digest.hexdigest(), **own}
+
+
+def _differences(saved: dict[str, str], own: dict[str, str]) -> str:
+    """Say what differs between the fit of a file and this one."""
+    names = [name for name in {**own, **saved} if saved.get(name) != own.get(name)]
+    told = ["the data differ"] if "the data" in names else []
+    for name in names:
+        part_of_one = name.rpartition("__")[0] in names
+        if name != "the data" and not part_of_one:
+            was, now = (_shown(fit.get(name)) for fit in (saved, own))
+            told.append(f"{name} was {was} and is {now}")
+    return ", ".join(told)
+
+
+def _shown(value: str | None) -> str:
+    text = "not there" if value is None else value.strip('"')
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class FullCheckpoint(Callback):  # type: ignore[misc]
@@ -40,8 +60,8 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
         leaves the last whole one.
     sampler : EpisodeSampler
         The source of episodes, whose state is kept.
-    identity : str
-        Fingerprint of the fit; a file of another fit is refused.
+    identity : dict of str
+        Fingerprint of the fit; a file of another fit is refused, and what differs is named.
     stateful : dict of str to object
         Callbacks with ``state_dict`` and ``load_state_dict``.
     """
@@ -50,7 +70,7 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
         self,
         path: str | os.PathLike[str],
         sampler: EpisodeSampler,
-        identity: str,
+        identity: dict[str, str],
         stateful: dict[str, Any],
     ) -> None:
         self.path = Path(path)
@@ -126,8 +146,9 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
             )
         if state["identity"] != self.identity:
             raise CheckpointError(
-                f"checkpoint {str(self.path)!r} belongs to another fit: the data or a "
-                "hyper-parameter differ. Delete the file to start anew, or give another path."
+                f"checkpoint {str(self.path)!r} belongs to another fit: "
+                f"{_differences(state['identity'], self.identity)}. Delete the file to start anew, "
+                "or give another path."
             )
         return state
 

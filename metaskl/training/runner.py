@@ -71,7 +71,7 @@ class TrainingPlan:
     n_threads: int | None = 1
     seed: int = 0
     checkpoint: Any = None
-    identity: str = ""
+    identity: dict[str, str] = field(default_factory=dict)
     callbacks: list[Any] = field(default_factory=list)
     net_params: dict[str, Any] = field(default_factory=dict)
     verbose: int = 0

@@ -1,4 +1,5 @@
 import sys
+import warnings
 from collections import OrderedDict
 
 import numpy as np
@@ -8,6 +9,7 @@ from safetensors.torch import save_file
 from sklearn.base import clone
 from torch import nn
 
+from metaskl import RidgeHeadRegressor
 from metaskl.backbones import (
     MLP,
     Conv1D,
@@ -289,3 +291,38 @@ def test_builders_that_cannot_be_named(name, message, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)  # as on a machine without it
     with pytest.raises(BackboneError, match=message):
         FromModule(name).build((3,))
+
+
+def test_tabular_takes_positions_and_no_names():
+    message = r"columns, counted from 0.*got \{'city': 4\}.*such as \{0: 4\}"
+    with pytest.raises(BackboneError, match=message):
+        Tabular({"city": 4}).build((3,))
+    with pytest.raises(BackboneError, match=message):
+        RidgeHeadRegressor(backbone=Tabular({"city": 4})).fit(
+            np.zeros((4, 3)), np.arange(4.0), groups=[0, 0, 1, 1]
+        )
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        ([0, 1, 2, 3], "column 1 holds 3, and has 3 levels"),
+        ([0, 1, 0.5, 1], "column 1 holds 1, and has 3 levels"),
+        ([-1, 0, 1, 2], ""),
+    ],
+)
+def test_tabular_warns_of_codes_that_are_no_level(codes, told):
+    X = np.column_stack([np.zeros(40), np.tile(codes, 10)])
+    y, groups = np.arange(40.0), np.repeat(range(4), 10)
+    meta = RidgeHeadRegressor(
+        backbone=Tabular({1: 3}), max_epochs=1, steps_per_epoch=1, random_state=0
+    )
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        meta.fit(X, y, groups=groups)
+    assert [told in str(w.message) for w in found] == [True] * bool(told)
+
+
+def test_the_units_of_a_layer_are_a_tuple():
+    with pytest.raises(BackboneError, match=r"got the number 16. Write \(16,\) for one layer"):
+        MLP(16).build((3,))

@@ -443,3 +443,47 @@ class TestStandardDeviations:
         message = "return_std must be False for a ProtoNetClassifier.*Use predict_proba"
         with pytest.raises(ParameterError, match=message):
             of_classes.predict(BLOBS.X, return_std=True)
+
+
+class TestClassesThatLieInOneTaskOnly:
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.repeat(range(8), 5)
+
+    def test_label_space_is_named(self):
+        with pytest.warns(EpisodeWarning, match=r"lies in one task only.*label_space='task'\.$"):
+            ProtoNetClassifier(**QUICK).fit(self.X, self.y, groups=self.y // 4)
+
+    def test_groups_that_name_the_class_are_told(self):
+        with pytest.warns(EpisodeWarning, match="label_space='task' and leave groups out"):
+            ProtoNetClassifier(**QUICK, n_shot=2).fit(self.X, self.y, groups=self.y)
+
+    def test_one_class_in_two_tasks_is_enough(self):
+        groups = self.y // 4
+        groups[0] = 1
+        ProtoNetClassifier(**QUICK).fit(self.X, self.y, groups=groups)
+
+    def test_without_groups_it_is_named_where_classes_are_many(self):
+        y = np.repeat(range(20), 2)
+        with pytest.warns(OneTaskWarning, match="label_space='task', which needs no groups"):
+            ProtoNetClassifier(**QUICK).fit(self.X, y)
+        with pytest.warns(OneTaskWarning) as told:
+            ProtoNetClassifier(**QUICK).fit(self.X, y % 3)
+        assert "label_space" not in str(told[0].message)
+
+    def test_private_classes_need_several_a_group(self):
+        meta = ProtoNetClassifier(**QUICK, label_space="task", n_way=3)
+        with pytest.raises(TaskError, match=r"holds one class only: leave groups out"):
+            meta.fit(self.X, self.y, groups=self.y)
+
+
+def test_a_single_class_may_be_allowed_on_the_fitted_estimator():
+    meta = ProtoNetClassifier(**QUICK).fit(BLOBS.X, BLOBS.y, groups=BLOBS.groups)
+    with pytest.raises(SupportError, match="set the estimator's parameter allow_single_class=True"):
+        meta.adapt(BLOBS.X[:3], [0, 0, 0])
+    allowed = meta.set_params(allow_single_class=True)
+    assert allowed.adapt(BLOBS.X[:3], [0, 0, 0]).n_support_ == 3
+
+
+def test_sentences_are_told_of_tfidf():
+    with pytest.raises(ValueError, match=r"got text .*'play a song'.*sentences with .*Tfidf"):
+        ProtoNetClassifier(**QUICK, label_space="task").fit(["play a song"] * 4, [0, 0, 1, 1])

@@ -21,7 +21,7 @@ from metaskl import (
     registry,
 )
 from metaskl.backbones import MLP, Conv4
-from metaskl.errors import CandidateError
+from metaskl.errors import CandidateError, GroupsError, ParameterError, TaskError
 from metaskl.evaluation import recommended_learners
 from metaskl.evaluation.candidates import family_of, make_baselines, make_learners
 from metaskl.learners import MetaLearner
@@ -365,3 +365,64 @@ def test_the_recommended_learners_are_the_default():
     learners = {name for name, family in result.families.items() if family == "learner"}
     assert learners == set(recommended_learners("regression"))
     assert signature(compare).parameters["learners"].default == "recommended"
+
+
+LETTERS = BlobTasks().sample_classes(24, 12, random_state=0)
+LETTER = np.repeat(LETTERS.task_ids, LETTERS.sizes)
+OWN = {"label_space": "task", "n_way": 3, "kind": "classification", "n_shot": 2, "cv": 2}
+
+
+def test_private_classes_without_groups_are_pointed_elsewhere():
+    with pytest.raises(GroupsError, match=r"groups of related classes.*evaluation\.episode_scores"):
+        compare(LETTERS.X.numpy(), LETTER, None, **OWN)
+
+
+def test_groups_that_are_the_class_itself_are_told():
+    with pytest.raises(TaskError, match="one class a group only: they name the class itself"):
+        compare(LETTERS.X.numpy(), LETTER, LETTER, **OWN)
+
+
+def test_a_forgotten_label_space_is_told_before_any_fit():
+    with pytest.raises(TaskError, match=r"each class lies in one task only.*label_space='task'"):
+        compare(LETTERS.X.numpy(), LETTER, LETTER // 6, kind="classification")
+
+
+@pytest.mark.parametrize("learners", [[RidgeHeadRegressor()], RidgeHeadRegressor()])
+def test_estimators_without_a_name_are_told_of_the_dict(learners):
+    with pytest.raises(ParameterError, match=r"learners=\{'mine': RidgeHeadRegressor\(\.\.\.\)\}"):
+        lines(learners=learners)
+
+
+def test_gaps_are_told_of_preprocess():
+    X = LINES.X.copy()
+    X[3, 0] = np.nan
+    settings = {"n_shot": 5, "cv": 2, "n_repeats": 1, "learner_params": QUICK}
+    baselines = ["pooled ridge", "pooled forest"]
+    result = compare(
+        X, LINES.y, LINES.groups, learners=["ridge_head"], baselines=baselines, **settings
+    )
+    told = "contains NaN. Fill the gaps for every candidate alike with preprocess=SimpleImputer"
+    assert told in str(result)
+    assert list(result.families) == ["pooled forest"]
+
+
+def test_one_row_is_a_row_and_an_accuracy_is_at_most_1():
+    classes = np.repeat([0, 1], 30)
+    rows = np.column_stack([classes, np.zeros(60)]).astype(float)
+    rows[0, 0] = 1.0  # one mistake in one of three tasks: a mean near 1, an interval beyond it
+    groups = np.tile([0, 1, 2], 20)
+    result = compare(
+        rows,
+        classes,
+        groups,
+        learners=[],
+        baselines=["pooled logistic"],
+        n_shot=1,
+        cv=3,
+        kind="classification",
+    )
+    assert " 1 row\n" in str(result)
+    (best,) = result.leaderboard()[1].itertuples()
+    assert best.mean < 1.0
+    assert best.high == 1.0
+    assert result.as_dict()["curve"][0]["high"] == 1.0

@@ -3,7 +3,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn import set_config
+from sklearn import config_context, set_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -29,7 +29,7 @@ from metaskl import (
     cross_validate_tasks,
     shots_curve,
 )
-from metaskl.errors import GroupsError, MetasklWarning, ParameterError, TaskError
+from metaskl.errors import GroupsError, GroupsWarning, MetasklWarning, ParameterError, TaskError
 from metaskl.evaluation import episode_scores
 from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import BlobTasks, LinearTasks
@@ -333,3 +333,37 @@ def test_the_curve_averages_repeats_before_tasks():
         {"task": ["a", "a", "a", "b"], "n_shot": 5, "score": [0.0, 0.0, 3.0, 3.0]}
     )
     assert shots_curve(scores)["mean"].tolist() == [2.0]  # (1 + 3) / 2, not 6 / 4
+
+
+@pytest.mark.parametrize("around", [[], [StandardScaler()], [PerTask]])
+def test_a_splitter_that_tears_tasks_apart_is_told(around):
+    meta = RidgeHeadRegressor(max_epochs=1, steps_per_epoch=1, random_state=0)
+    meta = PerTask(meta) if around == [PerTask] else make_pipeline(*around, meta)
+    settings = {"scoring": FewShotScorer(n_shot=3), "params": {"groups": LINES.groups}}
+    with config_context(enable_metadata_routing=True):
+        with pytest.warns(GroupsWarning, match=r"all seen in fit.*cv=GroupKFold\(5\)"):
+            cross_val_score(meta, LINES.X, LINES.y, cv=KFold(2, shuffle=True), **settings)
+        cross_val_score(meta, LINES.X, LINES.y, cv=GroupKFold(2), **settings)
+
+
+def test_a_training_score_is_no_torn_task():
+    search = GridSearchCV(
+        RidgeHeadRegressor(max_epochs=1, steps_per_epoch=1, random_state=0),
+        {"noise": [0.5]},
+        cv=GroupKFold(2),
+        scoring=FewShotScorer(n_shot=3),
+        return_train_score=True,
+    )
+    with config_context(enable_metadata_routing=True):
+        search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    assert np.isfinite(search.cv_results_["mean_train_score"]).all()
+
+
+def test_the_task_column_that_stays_a_feature_is_told_once():
+    table = pd.DataFrame(LINES.X).assign(task=LINES.groups)
+    table.columns = [f"x{c}" for c in table.columns[:-1]] + ["task"]
+    with pytest.warns(GroupsWarning, match="the column 'task'") as told:
+        cross_validate_tasks(
+            PerTask(Ridge()), table, LINES.y, LINES.groups, n_shot=5, cv=2, n_repeats=1
+        )
+    assert len(told) == 1

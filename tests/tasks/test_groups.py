@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from metaskl.errors import GroupsWarning
 from metaskl.tasks import resolve_groups
 
 
@@ -14,16 +15,9 @@ class TestColumnOfTheFrame:
         assert ids.tolist() == [7, 7, 8]
         assert column == "school"
 
-    @pytest.mark.parametrize(
-        "groups",
-        [
-            frame["school"].to_numpy(),  # says nothing of where it is from
-            frame["school"].rename("region"),
-            frame["school"].astype(str),  # of this name, but made into something else
-        ],
-    )
-    def test_other_ids_leave_the_features_alone(self, groups):
-        X, _, column = resolve_groups(self.frame, groups)
+    def test_other_ids_leave_the_features_alone(self):
+        ids = self.frame["school"].astype(str)  # of this name, but made into something else
+        X, _, column = resolve_groups(self.frame, ids)
         assert list(X.columns) == ["x", "school"]
         assert column is None
 
@@ -36,3 +30,35 @@ class TestColumnOfTheFrame:
         X, ids, _ = resolve_groups(self.frame, self.frame["school"], fitting=False)
         assert list(X.columns) == ["x", "school"]
         assert ids.tolist() == [7, 7, 8]
+
+
+FRAME = pd.DataFrame({"x": [1.0, 2.0, 3.0], "shop": ["a", "a", "b"], "number": [4, 4, 5]})
+
+
+@pytest.mark.parametrize(
+    ("X", "groups", "column"),
+    [
+        (FRAME, FRAME["shop"].to_numpy(), "'shop'"),
+        (FRAME, FRAME["shop"].rename("store"), "'shop'"),
+        (FRAME, FRAME["shop"].tolist(), "'shop'"),
+        (FRAME, FRAME["number"].to_numpy(), "'number'"),
+        (FRAME.assign(shop=FRAME["shop"].astype("category")), FRAME["shop"].tolist(), "'shop'"),
+        (FRAME[["x", "number"]].to_numpy(), [4, 4, 5], "1"),
+    ],
+)
+def test_a_task_column_that_stays_a_feature_is_named(X, groups, column):
+    with pytest.warns(GroupsWarning, match=rf"the column {column} of X row by row.* from X\."):
+        kept, _, name = resolve_groups(X, groups)
+    assert kept.shape == X.shape
+    assert name is None
+
+
+@pytest.mark.parametrize(
+    ("X", "groups"), [(FRAME, "shop"), (FRAME, [4, 4, 6]), (FRAME, None), (FRAME, list("abc"))]
+)
+def test_nothing_is_said_of_other_columns(X, groups):
+    resolve_groups(X, groups)
+
+
+def test_nothing_is_said_of_the_rows_to_predict():
+    resolve_groups(FRAME, FRAME["shop"].tolist(), fitting=False)

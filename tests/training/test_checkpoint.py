@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,19 +141,23 @@ def test_what_is_not_computed_with_may_change(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "told"),
     [
-        {"outer_lr": 0.5},
-        {"random_state": 1},
-        {"backbone": MLP((5,))},
-        {"n_shot": 6},
-        {"noise": 0.1},
+        ({"outer_lr": 0.5}, "outer_lr was 0.001 and is 0.5"),
+        ({"random_state": 1}, "random_state was 0 and is 1"),
+        (
+            {"backbone": MLP((5,))},
+            "backbone was MLP(hidden_layer_sizes=(4,)) and is MLP(hidden_layer_sizes=(5,))",
+        ),
+        ({"n_shot": 6, "noise": 0.1}, "n_shot was 5 and is 6, noise was 0.8 and is 0.1"),
+        ({"max_epochs": 6}, "max_epochs was 5 and is 6"),
     ],
 )
-def test_another_fits_file_is_refused_by_parameters(other, tmp_path):
+def test_another_fits_file_is_refused_by_parameters(other, told, tmp_path):
     path = tmp_path / "fit.pt"
     fit(checkpoint=path)
-    with pytest.raises(CheckpointError, match="belongs to another fit: the data or a hyper-param"):
+    message = re.escape(f"belongs to another fit: {told}. Delete the file to start anew, or")
+    with pytest.raises(CheckpointError, match=message):
         fit(checkpoint=path, **other)
 
 
@@ -166,14 +171,15 @@ def test_another_fits_file_is_refused_by_data(tmp_path):
         (LINES.X[:-1], LINES.y[:-1], LINES.groups[:-1]),
         (LINES.X, LINES.y, np.roll(LINES.groups, 1)),
     ):
-        with pytest.raises(CheckpointError, match="belongs to another fit"):
+        with pytest.raises(CheckpointError, match=r"belongs to another fit: the data differ\."):
             meta.fit(X, target, groups=groups)
 
 
 def test_another_learners_file_is_refused(tmp_path):
     path = tmp_path / "fit.pt"
     fit(checkpoint=path)
-    with pytest.raises(CheckpointError, match="belongs to another fit"):
+    told = "the estimator was RidgeHeadRegressor and is MAMLRegressor"
+    with pytest.raises(CheckpointError, match=told):
         fit(MAMLRegressor, checkpoint=path)
 
 
@@ -244,7 +250,7 @@ def test_a_file_that_holds_code_is_not_run(tmp_path):
             return (open, (str(tmp_path / "attacked"), "w"))
 
     path = tmp_path / "fit.pt"
-    torch.save({"format": 1, "identity": Attack()}, path)
+    torch.save({"format": 2, "identity": Attack()}, path)
     with pytest.raises(CheckpointError, match="cannot be read as one of metaskl's"):
         fit(checkpoint=path)
     assert not (tmp_path / "attacked").exists()
