@@ -261,11 +261,8 @@ class ClassEpisodes(EpisodeSampler):
             rows = X.shape[1]
             y = one_hot[:, None].expand(n_way, rows, n_way).reshape(1, n_way * rows, n_way)
             weight = weight.reshape(n_tasks, n_way * rows).to(one_hot.dtype)
-            return (
-                X.reshape(n_tasks, n_way * rows, *X.shape[2:]),
-                y * weight[..., None],
-                weight,
-            )
+            X = X.reshape(n_tasks, n_way * rows, *X.shape[2:])
+            return X, y * weight[..., None], weight
 
         return Episode(
             *merge(per_class.X_support, per_class.weight_support),
