@@ -67,7 +67,7 @@ def test_unknown_database_and_password():
 
 
 def test_folder_that_is_not_there(tmp_path):
-    with pytest.raises(StudyError, match="unable to open database file. Look at the URL"):
+    with pytest.raises(StudyError, match=r"unable to open database file\. Look at the URL"):
         search(storage=f"sqlite:///{tmp_path}/none/study.db", n_trials=1)
 
 
