@@ -406,6 +406,11 @@ BAD_OPTIONS = {
     "drop": ((*NAMED, "--drop", "incom"), "--drop must be a column .* Did you mean 'income'"),
     "n_shot": ((*NAMED, "--n-shot", "five"), "--n-shot must be numbers of labelled rows"),
     "learner": ((*NAMED, "--learners", "mamml"), "Did you mean 'maml'"),
+    "no commas": (
+        (*NAMED, "--learners", "ridge_head dkt"),
+        "--learners must be names separated by commas, .* Give --learners ridge_head,dkt",
+    ),
+    "format": ((*NAMED, "--out", "report.pdf"), "ends in .html, got 'report.pdf'.*'report.html'"),
     "baseline": ((*NAMED, "--baselines", "ridge"), "Error: --baselines must be among"),
     "scoring": ((*NAMED, "--scoring", "good"), "Error: --scoring must be the name of .* 'good'"),
     "holdout": ((*NAMED, "--holdout", "days"), "Invalid value for '--holdout'"),
@@ -565,3 +570,38 @@ def test_categories_are_the_same_text_in_every_file(tmp_path):
     path = write(tmp_path, "zip.csv", "zip\n01\n2\n")
     table = as_features(read_table(path), [], ["zip"])
     assert table["zip"].tolist() == ["01", "2"]
+
+
+def test_whole_numbers_may_be_written_with_a_point(folder):
+    table = frame()
+    table["mark"] = (table["mark"] > table["mark"].median()).astype(int)
+    table.to_csv(folder / "pass.csv", index=False)
+    done("fit", folder / "pass.csv", *NAMED, *QUICK, "-o", folder / "pass.model")
+    few = table[:6].assign(mark=table["mark"][:6].astype(float))
+    few.loc[0:1, "mark"] = [0.0, 1.0]
+    few.to_csv(folder / "few.csv", index=False)
+    assert ",1.0\n" in (folder / "few.csv").read_text()
+    done("adapt", folder / "pass.model", folder / "few.csv", "-o", folder / "passed.model")
+    few.assign(mark=0.5).to_csv(folder / "half.csv", index=False)
+    result = run("adapt", folder / "pass.model", folder / "half.csv", "-o", folder / "x.model")
+    assert "column 'mark' must hold whole numbers, as in fit, got '0.5'" in result.stderr
+
+
+def test_adapting_an_adapted_model_says_that_it_starts_over(adapted, model, new_school, folder):
+    new_school[:4].to_csv(folder / "four.csv", index=False)
+    again = done("adapt", adapted, folder / "four.csv", "-o", folder / "again.model")
+    assert "adapted to 5 rows before: they are set aside" in again.stderr
+    fresh = done("adapt", model, folder / "four.csv", "-o", folder / "fresh.model")
+    assert "before" not in fresh.stderr
+    again, fresh = (metaskl.load(folder / f"{name}.model") for name in ("again", "fresh"))
+    X = new_school[["age", "income"]]
+    np.testing.assert_array_equal(again.predict(X), fresh.predict(X))
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line_without_a_path(table, folder):
+    options = (*NAMED, *QUICK, "--n-shot", "40", "-o", folder / "few.model")
+    told = done("fit", table, *options).stderr
+    assert re.search(r"^Warning: --n-shot 40 asks for more rows", told, re.MULTILINE)
+    assert ".py" not in told
+    assert done("fit", table, *options, "--quiet").stderr == ""
