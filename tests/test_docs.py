@@ -32,11 +32,15 @@ def options_of(command):
     return known | {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
 
 
-@pytest.mark.parametrize("page", [README, DOCS / "guide" / "command-line.md"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page",
+    [README, *(DOCS / "guide" / f"{name}.md" for name in ("command-line", "write-a-learner"))],
+    ids=lambda page: page.stem,
+)
 def test_every_command_on_a_page_has_these_options(page):
     commands = typer.main.get_command(app).commands
     lines = re.sub(r"\\\n", " ", page.read_text())
-    found = re.findall(r"^(?:\$ )?metaskl (\w+)(.*)$", lines, flags=re.MULTILINE)
+    found = re.findall(r"^(?:\$ )?metaskl ([\w-]+)(.*)$", lines, flags=re.MULTILINE)
     assert found
     for name, rest in found:
         used = set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest))
