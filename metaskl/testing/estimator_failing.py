@@ -15,6 +15,7 @@ from metaskl.testing.fitting import fit, predictions, seeded
 from metaskl.testing.tables import TaskTable
 from metaskl.training import Callback
 
+_Calls = dict[str, Callable[[], Any]]
 # In epochs: training that is stopped when so many are done, and its whole.
 _DONE, _WHOLE = 2, 4
 
@@ -60,16 +61,36 @@ class EstimatorFailingLaws:
         ]
         assert alike(*ends), "a resumed fit predicts otherwise after adapting"
 
-    def test_bad_input_is_refused(self, estimator: Any, table: TaskTable) -> None:
+    def test_bad_input_to_fit_is_refused(self, estimator: Any, table: TaskTable) -> None:
         """By a ValueError that says something; an earlier fit goes on predicting as before."""
         fitted = fit(estimator, table)
-        before = predictions(fitted, table)
-        for what, call in _bad_calls(fitted, table).items():
-            error = _raised(call)
-            assert error is not None, f"{what} was not refused"
-            assert isinstance(error, ValueError), f"{what}: a {type(error).__name__} is no message"
-            assert str(error), f"{what}: the error says nothing"
-            assert alike(predictions(fitted, table), before), f"{what} changed the estimator"
+        _require_refused(fitted, table, _bad_fits(fitted, table))
+
+    def test_bad_supports_are_refused(self, estimator: Any, table: TaskTable) -> None:
+        """When adapting, in the same way."""
+        fitted = fit(estimator, table)
+        _require_refused(fitted, table, _bad_adaptations(fitted, table))
+
+    def test_bad_queries_are_refused(self, estimator: Any, table: TaskTable) -> None:
+        """When predicting, in the same way."""
+        adapted = fit(estimator, table).adapt(*table.support(0))
+        calls: _Calls = {
+            "predict missing values": lambda: adapted.predict(_with(table.X_query, np.nan)),
+            "predict infinite values": lambda: adapted.predict(_with(table.X_query, np.inf)),
+            "predict other features": lambda: adapted.predict(table.X_query[:, :2]),
+        }
+        _require_refused(adapted, table, calls)
+
+
+def _require_refused(estimator: Any, table: TaskTable, calls: _Calls) -> None:
+    """Raise unless each call raises a ValueError with words, and changes nothing."""
+    before = predictions(estimator, table)
+    for what, call in calls.items():
+        error = _raised(call)
+        assert error is not None, f"{what} was not refused"
+        assert isinstance(error, ValueError), f"{what}: {type(error).__name__} is no message"
+        assert str(error), f"{what}: the error says nothing"
+        assert alike(predictions(estimator, table), before), f"{what} changed the estimator"
 
 
 def _raised(call: Callable[[], Any]) -> Exception | None:
@@ -81,35 +102,36 @@ def _raised(call: Callable[[], Any]) -> Exception | None:
     return None
 
 
-def _bad_calls(fitted: Any, table: TaskTable) -> dict[str, Callable[[], Any]]:
-    """Return calls that must be refused, by what is wrong with them."""
-    X, y = table.support(0)
-    query = table.X_query
-    own = seeded(fitted)
-    adapted = fitted.adapt(X, y)
-    calls = {
-        "fit on missing values": lambda: own.fit(_with(table.X, np.nan), table.y, table.groups),
-        "fit on infinite values": lambda: own.fit(_with(table.X, np.inf), table.y, table.groups),
-        "fit on targets too few": lambda: own.fit(table.X, table.y[:-1], table.groups),
-        "fit on task ids too few": lambda: own.fit(table.X, table.y, table.groups[:-1]),
-        "fit on missing task ids": lambda: own.fit(table.X, table.y, _with(table.groups, np.nan)),
-        "fit on no rows": lambda: own.fit(table.X[:0], table.y[:0], table.groups[:0]),
-        "adapt to missing values": lambda: fitted.adapt(_with(X, np.nan), y),
-        "adapt to targets too few": lambda: fitted.adapt(X, y[:-1]),
-        "adapt to other features": lambda: fitted.adapt(X[:, :2], y),
-        "adapt to no rows": lambda: fitted.adapt(X[:0], y[:0]),
-        "predict missing values": lambda: adapted.predict(_with(query, np.nan)),
-        "predict other features": lambda: adapted.predict(query[:, :2]),
+def _bad_fits(fitted: Any, table: TaskTable) -> _Calls:
+    """Return calls of fit that must be refused, by what is wrong with them."""
+    X, y, groups = table.X, table.y, table.groups
+    calls: _Calls = {
+        "fit on missing values": lambda: fitted.fit(_with(X, np.nan), y, groups),
+        "fit on infinite values": lambda: fitted.fit(_with(X, np.inf), y, groups),
+        "fit on too few targets": lambda: fitted.fit(X, y[:-1], groups),
+        "fit on too few task ids": lambda: fitted.fit(X, y, groups[:-1]),
+        "fit on missing task ids": lambda: fitted.fit(X, y, _with(groups, np.nan)),
+        "fit on no rows": lambda: fitted.fit(X[:0], y[:0], groups[:0]),
     }
     if not is_classifier(fitted):
-        holes = _with(y, np.nan)
-        calls["fit on missing targets"] = lambda: own.fit(
-            table.X, _with(table.y, np.nan), table.groups
-        )
-        calls["adapt to missing targets"] = lambda: fitted.adapt(X, holes)
+        calls["fit on missing targets"] = lambda: fitted.fit(X, _with(y, np.nan), groups)
+    return calls
+
+
+def _bad_adaptations(fitted: Any, table: TaskTable) -> _Calls:
+    """Return calls of adapt that must be refused, by what is wrong with them."""
+    X, y = table.support(0)
+    calls: _Calls = {
+        "adapt to missing values": lambda: fitted.adapt(_with(X, np.nan), y),
+        "adapt to infinite values": lambda: fitted.adapt(_with(X, np.inf), y),
+        "adapt to too few targets": lambda: fitted.adapt(X, y[:-1]),
+        "adapt to other features": lambda: fitted.adapt(X[:, :2], y),
+        "adapt to no rows": lambda: fitted.adapt(X[:0], y[:0]),
+    }
+    if not is_classifier(fitted):
+        calls["adapt to missing targets"] = lambda: fitted.adapt(X, _with(y, np.nan))
     elif "allow_single_class" in fitted.get_params(deep=False):
-        one = np.repeat(y[:1], len(y))
-        calls["adapt to a single class"] = lambda: fitted.adapt(X, one)
+        calls["adapt to a single class"] = lambda: fitted.adapt(X, np.repeat(y[:1], len(y)))
     return calls
 
 

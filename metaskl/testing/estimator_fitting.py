@@ -130,7 +130,7 @@ class EstimatorFittingLaws:
         assert set(estimator.get_params(deep=False)) == names
         assert names - documented_parameters(cls) == set(), f"documentation of {cls.__name__}"
 
-    def test_samples_of_the_search_space_can_be_fitted(
+    def test_samples_of_the_search_space_can_be_set_and_fitted(
         self, estimator: Any, table: TaskTable
     ) -> None:
         """Each can be set, nested ones too, and ends in predictions that are finite."""

@@ -110,7 +110,7 @@ def _on_each_estimator(name: str) -> Callable[..., None]:
     @wraps(getattr(EstimatorLaws, name))
     def law(self: Any, estimators: dict[str, Any]) -> None:
         for label, estimator in estimators.items():
-            keep_law(f"{label}, {name}", getattr(EstimatorLaws(), name), estimator)
+            keep_law(f"{name}, {label}", getattr(EstimatorLaws(), name), estimator)
 
     # The signature is this one's own, and what was parametrised is tried in a loop.
     del law.__dict__["__wrapped__"]

@@ -31,9 +31,10 @@ def test_a_package_of_four_files_is_written(tmp_path):
 
 def test_what_is_written_is_in_good_style(tmp_path):
     new_plugin("nearest-rows", "--into", tmp_path)
+    folder = tmp_path / "metaskl-nearest-rows"
     for check in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *check, "--isolated", "--no-cache", "."]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
 
 

@@ -159,6 +159,22 @@ class CountsEpochs(RidgeHeadRegressor):
         return CountsInALearner
 
 
+class FitsAnything(RidgeHeadRegressor):
+    def fit(self, X, y, groups=None):
+        return super().fit(np.nan_to_num(X), y, groups)
+
+
+class ForgetsItsFit(RidgeHeadRegressor):
+    def fit(self, X, y, groups=None):
+        self.y_scaling_ = {"mean": np.zeros(1), "scale": np.ones(1)}
+        return super().fit(X, y, groups)
+
+
+class PredictsAnything(RidgeHeadRegressor):
+    def predict(self, X, return_std=False):
+        return super().predict(np.nan_to_num(X))
+
+
 class ReadsAnything(RidgeHeadRegressor):
     def adapt(self, X, y):
         return super().adapt(np.nan_to_num(X), y)
@@ -211,15 +227,20 @@ OFFENDERS = {
     "the_same_random_state_gives_the_same_result": {IsRandom: "alike"},
     "task_ids_are_requested_by_default": {AsksForNoGroups: "None is True"},
     "parameters_are_explicit_and_documented": {SaysNothing: "documentation of SaysNothing"},
-    "samples_of_the_search_space_can_be_fitted": {
+    "samples_of_the_search_space_can_be_set_and_fitted": {
         SearchesWhatItLacks: "depth",
         SearchesTooFar: "predict, {'noise': 0.5}",
     },
     "a_stopped_fit_resumes_bit_by_bit": {CountsEpochs: "the losses of a resumed fit are others"},
-    "bad_input_is_refused": {
-        ReadsAnything: "adapt to missing values was not refused",
-        FailsInside: "adapt to missing values: a IndexError is no message",
+    "bad_input_to_fit_is_refused": {
+        FitsAnything: "fit on missing values was not refused",
+        ForgetsItsFit: "fit on missing values changed the estimator",
     },
+    "bad_supports_are_refused": {
+        ReadsAnything: "adapt to missing values was not refused",
+        FailsInside: "adapt to missing values: IndexError is no message",
+    },
+    "bad_queries_are_refused": {PredictsAnything: "predict missing values was not refused"},
 }
 LAWS = {name.removeprefix("test_"): law for name, law in laws_of(EstimatorLaws).items()}
 

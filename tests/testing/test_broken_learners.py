@@ -289,7 +289,7 @@ OFFENDERS = {
     },
     "samples_of_the_search_space_can_be_fitted": {
         SearchesWhatItLacks: "unexpected keyword argument 'depth'",
-        SearchesTooFar: "regression, .*inf}: the outer loss is tensor",
+        SearchesTooFar: "regression, .*inf}: the outer loss is inf",
     },
     "tensors_are_made_on_the_device_of_the_rows": {
         MakesTensorsAnywhere: "regression: adapt or predict makes a tensor without device=X.device",
