@@ -61,6 +61,14 @@ class LearnerInfo:
         return f"{self.distribution}:{self.name}"
 
     @property
+    def remark(self) -> str:
+        """What there is to know beyond the state; empty if nothing."""
+        if self.status in {"clash", "shadowed"}:
+            owner = "metaskl itself" if self.status == "shadowed" else "another package"
+            return f"{owner} has a learner of this name; ask for {self.full_name!r}"
+        return self.error or ""
+
+    @property
     def usable_name(self) -> str:
         """The shortest name by which `get_learner` finds it."""
         return self.full_name if self.status in {"clash", "shadowed"} else self.name
@@ -87,7 +95,7 @@ def list_learners(load: bool = False) -> list[LearnerInfo]:
     True
     """
     found = _installed() + [_session_info(name) for name in sorted(_session)]
-    return [_tried(info) for info in found] if load else found
+    return [try_learner(info) for info in found] if load else found
 
 
 def get_learner(name: str) -> type[Any]:
@@ -148,7 +156,7 @@ def register(name: str, cls: type[Any]) -> None:
     """
     if not isinstance(name, str) or not name or ":" in name:
         raise ValueError(f"name must be a string without a colon, got {name!r}.")
-    if fault := _fault(cls):
+    if fault := _fault(cls, states_version=False):
         raise TypeError(f"cls must be a learner, got {cls!r}: {fault}.")
     if taken := _offers(name, _installed()):
         owners = " and ".join(_package(info) for info in taken)
@@ -213,30 +221,54 @@ def _load(info: LearnerInfo) -> type[Any]:
         )
     try:
         cls: Any = EntryPoint(info.name, info.value, GROUP).load()
-    except (Exception, SystemExit) as error:
+        fault = _fault(cls, states_version=not info.builtin)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever foreign code raises, SystemExit too
         cause = f"importing {info.value!r} raised {type(error).__name__}: {error}"
         raise _plugin_error(info, cause) from error
-    if fault := _fault(cls):
+    if fault:
         raise _plugin_error(info, f"{info.value!r} is not a learner, {fault}")
     return cls  # type: ignore[no-any-return]
 
 
-def _fault(cls: Any) -> str | None:
+def _fault(cls: Any, *, states_version: bool) -> str | None:
     """Say why an object is not a learner, or return None if it is one."""
     if not isinstance(cls, type):
         return f"it is an object of type {type(cls).__name__}, not a class"
-    if missing := [m for m in ("adapt", "predict") if not callable(getattr(cls, m, None))]:
-        return f"it has no method {' and no method '.join(missing)}"
-    if abstract := sorted(getattr(cls, "__abstractmethods__", ())):
+    # What is inherited from metaskl says which version is installed, not which one was meant.
+    stated = [vars(c)["metaskl_api"] for c in cls.__mro__ if _is_foreign(c, "metaskl_api")]
+    if stated and stated[0] != API_VERSION:
+        return f"it has metaskl_api = {stated[0]!r}, while this metaskl works with {API_VERSION}"
+    from metaskl.learners import MetaLearner  # here, for it brings torch
+
+    if not issubclass(cls, MetaLearner):
+        return "it does not derive from metaskl.learners.MetaLearner"
+    if abstract := sorted(cls.__abstractmethods__):
         return f"it leaves {' and '.join(abstract)} abstract"
-    version = getattr(cls, "metaskl_api", None)
-    if version != API_VERSION:
-        return f"it has metaskl_api = {version!r}, while this metaskl works with {API_VERSION}"
+    if states_version and not stated:
+        return f"it does not say metaskl_api = {API_VERSION}, the contract it was written for"
     return None
 
 
-def _tried(info: LearnerInfo) -> LearnerInfo:
-    """Import a listed learner and note what went wrong."""
+def _is_foreign(cls: type[Any], attribute: str) -> bool:
+    """Say whether a class from outside metaskl defines an attribute itself."""
+    return attribute in vars(cls) and cls.__module__.partition(".")[0] != _OWN_DISTRIBUTION
+
+
+def try_learner(info: LearnerInfo) -> LearnerInfo:
+    """Import a listed learner and note what went wrong.
+
+    Parameters
+    ----------
+    info : LearnerInfo
+        The learner, as listed.
+
+    Returns
+    -------
+    LearnerInfo
+        The same, or with the state ``"broken"`` and the error.
+    """
     if info.distribution == _THIS_SESSION or info.status == "broken":
         return info
     try:

@@ -34,13 +34,16 @@ def options_of(command):
 
 @pytest.mark.parametrize(
     "page",
-    [README, *(DOCS / "guide" / f"{name}.md" for name in ("command-line", "tune"))],
-    ids=lambda p: p.stem,
+    [
+        README,
+        *(DOCS / "guide" / f"{n}.md" for n in ("command-line", "tune", "write-a-learner")),
+    ],
+    ids=lambda page: page.stem,
 )
 def test_every_command_on_a_page_has_these_options(page):
     commands = typer.main.get_command(app).commands
     lines = re.sub(r"\\\n", " ", page.read_text())
-    found = re.findall(r"^(?:\$ )?metaskl (\w+)(.*)$", lines, flags=re.MULTILINE)
+    found = re.findall(r"^(?:\$ )?metaskl ([\w-]+)(.*)$", lines, flags=re.MULTILINE)
     assert found
     for name, rest in found:
         used = set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest))

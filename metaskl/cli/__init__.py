@@ -1,4 +1,4 @@
-"""The command ``metaskl``: compare, tune, fit, adapt and predict tables, list learners."""
+"""The command ``metaskl``: compare, tune, fit, adapt and predict; list learners, add one."""
 
 from typing import Annotated
 
@@ -9,6 +9,7 @@ from metaskl.cli.comparing import compare
 from metaskl.cli.faults import Commands
 from metaskl.cli.learners import learners
 from metaskl.cli.models import adapt, fit, predict
+from metaskl.cli.new_plugin import new_plugin
 from metaskl.cli.tuning import tune
 
 app = typer.Typer(
@@ -45,5 +46,5 @@ def _main(
     del version, debug  # what they ask for was done when they were read
 
 
-for command in (compare, tune, fit, adapt, predict, learners):
+for command in (compare, tune, fit, adapt, predict, learners, new_plugin):
     app.command()(command)

@@ -19,8 +19,10 @@ from metaskl.testing.comparing import alike
 from metaskl.testing.fitting import (
     adapted_prediction,
     agree,
+    fit,
     frame_of,
     has_private_labels,
+    methods,
     seeded,
     untouched_process,
 )
@@ -128,11 +130,18 @@ class EstimatorFittingLaws:
         assert set(estimator.get_params(deep=False)) == names
         assert names - documented_parameters(cls) == set(), f"documentation of {cls.__name__}"
 
-    def test_samples_of_the_search_space_are_parameters(self, estimator: Any) -> None:
-        """Each can be set, nested ones too."""
+    def test_samples_of_the_search_space_can_be_set_and_fitted(
+        self, estimator: Any, table: TaskTable
+    ) -> None:
+        """Each can be set, nested ones too, and ends in predictions that are finite."""
         space = estimator.search_space() if hasattr(estimator, "search_space") else {}
-        for chosen in samples(space):
-            assert chosen.items() <= clone(estimator).set_params(**chosen).get_params().items()
+        for chosen in samples(space, n_draws=2):
+            own = seeded(estimator).set_params(**chosen)
+            assert chosen.items() <= own.get_params().items()
+            adapted = fit(own, table).adapt(*table.support(0))
+            for name in methods(adapted):
+                found = getattr(adapted, name)(table.X_query)
+                assert found.dtype.kind != "f" or np.isfinite(found).all(), f"{name}, {chosen}"
 
 
 def _failed(result: dict[str, Any]) -> bool:

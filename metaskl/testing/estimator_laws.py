@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from metaskl.testing.estimator_adapting import EstimatorAdaptingLaws
+from metaskl.testing.estimator_failing import EstimatorFailingLaws
 from metaskl.testing.estimator_fitting import EstimatorFittingLaws
 from metaskl.testing.estimator_storing import EstimatorStoringLaws
 from metaskl.testing.tables import TaskTable, table_for
 
 
-class EstimatorLaws(EstimatorAdaptingLaws, EstimatorFittingLaws, EstimatorStoringLaws):
+class EstimatorLaws(
+    EstimatorAdaptingLaws, EstimatorFittingLaws, EstimatorStoringLaws, EstimatorFailingLaws
+):
     """The laws that every meta-learning estimator keeps; give the fixture `estimator`.
 
     The estimator comes unfitted, with hyper-parameters that make it quick (``max_epochs=1,

@@ -13,6 +13,8 @@ from metaskl.tasks import Episode
 from metaskl.testing.comparing import differing, require_close, snapshot
 from metaskl.testing.trials import SIZES, Trial
 
+_WITHOUT_DEVICE = "adapt or predict makes a tensor without device=X.device"
+
 
 class AdaptingLaws:
     """What is learned from a support depends on that support alone, and is returned."""
@@ -125,6 +127,24 @@ class AdaptingLaws:
             gc.collect()
             counts.append(sum(issubclass(type(item), Tensor) for item in gc.get_objects()))
         assert counts[1] <= counts[0], f"tensors alive after 5 and 205 adaptations: {counts}"
+
+    def test_tensors_are_made_on_the_device_of_the_rows(self, trials: list[Trial]) -> None:
+        """Tried on any machine: what is made without a device lands where nothing can be read.
+
+        Where a learner moves what it made to the rows' device itself, only a GPU can tell: see
+        `test_cpu_and_gpu_agree`.
+        """
+        for trial in trials:
+            learner = trial.learner().eval()
+            rows, query = trial.task(5), trial.task(4, seed=1)[0]
+            try:
+                with torch.no_grad(), torch.device("meta"):
+                    output = learner.predict(learner.adapt(*rows), query)
+            except NotImplementedError:  # moved away from the meta device: see above
+                continue
+            except RuntimeError as error:
+                raise AssertionError(f"{trial.name}: {_WITHOUT_DEVICE} ({error})") from error
+            assert output.device == query.device, f"{trial.name}: {_WITHOUT_DEVICE}"
 
     def test_cpu_and_gpu_agree(self, trials: list[Trial]) -> None:
         """The same learner and support give the same predictions on both."""

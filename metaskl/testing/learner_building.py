@@ -83,15 +83,29 @@ class BuildingLaws:
         silent = [p.name for p in parameters if p.name not in doc]
         assert not silent, f"the documentation of {learner_class.__name__} lacks {silent}"
 
-    def test_samples_of_the_search_space_can_be_built(self, trials: list[Trial]) -> None:
-        """Every value, the limits of each range included, makes a learner that adapts."""
+    def test_samples_of_the_search_space_can_be_fitted(self, trials: list[Trial]) -> None:
+        """Every value, the limits of each range included, makes a learner that trains and adapts.
+
+        In single precision, in which it will be used: its outer loss, its gradient and its
+        predictions are finite.
+        """
         for trial in trials:
             for arguments in samples(trial.learner_class.search_space()):
+                what = f"{trial.name}, {arguments}"
                 chosen = {**trial.arguments, **arguments}
-                learner = Trial(**{**vars(trial), "arguments": chosen}).learner().eval()
+                own = Trial(**{**vars(trial), "arguments": chosen})
+                learner = own.learner(dtype=torch.float32).train()
+                loss = learner.episode_loss(own.episode(dtype=torch.float32))
+                loss.backward()  # type: ignore[no-untyped-call]
+                gradients = [p.grad for p in learner.parameters() if p.grad is not None]
+                assert torch.isfinite(loss), f"{what}: the outer loss is {loss.detach()}"
+                assert all(bool(torch.isfinite(g).all()) for g in gradients), f"{what}: gradient"
+                rows = own.task(5, dtype=torch.float32)
                 with torch.no_grad():
-                    output = adapt_and_predict(learner, trial)
-                assert output.shape[-1] == trial.n_outputs, f"{trial.name}, {arguments}"
+                    learner.eval()
+                    output = learner.predict(learner.adapt(*rows), rows[0])
+                assert output.shape[-1] == trial.n_outputs, what
+                assert torch.isfinite(output).all(), f"{what}: predictions"
 
 
 def _round_trips(learner: MetaLearner, adapted: Adapted) -> list[tuple[MetaLearner, Adapted]]:

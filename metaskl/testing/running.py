@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from metaskl.learners import MetaLearner
 from metaskl.testing.estimator_laws import EstimatorLaws
 from metaskl.testing.learner_laws import LearnerLaws
-from metaskl.testing.round_trips import WAYS
-from metaskl.testing.tables import table_for
+from metaskl.testing.plugin_laws import call_law, keep_law
 from metaskl.testing.trials import trials_of
 
 
@@ -68,7 +62,7 @@ def check_learner(
         "without_gradient": without_gradient,
     }
     for name, law in laws_of(LearnerLaws).items():
-        _check(name, law, given)
+        call_law(name, law, given)
 
 
 def check_meta_estimator(estimator: Any) -> None:
@@ -84,18 +78,5 @@ def check_meta_estimator(estimator: Any) -> None:
     AssertionError
         If a law is broken; the message names it.
     """
-    given = {"estimator": estimator, "table": table_for(estimator)}
     for name, law in laws_of(EstimatorLaws).items():
-        for way in WAYS if "way" in inspect.signature(law).parameters else [""]:
-            with tempfile.TemporaryDirectory() as folder:
-                _check(name, law, {**given, "way": way, "tmp_path": Path(folder)})
-
-
-def _check(name: str, law: Callable[..., None], given: Mapping[str, Any]) -> None:
-    """Call one law with what it asks for."""
-    try:
-        law(**{key: given[key] for key in inspect.signature(law).parameters})
-    except pytest.skip.Exception:
-        return
-    except Exception as error:
-        raise AssertionError(f"{name.removeprefix('test_').replace('_', ' ')}: {error}") from error
+        keep_law(name, law, estimator)

@@ -518,8 +518,9 @@ def test_the_version():
 
 def test_help_names_every_command():
     printed = done("--help").stdout
-    assert all(name in printed for name in ("compare", "fit", "adapt", "predict", "learners"))
-    for name in ("compare", "fit", "adapt", "predict", "learners"):
+    commands = ("compare", "fit", "adapt", "predict", "learners", "new-plugin")
+    assert all(name in printed for name in commands)
+    for name in commands:
         assert "Usage:" in done(name, "--help").stdout
 
 

@@ -83,6 +83,11 @@ class TestPooled(EstimatorLaws):
         with pytest.raises(ValueError, match="feature names should match"):
             fitted.predict(frame.rename(columns={"x0": "other"}))
 
+    def test_bad_supports_are_refused(self, estimator, table):
+        # As above: what it does not look at it cannot refuse.
+        fitted = estimator.fit(table.X, table.y)
+        assert fitted.adapt([["text"]], [0]).predict(table.X_query).shape == (16,)
+
 
 @parametrize_with_checks(OF_ONE_TASK)
 def test_estimators_of_one_task(estimator, check):

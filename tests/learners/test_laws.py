@@ -63,23 +63,23 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("name", "variant"), CASES, ids=[f"{name} {variant}".strip() for name, variant in CASES]
+    ("learner_name", "variant"), CASES, ids=[f"{name} {variant}".strip() for name, variant in CASES]
 )
 class TestRegisteredLearners(LearnerLaws):
     @pytest.fixture
-    def learner_class(self, name):
-        return registered_learners()[name]
+    def learner_class(self, learner_name):
+        return registered_learners()[learner_name]
 
     @pytest.fixture
-    def learner_arguments(self, name, variant):
-        return VARIANTS.get(name, {"": {}})[variant]
+    def learner_arguments(self, learner_name, variant):
+        return VARIANTS.get(learner_name, {"": {}})[variant]
 
     @pytest.fixture
-    def without_gradient(self, name):
+    def without_gradient(self, learner_name):
         # A norm of single channels takes this bias out again: its gradient is 0, which rounding
         # hides elsewhere, while θ − φ is 0 exactly.
-        return frozenset({"network.body.blocks.0.0.bias"} if name == "reptile" else ())
+        return frozenset({"network.body.blocks.0.0.bias"} if learner_name == "reptile" else ())
 
-    def test_samples_of_the_search_space_can_be_built(self, trials, variant):
+    def test_samples_of_the_search_space_can_be_fitted(self, trials, variant):
         if not variant:  # the space is the class's, whatever the variant
-            super().test_samples_of_the_search_space_can_be_built(trials)
+            super().test_samples_of_the_search_space_can_be_fitted(trials)

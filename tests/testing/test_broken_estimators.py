@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from metaskl import RidgeHeadRegressor
+from metaskl.learners.ridge_head import RidgeHead
 from metaskl.learners.space import Choice
 from metaskl.testing import EstimatorLaws, check_meta_estimator, laws_of, table_for
 
@@ -140,6 +141,61 @@ class SaysNothing(RidgeHeadRegressor):
     """An estimator."""
 
 
+class CountsInALearner(RidgeHead):
+    """A learner that counts epochs where no checkpoint looks."""
+
+    n_begun = 0
+
+    def begin_epoch(self, epoch):
+        self.n_begun += 1
+
+    def episode_loss(self, episode):
+        return super().episode_loss(episode) * self.n_begun
+
+
+class CountsEpochs(RidgeHeadRegressor):
+    @classmethod
+    def _learner_class(cls):
+        return CountsInALearner
+
+
+class FitsAnything(RidgeHeadRegressor):
+    def fit(self, X, y, groups=None):
+        return super().fit(np.nan_to_num(X), y, groups)
+
+
+class ForgetsItsFit(RidgeHeadRegressor):
+    def fit(self, X, y, groups=None):
+        self.y_scaling_ = {"mean": np.zeros(1), "scale": np.ones(1)}
+        return super().fit(X, y, groups)
+
+
+class PredictsAnything(RidgeHeadRegressor):
+    def predict(self, X, return_std=False):
+        return super().predict(np.nan_to_num(X))
+
+
+class ReadsAnything(RidgeHeadRegressor):
+    def adapt(self, X, y):
+        return super().adapt(np.nan_to_num(X), y)
+
+
+class FailsInside(RidgeHeadRegressor):
+    def adapt(self, X, y):
+        if np.isnan(X).any():
+            raise IndexError("list index out of range")
+        return super().adapt(X, y)
+
+
+class SearchesTooFar(RidgeHeadRegressor):
+    def predict(self, X, return_std=False):
+        return super().predict(X) * (np.inf if self.noise == 0.5 else 1.0)
+
+    @classmethod
+    def search_space(cls):
+        return {"noise": Choice((0.8, 0.5))}
+
+
 class SearchesWhatItLacks(RidgeHeadRegressor):
     @classmethod
     def search_space(cls):
@@ -171,7 +227,20 @@ OFFENDERS = {
     "the_same_random_state_gives_the_same_result": {IsRandom: "alike"},
     "task_ids_are_requested_by_default": {AsksForNoGroups: "None is True"},
     "parameters_are_explicit_and_documented": {SaysNothing: "documentation of SaysNothing"},
-    "samples_of_the_search_space_are_parameters": {SearchesWhatItLacks: "depth"},
+    "samples_of_the_search_space_can_be_set_and_fitted": {
+        SearchesWhatItLacks: "depth",
+        SearchesTooFar: "predict, {'noise': 0.5}",
+    },
+    "a_stopped_fit_resumes_bit_by_bit": {CountsEpochs: "the losses of a resumed fit are others"},
+    "bad_input_to_fit_is_refused": {
+        FitsAnything: "fit on missing values was not refused",
+        ForgetsItsFit: "fit on missing values changed the estimator",
+    },
+    "bad_supports_are_refused": {
+        ReadsAnything: "adapt to missing values was not refused",
+        FailsInside: "adapt to missing values: IndexError is no message",
+    },
+    "bad_queries_are_refused": {PredictsAnything: "predict missing values was not refused"},
 }
 LAWS = {name.removeprefix("test_"): law for name, law in laws_of(EstimatorLaws).items()}
 

@@ -36,7 +36,7 @@ class Good(MetaLearner):
         features = self.features(X_support)
         if weight is not None:
             features, y_support = features * weight[:, None], y_support * weight[:, None]
-        eye = torch.eye(features.shape[1], dtype=features.dtype)
+        eye = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
         gram = features.mT @ features + self.log_ridge.exp() * eye
         return {"weight": torch.linalg.solve(gram, features.mT @ y_support)}
 
@@ -113,6 +113,11 @@ class Hoards(Good):
         adapted = super().adapt(X_support, y_support, weight)
         HOARD.append(adapted["weight"])
         return adapted
+
+
+class MakesTensorsAnywhere(Good):
+    def predict(self, adapted, X_query):
+        return super().predict(adapted, X_query) + torch.zeros(self.n_outputs, dtype=X_query.dtype)
 
 
 class CutsTheGradient(Good):
@@ -220,6 +225,19 @@ class SearchesWhatItLacks(Good):
         return {"depth": Choice((1, 2))}
 
 
+class SearchesTooFar(Good):
+    def __init__(self, *args, scale=1.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.scale = scale
+
+    def task_loss(self, output, y, weight):
+        return super().task_loss(output, y, weight) * self.scale
+
+    @classmethod
+    def search_space(cls):
+        return {"scale": Choice((1.0, float("inf")))}
+
+
 # Which law catches whom, and with what words.
 OFFENDERS = {
     "adapting_leaves_the_learner_as_it_was": {
@@ -269,12 +287,16 @@ OFFENDERS = {
         SaysNothing: "the documentation of SaysNothing lacks",
         IsLoose: r"must be explicit, got \['args', 'kwargs'\]",
     },
-    "samples_of_the_search_space_can_be_built": {
-        SearchesWhatItLacks: "unexpected keyword argument 'depth'"
+    "samples_of_the_search_space_can_be_fitted": {
+        SearchesWhatItLacks: "unexpected keyword argument 'depth'",
+        SearchesTooFar: "regression, .*inf}: the outer loss is inf",
+    },
+    "tensors_are_made_on_the_device_of_the_rows": {
+        MakesTensorsAnywhere: "regression: adapt or predict makes a tensor without device=X.device",
     },
 }
 # It takes a GPU to break this one.
-NOT_BROKEN_HERE = {"cpu_and_gpu_agree"}
+OFFENDERS_ON_A_GPU = {"cpu_and_gpu_agree": MakesTensorsAnywhere}
 LAWS = {name.removeprefix("test_"): law for name, law in laws_of(LearnerLaws).items()}
 
 
@@ -298,7 +320,15 @@ def test_each_law_lets_a_good_learner_pass(law):
 
 
 def test_every_law_has_an_offender():
-    assert set(LAWS) == {*OFFENDERS, *NOT_BROKEN_HERE}
+    assert set(LAWS) == {*OFFENDERS, *OFFENDERS_ON_A_GPU}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("law", OFFENDERS_ON_A_GPU)
+def test_each_law_catches_its_offenders_on_a_gpu(law):
+    with pytest.raises(RuntimeError, match="same device"):
+        LAWS[law](trials_of(OFFENDERS_ON_A_GPU[law]))
+    LAWS[law](trials_of(Good))
 
 
 def test_a_reason_lets_the_order_matter():
