@@ -69,9 +69,10 @@ def _write_ahead(engine: Any) -> None:
 @contextmanager
 def storage_faults(storage: Any, *more: type[Exception]) -> Iterator[None]:
     """Tell a storage's faults in one message that says what to do."""
+    faults: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError, *more)
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, *more) as error:
+    except faults as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
         raise StudyError(
