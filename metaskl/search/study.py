@@ -233,11 +233,8 @@ def _check_settings(
         raise ParameterError(
             f"objectives must be ('score',) or ('score', 'adapt_time'), got {objectives!r}."
         )
-    for name, value in (
-        ("n_trials", n_trials),
-        ("time_budget", time_budget),
-        ("memory_budget", memory_budget),
-    ):
+    limits = {"n_trials": n_trials, "time_budget": time_budget, "memory_budget": memory_budget}
+    for name, value in limits.items():
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if value is not None and not (number and value > 0):
             raise ParameterError(f"{name} must be a positive number or None, got {value!r}.")
@@ -248,9 +245,8 @@ def _check_fidelity(fidelity: Any) -> tuple[float, ...]:
     if fidelity is None:
         return ()
     shares = tuple(np.atleast_1d(fidelity).tolist())
-    if not all(isinstance(share, float) and 0 < share < 1 for share in shares) or (
-        list(shares) != sorted(set(shares))
-    ):
+    fractions = all(isinstance(share, float) and 0 < share < 1 for share in shares)
+    if not fractions or list(shares) != sorted(set(shares)):
         raise ParameterError(
             f"fidelity must hold rising shares between 0 and 1, got {fidelity!r}. Give for "
             "example fidelity=0.2."
