@@ -124,5 +124,4 @@ def _fitted_on(estimator: Any) -> Counter[Any]:
     for name in ("shared_", "regressor_", "best_estimator_"):  # what holds a meta-learner
         if hasattr(estimator, name):
             return _fitted_on(getattr(estimator, name))
-    found: Counter[Any] = getattr(estimator, "_fitted_on", Counter())
-    return found
+    return Counter(getattr(estimator, "_fitted_on", {}))
