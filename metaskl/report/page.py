@@ -130,7 +130,7 @@ def check_suffix(path: str | os.PathLike[str]) -> Path:
         If it ends in another suffix than ``.html`` or ``.htm``.
     """
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix and path.suffix.lower() not in _SUFFIXES:
         raise ParameterError(
             f"the report must be a file that ends in .html, got {str(path)!r}: it is an HTML page. "
             f"Give {str(path.with_suffix('.html'))!r}; a browser prints it to PDF."

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -7,6 +8,7 @@ from sklearn.linear_model import Ridge
 
 import metaskl
 from metaskl import PerTask
+from metaskl.errors import ParameterError
 from metaskl.report import AdaptationDisplay, write_report
 from metaskl.tasks import LinearTasks
 
@@ -164,3 +166,18 @@ def test_scores_that_are_not_defined_are_no_numbers(tmp_path, comparison):
     assert "5 rows 3 tasks 20 rows 1 task " in text
     assert "nan" not in text.replace("nano", "")
     assert "– to –" in text
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "report.PNG"])
+def test_another_format_is_not_promised(name, tmp_path, comparison):
+    with pytest.raises(ParameterError, match=r"must be a file that ends in \.html"):
+        write_report(comparison, tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_the_protocol_names_shots_left_out_only_where_there_are_some(tmp_path, comparison):
+    assert comparison.protocol.get("n_shot_left_out", []) == []
+    assert "shot left out" not in read(tmp_path, comparison).text
+    protocol = comparison.protocol | {"n_shot_left_out": [50]}
+    told = read(tmp_path, replace(comparison, protocol=protocol)).text
+    assert "n shot left out [50]" in told
