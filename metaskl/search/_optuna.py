@@ -26,7 +26,11 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy.event import listen
 from sqlalchemy.exc import SQLAlchemyError  # what optuna keeps its studies with
 
+# The user attribute of a trial that names its driver.
+OWNER = "driver"
+
 __all__ = [
+    "OWNER",
     "BaseDistribution",
     "CategoricalDistribution",
     "FloatDistribution",
@@ -46,9 +50,11 @@ __all__ = [
 def put_back(study: Any, trial: Any) -> bool:
     """Let a running trial wait for its turn again, with the parameters that it has.
 
-    Where it has ended meanwhile it stays ended, and False is returned.
+    Where it has ended meanwhile it stays ended, and False is returned. It is nobody's then: who
+    takes it next shall not be thought dead for the name of who had it before.
     """
     try:
+        study._storage.set_trial_user_attr(trial._trial_id, OWNER, None)
         study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
     except optuna.exceptions.UpdateFinishedTrialError:
         return False

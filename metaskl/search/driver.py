@@ -120,6 +120,8 @@ class Driver:
     def run(self) -> None:
         """Run trials; Ctrl-C ends it, and what was running waits for another call."""
         with Ownership(self.study) as self.owner:
+            if self.owner.accompanied():  # with the same seed both would propose the same
+                self.study.sampler.reseed_rng()
             try:
                 if runs_here(self.n_jobs):
                     for job in self._jobs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,25 @@ from metaskl.search.spaces import Candidate, distribution_of
 
 # The user attribute of a study that says what it is of.
 ABOUT = "metaskl"
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def study_name_of(protocol: Protocol, candidates: list[Candidate], directions: list[str]) -> str:
     """Return the name of the study of these data and settings."""
-    parts = [*_marks(protocol, candidates).values(), *directions]
-    return f"metaskl-{_digest(*parts)[:12]}"
+    return name_of(_marks(protocol, candidates, directions))
+
+
+def name_of(marks: dict[str, str]) -> str:
+    """Return a study's name: another one where any of its marks is another."""
+    return f"metaskl-{_digest(*marks.values())[:12]}"
 
 
 def claim_study(
-    study: Any, protocol: Protocol, candidates: list[Candidate], draws: pd.DataFrame
+    study: Any,
+    protocol: Protocol,
+    candidates: list[Candidate],
+    draws: pd.DataFrame,
+    directions: list[str],
 ) -> None:
     """Note what a new study is of; refuse one that is of something else.
 
@@ -33,7 +43,24 @@ def claim_study(
         If the study holds trials of other data, draws or candidates: their scores could not be
         compared.
     """
-    marks = _marks(protocol, candidates)
+    more = {
+        "metric": protocol.metric,
+        "lower_is_better": protocol.lower_is_better,
+        "kind": protocol.kind,
+        "families": {c.name: c.family for c in candidates},
+        "draws": [[_plain(v) for v in row] for row in draws.to_numpy(object).tolist()],
+    }
+    claim(study, _marks(protocol, candidates, directions), more)
+
+
+def claim(study: Any, marks: dict[str, str], more: dict[str, Any]) -> None:
+    """Note in a new study what it is of, by marks and in words; refuse one of something else.
+
+    Raises
+    ------
+    StudyError
+        If the study holds trials of something else.
+    """
     about = study.user_attrs.get(ABOUT)
     if about is None and study.get_trials(deepcopy=False):
         raise StudyError(
@@ -41,19 +68,9 @@ def claim_study(
             "program made. Give another name."
         )
     if about is None:
-        study.set_user_attr(
-            ABOUT,
-            {
-                "marks": marks,
-                "metric": protocol.metric,
-                "lower_is_better": protocol.lower_is_better,
-                "kind": protocol.kind,
-                "families": {c.name: c.family for c in candidates},
-                "draws": [[_plain(v) for v in row] for row in draws.to_numpy(object).tolist()],
-            },
-        )
+        study.set_user_attr(ABOUT, {"marks": marks} | more)
         return
-    other = [name for name, mark in marks.items() if about["marks"][name] != mark]
+    other = [name for name, mark in marks.items() if about["marks"].get(name) != mark]
     if other:
         raise StudyError(
             f"study_name must be the study of these data and settings, got {study.study_name!r}, "
@@ -61,19 +78,30 @@ def claim_study(
         )
 
 
-def _marks(protocol: Protocol, candidates: list[Candidate]) -> dict[str, str]:
+def _marks(
+    protocol: Protocol, candidates: list[Candidate], directions: list[str]
+) -> dict[str, str]:
     folds = [
         (fold.number, d.task, d.repeat, d.n_shot, _bytes(d.support), _bytes(d.query))
         for fold in protocol.folds
         for d in fold.draws
     ]
     return {
-        "data": _digest(_bytes(protocol.X), _bytes(protocol.y), _bytes(protocol.ids)),
+        "data": mark_of_arrays(protocol.X, protocol.y, protocol.ids),
         "draws or scoring": _digest(protocol.metric, protocol.n_way, folds),
-        "candidates": _digest(
-            *((c.name, _text(c.estimator), _space_text(c)) for c in candidates),
-        ),
+        "candidates": mark_of_candidates(candidates),
+        "objectives": _digest(*directions),
     }
+
+
+def mark_of_arrays(*arrays: Any) -> str:
+    """Return a mark of features, targets, task ids."""
+    return _digest(*(_bytes(array) for array in arrays))
+
+
+def mark_of_candidates(candidates: list[Candidate]) -> str:
+    """Return a mark of what is searched: estimators with their settings and spaces."""
+    return _digest(*((c.name, _text(c.estimator), _space_text(c)) for c in candidates))
 
 
 def _space_text(candidate: Candidate) -> str:
@@ -82,10 +110,15 @@ def _space_text(candidate: Candidate) -> str:
 
 def _text(estimator: Any) -> str:
     """Return an estimator's hyper-parameters in words that are the same in every process."""
-    parameters = estimator.get_params()
-    plain = {k: v for k, v in parameters.items() if not hasattr(v, "get_params")}
-    texts = {k: repr(v).partition(" at 0x")[0] for k, v in sorted(plain.items())}
-    return f"{type(estimator).__name__} {texts}"
+    parts = {"": estimator} | estimator.get_params()
+    return repr({name: _word(parts[name]) for name in sorted(parts)})
+
+
+def _word(value: Any) -> str:
+    """Return a value's text without its address; an estimator's is its class."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    return _ADDRESS.sub("", repr(value))
 
 
 def _bytes(values: Any) -> bytes:

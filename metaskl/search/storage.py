@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from metaskl.errors import StudyError
 from metaskl.search._optuna import (
+    OWNER,
     SQLAlchemyError,
     StorageInternalError,
     TrialState,
@@ -28,8 +29,6 @@ _PATIENCE = 60.0
 # A driver on another machine that gave no sign for so long is taken to be dead, in seconds.
 _SILENCE = 180.0
 _BEAT = 30.0
-# The user attribute of a trial that names its driver.
-OWNER = "driver"
 
 
 def open_storage(storage: Any) -> Any:
@@ -51,11 +50,18 @@ def _write_ahead(engine: Any) -> None:
 
     A process that is killed loses nothing by it; a machine that loses its power may lose the
     last trials, and the file stays whole. A write took 17 ms without, a fraction of one with it.
+
+    Every transaction takes the file's lock when it begins: sqlite knows no locks of rows, and
+    two drivers that read of a waiting trial at the same time would both run it.
     """
 
     def less_waiting(connection: Any, record: Any) -> None:
         del record
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.isolation_level = None  # the transactions are begun here, not by the driver
+
+    def lock(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     listen(engine, "connect", less_waiting)
     engine.dispose()
@@ -63,7 +69,8 @@ def _write_ahead(engine: Any) -> None:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     except SQLAlchemyError:
-        return  # another program holds the file: it stays as it is
+        pass  # another program holds the file: it stays as it is
+    listen(engine, "begin", lock)
 
 
 @contextmanager
@@ -174,8 +181,7 @@ class Ownership:
             Numbers of the trials that wait now.
         """
         drivers = self.study.user_attrs
-        others = [k for k in drivers if k.startswith("driver:") and k != self.key]
-        alone = not any(self._lives(key, drivers[key]) for key in others)
+        alone = not self.accompanied()
         found = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = trial.user_attrs.get(OWNER)
@@ -185,9 +191,20 @@ class Ownership:
                 dead = alone
             else:
                 dead = not self._lives(owner, drivers.get(owner))
-            if dead and put_back(self.study, trial):
+            if dead and self._still_of(owner, trial) and put_back(self.study, trial):
                 found.append(trial.number)
         return found
+
+    def accompanied(self) -> bool:
+        """Return whether another driver is at work on the study."""
+        entries = self.study.user_attrs.items()
+        others = [(k, v) for k, v in entries if k.startswith("driver:") and k != self.key]
+        return any(self._lives(key, entry) for key, entry in others)
+
+    def _still_of(self, owner: Any, trial: Any) -> bool:
+        """Say whether a trial's owner has not changed since the trials were listed."""
+        now = self.study._storage.get_trial(trial._trial_id)
+        return now.state == TrialState.RUNNING and now.user_attrs.get(OWNER) == owner
 
     def _lives(self, key: str, entry: Any) -> bool:
         if not entry:

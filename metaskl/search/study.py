@@ -196,7 +196,7 @@ def run_study(
         opened = open_storage(storage)
         name = study_name or study_name_of(protocol, candidates, directions)
         study = create_study(opened, name, directions, sampler)
-        claim_study(study, protocol, candidates, draws)
+        claim_study(study, protocol, candidates, draws, directions)
         if sampler is None:
             study.sampler = _sampler(random_state, len(study.get_trials(deepcopy=False)))
         _enqueue_defaults(study, candidates, n_trials)

@@ -7,11 +7,12 @@ import sys
 import optuna
 import pytest
 from sklearn.linear_model import Ridge
+from sqlalchemy.exc import OperationalError
 
 from metaskl import PerTask
 from metaskl.errors import StudyError
 from metaskl.search import run_study
-from metaskl.search.storage import Ownership
+from metaskl.search.storage import Ownership, open_storage
 from metaskl.tasks import LinearTasks
 
 LINES = LinearTasks().sample(10, 12, random_state=0)
@@ -142,3 +143,64 @@ def test_live_trials_of_this_process_are_left_alone():
         assert first.reap({0}) == []
     with Ownership(study) as third:
         assert third.reap(set()) == [0]
+
+
+def test_two_drivers_do_not_take_the_same_waiting_trial(tmp_path):
+    # Who reads of a waiting trial holds the file until it has taken the trial.
+    url = f"sqlite:///{tmp_path}/study.db?timeout=0.1"
+    first, second = open_storage(url), open_storage(url)
+    with first.engine.begin(), pytest.raises(OperationalError, match="locked"):
+        second.engine.connect().begin()
+    with second.engine.begin():
+        pass
+
+
+def test_trial_that_waits_again_is_nobodys_until_it_is_taken():
+    study = study_with_running_trial("driver:dead")
+    with Ownership(study) as first, Ownership(study) as second:
+        assert first.reap(set()) == [0]
+        study.ask()  # first asks for it, but has not named itself yet
+        assert second.reap(set()) == []
+
+
+def test_trial_that_another_has_taken_meanwhile_is_left_to_it(monkeypatch):
+    study = study_with_running_trial("driver:dead")
+    listed = study.get_trials()
+    with Ownership(study) as first, Ownership(study) as second:
+        assert first.reap(set()) == [0]
+        first.take(study.ask())
+        monkeypatch.setattr(study, "get_trials", lambda **_: listed)  # of a moment ago
+        assert second.reap(set()) == []
+
+
+def test_second_driver_does_not_propose_what_the_first_does(tmp_path):
+    def alphas(name, entry):
+        url = f"sqlite:///{tmp_path}/{name}.db"
+        study = search(storage=url, n_trials=1, pruning=None).study
+        study.set_user_attr("driver:there", entry)
+        trials = search(storage=url, n_trials=3, pruning=None).trials
+        return trials["estimator__alpha"].tolist()[1:]
+
+    alone = alphas("alone", {})
+    assert alone == alphas("again", {})
+    living = {"place": "there", "pid": 1, "born": "", "alive": 4e9}
+    assert set(alone).isdisjoint(alphas("two", living))
+
+
+class Stiff(Ridge):
+    pass
+
+
+def test_models_of_other_classes_are_other_candidates(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    search(storage=url, n_trials=1)
+    other = search(storage=url, n_trials=1, learners={"ridge": PerTask(Stiff())})
+    assert len(other.trials) == 1
+    assert len(optuna.get_all_study_summaries(url)) == 2
+
+
+def test_study_of_other_objectives(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    search(storage=url, study_name="mine", n_trials=1)
+    with pytest.raises(StudyError, match="'mine', which has other objectives"):
+        search(storage=url, study_name="mine", n_trials=1, objectives=("score", "adapt_time"))
