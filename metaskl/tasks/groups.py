@@ -92,6 +92,8 @@ def resolve_groups(
 
 def _columns_equal_to(X: Any, ids: npt.NDArray[Any]) -> list[Any]:
     """Return the names of the columns of a frame, or numbers of an array's, that are the ids."""
+    if not len(ids):
+        return []
     if hasattr(X, "columns"):
         return [name for name in X.columns if _is_equal(np.asarray(X[name]), ids)]
     if not isinstance(X, np.ndarray) or X.ndim != 2:
