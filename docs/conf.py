@@ -28,6 +28,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"
 
+# Docstrings that searches inherit from scikit-learn refer to its glossary, which is not ours.
+suppress_warnings = ["ref.term"]
 autosummary_generate = True
 autodoc_typehints = "none"
 # autosummary's class pages list the members already.
@@ -38,7 +40,7 @@ def skip_made_members(app: Any, what: str, name: str, obj: Any, skip: bool, opti
     """Leave out what others make and document: torch's methods, metadata routing."""
     if (getattr(obj, "__module__", None) or "").startswith("torch"):
         return True
-    return skip or re.fullmatch(r"set_\w+_request|get_metadata_routing", name) is not None
+    return skip or re.fullmatch(r"set_\w+_request|set_output|get_metadata_routing", name) is not None
 
 
 def setup(app: Any) -> None:
