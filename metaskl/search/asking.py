@@ -10,36 +10,42 @@ from typing import Any
 from metaskl.errors import ParameterError
 from metaskl.evaluation.draws import check_count
 from metaskl.learners.space import Choice
-from metaskl.search._optuna import TrialState
+from metaskl.search._optuna import TrialState, optuna, put_back
+from metaskl.search.identity import (
+    claim,
+    mark_of_arrays,
+    mark_of_candidates,
+    mark_of_settings,
+    name_of,
+)
 from metaskl.search.spaces import Candidate, decode, distribution_of
+from metaskl.search.storage import Ownership, create_study, open_storage
 
 
 def ask_and_tell(
-    study: Any,
+    search: Any,
     candidate: Candidate,
     evaluate: Callable[[list[dict[str, Any]]], Any],
+    owner: Ownership,
     *,
-    n_trials: int,
-    time_budget: float | None,
     width: int,
 ) -> None:
     """Make trials, `width` at a time, until their number or the time is spent.
 
     Parameters
     ----------
-    study : optuna.Study
-        What proposes, and is told the scores.
+    search : TaskSearchCV
+        The search; its study proposes, and is told the scores.
     candidate : Candidate
         What is searched, with its space.
     evaluate : callable
         Takes a list of candidates, and returns ``cv_results_`` of all so far.
-    n_trials : int
-        Trials.
-    time_budget : float or None
-        Seconds after which no further trial starts, but for the first.
+    owner : Ownership
+        Whose the trials are.
     width : int
         Trials to evaluate at once.
     """
+    study, n_trials, time_budget = search.study_, search.n_trials, search.time_budget
     start, asked, evaluated = time.monotonic(), 0, 0
     last_error: BaseException | None = None
     distributions = {name: distribution_of(d) for name, d in candidate.space.items()}
@@ -48,9 +54,15 @@ def ask_and_tell(
             break
         trials = [study.ask(distributions) for _ in range(min(width, n_trials - asked))]
         asked += len(trials)
+        for trial in trials:
+            owner.take(trial)
         try:
             results = evaluate([decode(candidate.space, trial.params) for trial in trials])
-        except BaseException as error:
+        except KeyboardInterrupt:
+            for trial in trials:
+                put_back(study, trial)
+            raise
+        except Exception as error:
             _tell(study, trials, [math.nan] * len(trials))
             if not _all_fits_failed(error):
                 raise
@@ -79,24 +91,58 @@ def check_budget(time_budget: Any) -> None:
         )
 
 
-def check_settings(
-    estimator: Any, n_trials: Any, time_budget: float | None, random_state: Any
-) -> None:
-    """Refuse settings out of range, before any time is spent.
+def check_settings(search: Any) -> None:
+    """Refuse a search's settings out of range, before any time is spent.
 
     Raises
     ------
     ValueError
         It names the setting.
     """
-    check_count("n_trials", n_trials)
-    check_count("random_state", random_state, 0)
-    check_budget(time_budget)
+    check_count("n_trials", search.n_trials)
+    check_count("random_state", search.random_state, 0)
+    check_budget(search.time_budget)
+    if isinstance(search.scoring, list | tuple | set | dict):
+        raise ParameterError(
+            f"scoring must be one metric, got {search.scoring!r}: the search needs one score to "
+            "go by. Give one, and score the best estimator by the others afterwards."
+        )
+    estimator = search.estimator
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise ParameterError(
             f"estimator must be an estimator, got {estimator!r}. Give an object, such as "
             "MAMLRegressor()."
         )
+
+
+def marks_of(search: Any, X: Any, y: Any, ids: Any) -> dict[str, str]:
+    """Return by what the study of a search is told from those of other data and settings.
+
+    Parameters
+    ----------
+    search : TaskSearchCV
+        The search, with its folds where there are task ids, and its scorer.
+    X, y, ids : array-like
+        Features, targets, and task ids or None.
+    """
+    folds = [search.cv] if ids is None else [test.tolist() for _, test in search.cv]
+    return {
+        "data": mark_of_arrays(X, y, ids),
+        "folds or scoring": mark_of_settings(*folds, search.scoring),
+    }
+
+
+def open_study(search: Any, candidate: Candidate, marks: dict[str, str]) -> Any:
+    """Return the study of a search: a new one, or that of the same data and settings."""
+    marks = marks | {"candidates": mark_of_candidates([candidate])}
+    study = create_study(
+        open_storage(search.storage),
+        search.study_name or name_of(marks),
+        ["maximize"],
+        search.sampler or optuna.samplers.TPESampler(seed=search.random_state),
+    )
+    claim(study, marks, {})
+    return study
 
 
 def enqueue_first(study: Any, candidate: Candidate) -> None:
@@ -106,7 +152,7 @@ def enqueue_first(study: Any, candidate: Candidate) -> None:
         return
     own = candidate.defaults()
     if own.keys() == candidate.space.keys():
-        study.enqueue_trial(own)
+        study.enqueue_trial(own, skip_if_exists=True)
 
 
 def as_dimensions(space: Any) -> Any:

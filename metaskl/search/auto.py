@@ -53,7 +53,8 @@ study_name : str, optional
     Name of the study in the storage; one that is there goes on.
 warm_start : bool, default=True
     Whether the search starts from the best configurations of studies in the same storage on
-    similar task sets.
+    similar task sets. Set it to False where the search itself is cross-validated: a study of
+    another fold has seen the tasks held out of this one.
 n_jobs : int, optional
     Fits in parallel, by joblib.
 random_state : int, default=0
@@ -67,9 +68,11 @@ best_name_ : str
     Its name: a baseline, a learner, ``"learner #trial"`` of the search, or ``"ensemble"``.
 best_score_ : float
     Its score on meta-validation, the mean over tasks and shot counts, greater is better. As
-    the best of many it is a little too good; the verdict is not.
+    the best of many it is a little too good. The verdict chooses on other tasks than it
+    judges on, but the search proposed and gave up trials by all of them.
 leaderboard_ : DataFrame
-    Every baseline and the best of each learner, with intervals over tasks.
+    Every baseline and the best of each learner, with intervals over tasks; what came to no
+    end is in ``comparison_.failures``.
 verdict_ : Verdict
     Whether meta-learning pays; ``str(verdict_)`` says it in words.
 comparison_ : Comparison

@@ -146,7 +146,7 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         if wanted and self.n_trials == 0:
             contest.run(learners, roles, title="learners")
         elif wanted:
-            search_further(self, contest, wanted)
+            search_further(self, contest, wanted, list(roles))
         if self.ensemble:
             enter_ensemble(contest, preprocess=self.preprocess)
 

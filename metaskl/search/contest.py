@@ -167,8 +167,9 @@ class Contest:
     ) -> Comparison:
         """Return all that was scored as a comparison.
 
-        The verdict chooses among all that was tried, each time on the other folds, so that a
-        long search does not profit from its own luck. The scores hold the best of each learner.
+        The verdict chooses among all that was scored, each time on the other folds, so that it
+        does not profit from the winner's luck. What is left is that the search's proposals and
+        prunings went by all folds. The scores hold the best of each learner.
         """
         every = pd.concat(self.parts.values(), ignore_index=True)
         verdict = reach_verdict(

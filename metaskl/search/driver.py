@@ -256,6 +256,8 @@ class Driver:
         }
         notes |= {"rungs": outcome.rungs} if outcome.rungs else {}
         notes |= {"error": outcome.error} if outcome.error else {}
+        notes |= {"transductive": True} if outcome.transductive else {}
+        notes |= {"score": outcome.value} if math.isfinite(outcome.value) else {}
         trial.set_user_attr(NOTES, notes)  # one write: each of them waits for the database
         for name, value in outcome.system.items():
             trial.set_system_attr(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from metaskl.search.spaces import LEARNER
 from metaskl.search.study import run_study
 
 
-def search_further(estimator: Any, contest: Contest, learners: Any) -> None:
+def search_further(estimator: Any, contest: Contest, learners: Any, names: list[str]) -> None:
     """Search learners, and the best baseline beside them, on the draws of the contest.
 
     Parameters
@@ -28,6 +29,8 @@ def search_further(estimator: Any, contest: Contest, learners: Any) -> None:
         What was tried so far; what the search finds is added.
     learners : list of str or dict of str to estimator
         What is searched.
+    names : list of str
+        The names of all these.
 
     Raises
     ------
@@ -35,6 +38,7 @@ def search_further(estimator: Any, contest: Contest, learners: Any) -> None:
         On Ctrl-C, after what was found until then is added.
     """
     if contest.time_left <= 0:
+        _note_the_untried(contest, names, {})
         return
     protocol = contest.protocol
     limited = np.isfinite(contest.time_left)
@@ -69,6 +73,7 @@ def search_further(estimator: Any, contest: Contest, learners: Any) -> None:
         contest.families["search"] = "learner"
         return
     _take_up(contest, result)
+    _note_the_untried(contest, names, Counter(row["candidate"] for row in contest.log))
     if result.interrupted:
         raise KeyboardInterrupt
 
@@ -97,16 +102,37 @@ def _take_up(contest: Contest, result: Any) -> None:
         if trial.state == TrialState.COMPLETE:
             part = scores[trial.number].drop(columns="trial")
             part = part.assign(fit_time=seconds / len(contest.folds), score_time=0.0)
-            contest.add(name, families[learner], result.make(trial), part, seconds)
+            contest.add(
+                name,
+                families[learner],
+                result.make(trial),
+                part,
+                seconds,
+                transductive=bool(notes.get("transductive")),
+            )
             score = contest.scores[name]
-        elif trial.intermediate_values and trial.state == TrialState.PRUNED:
-            score = list(trial.intermediate_values.values())[-1]
+        elif trial.state == TrialState.PRUNED:
+            score = notes.get("score", np.nan)
         elif trial.state == TrialState.FAIL:
             contest.failures.setdefault(name, str(notes.get("error", "")))
             contest.families[name] = families[learner]
         params = result.params_of(trial) if trial.params else {}
         contest.note(learner, trial.state.name, float(score), seconds, params)
     _note_importances(contest, result)
+
+
+def _note_the_untried(contest: Contest, learners: list[str], n_tried: Mapping[str, int]) -> None:
+    """Say why a learner is not among those that were scored to the end."""
+    scored = {name.partition(" #")[0] for name in contest.parts}
+    for name in learners:
+        if name in scored:
+            continue
+        contest.families[name] = "learner"
+        contest.failures[name] = (
+            f"given up early or failed in all of its trials, {n_tried[name]}"
+            if n_tried.get(name)
+            else "not tried: the search ended before"
+        )
 
 
 def _note_importances(contest: Contest, result: Any) -> None:

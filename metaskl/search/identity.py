@@ -99,6 +99,11 @@ def mark_of_arrays(*arrays: Any) -> str:
     return _digest(*(_bytes(array) for array in arrays))
 
 
+def mark_of_settings(*settings: Any) -> str:
+    """Return a mark of a splitter, a scorer and their like: of what they are set to."""
+    return _digest(*(_text(s) if hasattr(s, "get_params") else _word(s) for s in settings))
+
+
 def mark_of_candidates(candidates: list[Candidate]) -> str:
     """Return a mark of what is searched: estimators with their settings and spaces."""
     return _digest(*((c.name, _text(c.estimator), _space_text(c)) for c in candidates))

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from metaskl._compat import threads_for
 from metaskl.errors import DivergenceError
-from metaskl.evaluation.answers import score_draws
+from metaskl.evaluation.answers import is_transductive, score_draws
 from metaskl.evaluation.cross_validate import fit_rows
 from metaskl.evaluation.draws import Draw
 from metaskl.evaluation.folds import Array
@@ -127,6 +127,7 @@ class _Run:
         found: dict[int, float] = {}
         for fold in self.protocol.folds:
             fitted = self._fit(fold)
+            self.outcome.transductive |= is_transductive(fitted)
             inside = [i for i, unit in enumerate(self.units) if unit.fold == fold.number]
             for batch in _batches(inside):
                 self.watch.look()
@@ -162,7 +163,7 @@ class _Run:
         if self.by_epoch is None or loss is None or self.fraction < 1:
             return
         step = len(self.outcome.steps)
-        self.outcome.steps[step] = self.outcome.value = -float(loss)
+        self.outcome.steps[step] = -float(loss)
         beaten = self.by_epoch.is_beaten({step: -float(loss)})
         self.outcome.system = self.by_epoch.system
         if beaten:

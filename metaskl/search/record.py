@@ -22,12 +22,13 @@ class SearchRecord:
     ----------
     trials : DataFrame
         One row a trial: ``number``, ``candidate``, ``state`` (``"COMPLETE"``, ``"PRUNED"``,
-        ``"FAIL"``), ``score`` (greater is better; of a pruned trial what it had reached),
+        ``"FAIL"``), ``score`` (greater is better; of a pruned trial what it had reached, NaN
+        where its epochs were judged by their loss),
         ``seconds`` and ``params``, a dict.
     importances : dict of str to float
-        The share of each hyper-parameter of the best learner in what they explain.
+        The share of each hyper-parameter of one candidate in what they explain.
     learner : str
-        Which learner that is; empty if there were too few trials.
+        Which that is, the one with most complete trials; empty if there were too few trials.
     """
 
     trials: pd.DataFrame

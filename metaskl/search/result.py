@@ -59,11 +59,14 @@ class StudyResult:
         rows = []
         for trial in self.study.get_trials(deepcopy=False):
             notes = notes_of(trial)
+            complete = trial.state == TrialState.COMPLETE
             row = {
                 "number": trial.number,
-                "learner": self._candidate(trial).name if trial.params else None,
+                "learner": notes.get(LEARNER)
+                or (self._candidate(trial).name if trial.params else None),
                 "state": trial.state.name.lower(),
-                "score": trial.values[0] if trial.values else float("nan"),
+                # Of one pruned by its epochs there is none: optuna has its loss instead.
+                "score": trial.values[0] if complete else notes.get("score", float("nan")),
             }
             row |= {k: notes.get(k) for k in ("adapt_time", "seconds", "n_scored", "error")}
             row["runs"] = trial.user_attrs.get("runs", 1)
@@ -114,7 +117,10 @@ class StudyResult:
 
     @property
     def task_evaluations_saved(self) -> float:
-        """The share of task evaluations, from 0 to 1, that pruning saved in trials that ended."""
+        """The share of task evaluations, from 0 to 1, that pruning saved in trials that ended.
+
+        Those of the shorter runs of a lower `fidelity` are not counted.
+        """
         ended = (TrialState.COMPLETE, TrialState.PRUNED)
         trials = self.study.get_trials(deepcopy=False, states=ended)
         scored = sum(notes_of(trial).get("n_scored", 0) for trial in trials)

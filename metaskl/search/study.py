@@ -12,9 +12,11 @@ import joblib
 import numpy as np
 
 from metaskl.errors import CandidateError, MetasklWarning, ParameterError
+from metaskl.evaluation.draws import check_count
 from metaskl.evaluation.protocol import Protocol, make_protocol
 from metaskl.progress import Progress
 from metaskl.search._optuna import optuna
+from metaskl.search.asking import check_budget
 from metaskl.search.driver import Budget, Driver, runs_here
 from metaskl.search.identity import claim_study, study_name_of
 from metaskl.search.objective import draws_frame, units_of
@@ -129,7 +131,8 @@ def run_study(
         machines must see it under the same name.
     warm_start : bool, default=True
         Whether a new study tries, after the defaults, the best configurations of the studies in
-        the same storage on the most similar task sets.
+        the same storage on the most similar task sets. Set it to False where the search itself
+        is cross-validated: a study of another fold has seen the tasks held out of this one.
     n_jobs : int, optional
         Trials at a time.
     random_state : int, default=0
@@ -240,11 +243,10 @@ def _check_settings(
         raise ParameterError(
             f"objectives must be ('score',) or ('score', 'adapt_time'), got {objectives!r}."
         )
-    limits = {"n_trials": n_trials, "time_budget": time_budget, "memory_budget": memory_budget}
-    for name, value in limits.items():
-        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        if value is not None and not (number and value > 0):
-            raise ParameterError(f"{name} must be a positive number or None, got {value!r}.")
+    for name, value in {"n_trials": n_trials, "memory_budget": memory_budget}.items():
+        if value is not None:
+            check_count(name, value)
+    check_budget(time_budget)
     return _OBJECTIVES[asked]
 
 

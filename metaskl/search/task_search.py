@@ -16,10 +16,10 @@ from metaskl._compat import BaseSearchCV
 from metaskl.estimators.adapt import adapt, can_adapt
 from metaskl.evaluation.folds import split_tasks
 from metaskl.evaluation.scorer import FewShotScorer
-from metaskl.search._optuna import optuna, quiet
-from metaskl.search.asking import as_dimensions, ask_and_tell, check_settings, enqueue_first
+from metaskl.search import asking
+from metaskl.search._optuna import quiet
 from metaskl.search.spaces import make_space
-from metaskl.search.storage import create_study, open_storage, storage_faults
+from metaskl.search.storage import Ownership, storage_faults
 from metaskl.tasks.groups import resolve_groups
 
 
@@ -73,8 +73,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
     storage : str, optional
         URL of an Optuna storage. By default in memory.
     study_name : str, optional
-        The study's name in the storage, by default ``"metaskl-task-search"``. One that is
-        there goes on: its trials inform the sampler, the best of them is evaluated again first.
+        By default made from the data and settings. A study that is there goes on: its trials
+        inform the sampler, the best of them is evaluated again first.
     random_state, verbose : int, default=0
         Seed of folds, draws and sampler; what is printed, as in ``GridSearchCV``.
 
@@ -172,8 +172,10 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         ------
         ValueError
             If a setting, the space or the task ids do not fit, or every trial failed.
+        StudyError
+            If the storage fails, or `study_name` is that of other data or settings.
         """
-        check_settings(self.estimator, self.n_trials, self.time_budget, self.random_state)
+        asking.check_settings(self)
         X, ids, self.groups_column_ = resolve_groups(X, groups)
         self._tabular = np.ndim(X) == 2
         # The settings as scikit-learn's search needs them, on a copy: ours stay as given.
@@ -181,6 +183,7 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         if ids is not None:
             plain.cv = split_tasks(np.asarray(y), ids, self.cv, self.random_state)
             plain.scoring = self._scorer()
+        plain._marks = {} if self.storage is None else asking.marks_of(plain, X, y, ids)
         # A Pipeline hands task ids to its last step, and a search to its scorer, with routing on.
         params = {} if ids is None else {"groups": ids}
         with config_context(enable_metadata_routing=ids is not None), quiet():
@@ -199,26 +202,17 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
         """Ask Optuna for trials, have scikit-learn evaluate them, tell the scores."""
-        space = as_dimensions(self.space)
+        space = asking.as_dimensions(self.space)
         one = {"estimator": self.estimator}
         candidate = make_space(one, {"estimator": ""}, space, tabular=self._tabular)[0]
         with storage_faults(self.storage):
-            self.study_ = create_study(
-                open_storage(self.storage),
-                self.study_name or "metaskl-task-search",
-                ["maximize"],
-                self.sampler or optuna.samplers.TPESampler(seed=self.random_state),
-            )
-            enqueue_first(self.study_, candidate)
-            ask_and_tell(
-                self.study_,
-                candidate,
-                evaluate_candidates,
-                n_trials=self.n_trials,
-                time_budget=self.time_budget,
+            self.study_ = asking.open_study(self, candidate, self._marks)
+            with Ownership(self.study_) as owner:
+                owner.reap(set())
+                asking.enqueue_first(self.study_, candidate)
                 # Folds run side by side first; trials do only where jobs are left over.
-                width=max(1, effective_n_jobs(self.n_jobs) // self.n_splits_),
-            )
+                width = max(1, effective_n_jobs(self.n_jobs) // self.n_splits_)
+                asking.ask_and_tell(self, candidate, evaluate_candidates, owner, width=width)
 
     def score(self, X: Any, y: Any = None, groups: Any = None) -> float:
         """Score the best estimator by what the search was scored with.

@@ -95,6 +95,8 @@ class Outcome:
         Scores at the rungs.
     error : str
         Why it failed.
+    transductive : bool
+        Whether its predictions depend on the other query rows.
     """
 
     number: int
@@ -108,3 +110,4 @@ class Outcome:
     system: dict[str, Any] = field(default_factory=dict)
     rungs: list[float] = field(default_factory=list)
     error: str = ""
+    transductive: bool = False

@@ -11,9 +11,11 @@ import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import OneHotEncoder
+from torch import nn
 
 import metaskl
-from metaskl import AutoMetaClassifier, AutoMetaRegressor, compare
+from metaskl import AutoMetaClassifier, AutoMetaRegressor, ProtoNetClassifier, compare
+from metaskl.backbones import FromModule
 from metaskl.errors import CandidateError, ParameterError, TaskError
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
@@ -130,6 +132,34 @@ def test_the_budget_ends_the_contest_after_one_candidate():
     untried = {name for name, why in auto.comparison_.failures.items() if "time budget" in why}
     assert untried == {"pooled ridge", "shrunk ridge", "ridge_head"}
     assert not auto.interrupted_
+    auto = automatic(time_budget=1e-9, n_trials=None).fit(*ROWS, groups=LINES.groups)
+    assert auto.comparison_.failures["ridge_head"] == "not tried: the search ended before"
+
+
+class Constant(Ridge):
+    """Far worse than anything."""
+
+    def predict(self, X):
+        return np.full(len(X), 1e6)
+
+
+def test_a_learner_given_up_early_is_named():
+    mine = {"good": PerTask(Ridge()), "bad": PerTask(Constant())}
+    auto = automatic(learners=mine, learner_params=None, n_trials=2, n_shot=5)
+    auto.fit(*ROWS, groups=LINES.groups)
+    assert "bad" not in auto.leaderboard_.index
+    assert auto.comparison_.failures["bad"] == "given up early or failed in all of its trials, 1"
+    assert auto.verdict_.compared
+
+
+def test_a_transductive_learner_of_the_search_is_reported():
+    blobs = BlobTasks().sample(8, 20, random_state=0)
+    body = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4, track_running_stats=False))
+    net = ProtoNetClassifier(backbone=FromModule(body), **QUICK)
+    auto = AutoMetaClassifier(
+        learners={"mixes": net}, baselines=["pooled logistic"], n_trials=1, n_shot=5, cv=2
+    ).fit(blobs.X, blobs.y, groups=blobs.groups)
+    assert auto.comparison_.protocol["transductive_candidates"] == ["mixes #0"]
 
 
 def test_one_that_fails_is_named_and_the_rest_goes_on():

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 
 from metaskl import MAMLRegressor, PerTask, cross_validate_tasks, run_study
-from metaskl.errors import CandidateError, MetasklWarning, ParameterError, StudyError
+from metaskl.errors import CandidateError, MetasklWarning, StudyError
 from metaskl.search.watching import memory_held
 from metaskl.tasks import BlobTasks, LinearTasks
 
@@ -117,6 +117,8 @@ def test_pruning_by_epoch():
     assert all(n == 8 for n, state in zip(steps, states, strict=True) if state == "complete")
     assert all(n < 8 for n, state in zip(steps, states, strict=True) if state == "pruned")
     assert "pruned" in states
+    # Their loss is no score: the two have other units.
+    assert result.trials.query("state == 'pruned'")["score"].isna().all()
     assert result.make_best().validation_fraction == 0.2
 
 
@@ -207,7 +209,8 @@ def test_shot_counts_that_no_task_has():
     ("settings", "message"),
     [
         ({"objectives": ("speed",)}, "objectives must be"),
-        ({"n_trials": 0}, "n_trials must be a positive number or None, got 0"),
+        ({"n_trials": 0}, "n_trials must be a whole number, at least 1, got 0"),
+        ({"n_trials": 2.5}, "n_trials must be a whole number, at least 1, got 2.5"),
         ({"time_budget": -1}, "time_budget must be"),
         ({"memory_budget": "2GB"}, "memory_budget must be"),
         ({"fidelity": 1.5}, "fidelity must hold rising shares"),
@@ -217,7 +220,7 @@ def test_shot_counts_that_no_task_has():
     ],
 )
 def test_settings_that_make_no_sense(settings, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises(ValueError, match=message):
         search(**RIDGE | settings)
 
 

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from metaskl.errors import GroupsError, ParameterError, TaskError
+from metaskl.errors import GroupsError, ParameterError, StudyError, TaskError
 from metaskl.estimators.adapt import adapt
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.protonet import ProtoNetClassifier
@@ -206,6 +206,11 @@ def test_when_every_trial_fails_it_says_why():
         ({"estimator": Ridge}, ParameterError, r"estimator must be an estimator, got <class"),
         ({"space": {"estimator__alfa": [1.0]}}, ValueError, r"alfa"),
         ({"space": {"alpha": [1.0]}}, ParameterError, r"space must name hyper-param.*got 'alpha'"),
+        (
+            {"scoring": ["r2", "max_error"]},
+            ParameterError,
+            r"scoring must be one metric, got \['r2'",
+        ),
         ({"cv": 99}, TaskError, r"cv must be from 2 to the number of tasks"),
         ({"cv": KFold(3)}, TaskError, r"cv must keep each task whole"),
     ],
@@ -226,3 +231,53 @@ def test_the_user_is_told_what_to_install_without_optuna():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingExtraError" in done.stderr
     assert "metaskl[search]" in done.stderr
+
+
+def test_nested_validation_with_a_storage_tells_no_fold_of_another(tmp_path):
+    # A study shared by the outer folds would begin with what did well on the tasks held out.
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    search = TaskSearchCV(PerTask(Ridge()), n_trials=2, cv=2, storage=storage)
+    cross_validate_tasks(search, LINES.X, LINES.y, LINES.groups, n_shot=5, cv=2)
+    studies = optuna.get_all_study_summaries(storage)
+    assert [study.n_trials for study in studies] == [2, 2]
+
+
+def test_a_study_of_other_data_or_settings_is_refused(tmp_path):
+    place = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "study_name": "lines"}
+    search = TaskSearchCV(PerTask(Ridge()), n_trials=1, cv=2, **place)
+    search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    with pytest.raises(StudyError, match=r"'lines', which has other data\."):
+        search.fit(LINES.X, 2 * LINES.y, groups=LINES.groups)
+    with pytest.raises(StudyError, match=r"'lines', which has other folds or scoring\."):
+        clone(search).set_params(n_shot=3).fit(LINES.X, LINES.y, groups=LINES.groups)
+    with pytest.raises(StudyError, match=r"'lines', which has other candidates\."):
+        clone(search).set_params(estimator__estimator__alpha=9.0).fit(
+            LINES.X, LINES.y, groups=LINES.groups
+        )
+
+
+class InterruptedAbove(Ridge):
+    """Gets Ctrl-C with an alpha above 10."""
+
+    def fit(self, X, y):
+        if self.alpha > 10:
+            raise KeyboardInterrupt
+        return super().fit(X, y)
+
+
+def test_a_trial_that_was_cut_off_is_made_first_the_next_time(tmp_path, monkeypatch):
+    grid = {"estimator__alpha": [1.0, 100.0]}
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    model = PerTask(InterruptedAbove(alpha=100.0))
+    search = TaskSearchCV(model, grid, n_trials=1, cv=2, storage=storage)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    monkeypatch.setattr(InterruptedAbove, "fit", Ridge.fit)
+    search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    assert search.cv_results_["params"] == [{"estimator__alpha": 100.0}]
+    # A killed process leaves its trial running.
+    search.study_.ask(
+        {"estimator__alpha": optuna.distributions.CategoricalDistribution([1.0, 100.0])}
+    )
+    search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    assert "RUNNING" not in [trial.state.name for trial in search.study_.trials]
