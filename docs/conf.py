@@ -40,7 +40,8 @@ def skip_made_members(app: Any, what: str, name: str, obj: Any, skip: bool, opti
     """Leave out what others make and document: torch's methods, metadata routing."""
     if (getattr(obj, "__module__", None) or "").startswith("torch"):
         return True
-    return skip or re.fullmatch(r"set_\w+_request|set_output|get_metadata_routing", name) is not None
+    made = re.fullmatch(r"set_\w+_request|set_output|get_metadata_routing", name)
+    return skip or made is not None
 
 
 def setup(app: Any) -> None:

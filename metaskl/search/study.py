@@ -84,8 +84,7 @@ def run_study(
     groups : array-like of shape (n_rows,), or str
         Task ids, or the name of the column of `X` that holds them.
     learners : "recommended", "all", list of str or dict of str to estimator
-        By default the five learners to try first, as in :func:`compare`; or registered learners
-        by name, or estimators of your own by name.
+        By default the five learners to try first, as in :func:`compare`; or some by name.
     baselines : "all", list of str or dict of str to estimator, default=()
         Pooled, per-task and shrunk models, tuned beside the learners; see :func:`compare`.
     space : dict, optional
