@@ -204,7 +204,7 @@ class Ownership:
     def _still_of(self, owner: Any, trial: Any) -> bool:
         """Say whether a trial's owner has not changed since the trials were listed."""
         now = self.study._storage.get_trial(trial._trial_id)
-        return now.state == TrialState.RUNNING and now.user_attrs.get(OWNER) == owner
+        return bool(now.state == TrialState.RUNNING and now.user_attrs.get(OWNER) == owner)
 
     def _lives(self, key: str, entry: Any) -> bool:
         if not entry:
