@@ -195,9 +195,8 @@ def run_study(
         n_trials = _DEFAULT_TRIALS
     budget = Budget(n_trials, time_budget)
     with storage_faults(storage), ExitStack() as stack:
-        opened = open_storage(storage)
         name = study_name or study_name_of(protocol, candidates, directions)
-        study = create_study(opened, name, directions, sampler)
+        study = create_study(open_storage(storage), name, directions, sampler)
         claim_study(study, protocol, candidates, draws, directions)
         if sampler is None:
             study.sampler = _sampler(random_state, len(study.get_trials(deepcopy=False)))
