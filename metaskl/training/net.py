@@ -153,6 +153,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         """Tell the learner how long training is planned to be."""
         super().on_train_begin(net, **kw)
         self.module_.begin_training(self.max_epochs * self.steps_per_epoch)
+        self._set_training(True)  # a new module says that it is, a part that is held is not
 
     def on_epoch_begin(self, net: Any, **kw: Any) -> None:
         """Tell the learner how far training is: counted from the history, so also resumed."""

@@ -23,7 +23,7 @@ from metaskl import (
     TransferRegressor,
 )
 from metaskl.backbones import MLP, Conv4, FromModule
-from metaskl.errors import OneTaskWarning, SupportError
+from metaskl.errors import GroupsWarning, OneTaskWarning, SupportError
 from metaskl.estimators.docs import documented_parameters
 from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
 from metaskl.tasks import BlobTasks, LinearTasks
@@ -414,7 +414,8 @@ class TestPartialFit:
         assert np.array_equal(meta.predict(frame), named.predict(frame))
         many = meta.adapt_groups(frame, LINES.y, frame["shop"])
         assert np.isfinite(many[0].predict(frame)).all()
-        kept = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups=LINES.groups)
+        with pytest.warns(GroupsWarning, match="groups equals the column 'shop' of X"):
+            kept = RidgeHeadRegressor(**QUICK).fit(frame, LINES.y, groups=LINES.groups)
         assert kept.n_features_in_ == 4
         assert len(kept.adapt_groups(frame, LINES.y, frame["shop"])) == 10
 

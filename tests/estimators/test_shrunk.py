@@ -24,7 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from metaskl.errors import GroupsError, ParameterError, SupportError
+from metaskl.errors import GroupsError, GroupsWarning, ParameterError, SupportError
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
 from metaskl.estimators.shrunk import ShrunkClassifier, ShrunkRegressor
@@ -366,7 +366,8 @@ def test_a_forest_that_knows_its_rows_by_heart_is_asked_about_others():
     train = np.arange(len(X)) % 2 == 0
     forest = RandomForestRegressor(n_estimators=30, random_state=0)
     model = ShrunkRegressor(forest, random_effects="intercept")
-    per_task = PerTask(model).fit(X[train], y[train], groups=groups[train])
+    with pytest.warns(GroupsWarning, match="groups equals the column 3 of X"):
+        per_task = PerTask(model).fit(X[train], y[train], groups=groups[train])
     found = per_task.predict(X[~train], groups=groups[~train])
     in_sample = [
         per_task.shared_.adapt(X[train & (groups == task)], y[train & (groups == task)])
