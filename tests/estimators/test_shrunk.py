@@ -366,7 +366,7 @@ def test_a_forest_that_knows_its_rows_by_heart_is_asked_about_others():
     train = np.arange(len(X)) % 2 == 0
     forest = RandomForestRegressor(n_estimators=30, random_state=0)
     model = ShrunkRegressor(forest, random_effects="intercept")
-    with pytest.warns(GroupsWarning, match="groups equals the column 3 of X"):
+    with pytest.warns(GroupsWarning, match="groups equals the column 2 of X"):
         per_task = PerTask(model).fit(X[train], y[train], groups=groups[train])
     found = per_task.predict(X[~train], groups=groups[~train])
     in_sample = [
