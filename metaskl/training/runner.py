@@ -203,7 +203,8 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
                 f"optimizer must be one of {sorted(_OPTIMIZERS)} or a torch optimizer class, got "
                 f"{optimizer!r}."
             )
-        fused = {"optimizer__fused": True} if optimizer in _FUSED else {}
+        own = {"optimizer", "optimizer__foreach"} & {*plan.net_params}
+        fused = {"optimizer__fused": True} if optimizer in _FUSED and not own else {}
         optimizer = _OPTIMIZERS[optimizer]
     arguments = {
         "optimizer": optimizer,

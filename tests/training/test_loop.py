@@ -404,3 +404,10 @@ def test_net_params_reach_the_net():
     assert fit(net_params={"gradient_clip": 3.5}).net_.gradient_clip == 3.5
     learner = RidgeHead(MLP(()).build((2,)), 1)
     assert new_net(learner, TrainingPlan(gradient_clip=2.0)).gradient_clip == 2.0
+
+
+@pytest.mark.parametrize(
+    "net_params", [{"optimizer": torch.optim.RMSprop}, {"optimizer__foreach": True}]
+)
+def test_net_params_may_ask_for_another_optimizer(net_params):
+    assert len(fit(net_params=net_params, max_epochs=1).history_) == 1
