@@ -32,7 +32,7 @@ docs: .venv/.ready
 	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
 
 pytest: .venv/.ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 speed: .venv/.ready
 	$(BIN)/python tests/speed/meta_gradients.py
