@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
 import threading
@@ -29,6 +30,8 @@ _PATIENCE = 60.0
 # A driver on another machine that gave no sign for so long is taken to be dead, in seconds.
 _SILENCE = 180.0
 _BEAT = 30.0
+# How often tables are made that another program makes at the same time.
+_ATTEMPTS = 10
 
 
 def open_storage(storage: Any) -> Any:
@@ -39,10 +42,23 @@ def open_storage(storage: Any) -> Any:
     if storage.startswith("sqlite") and "timeout=" not in storage:
         options = {"connect_args": {"timeout": _PATIENCE}}
     with storage_faults(storage, ImportError, OSError):
-        opened = optuna.storages.RDBStorage(storage, engine_kwargs=options)
+        opened = _open_with_tables(storage, options)
         if storage.startswith("sqlite:///") and ":memory:" not in storage:
             _write_ahead(opened.engine)
         return opened
+
+
+def _open_with_tables(url: str, options: dict[str, Any]) -> Any:
+    """Open a database; another program may be making the same tables at this moment."""
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=dict(options))
+        except SQLAlchemyError as error:
+            told = str(error).lower()
+            if not left or not any(sign in told for sign in ("already exists", "unique")):
+                raise
+            time.sleep(random.uniform(0.1, 0.5))
+    raise AssertionError("unreachable")
 
 
 def _write_ahead(engine: Any) -> None:

@@ -3,6 +3,8 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
@@ -70,6 +72,20 @@ def test_unknown_database_and_password():
 def test_folder_that_is_not_there(tmp_path):
     with pytest.raises(StudyError, match=r"unable to open database file\. Look at the URL"):
         search(storage=f"sqlite:///{tmp_path}/none/study.db", n_trials=1)
+
+
+def test_programs_that_make_a_database_at_the_same_time(tmp_path):
+    n_programs = 4
+    together = threading.Barrier(n_programs)
+
+    def open_at_once(url):
+        together.wait()
+        return open_storage(url).get_all_studies()
+
+    with ThreadPoolExecutor(n_programs) as pool:
+        for number in range(5):
+            urls = [f"sqlite:///{tmp_path}/study{number}.db"] * n_programs
+            assert list(pool.map(open_at_once, urls)) == [[]] * n_programs
 
 
 def test_study_of_other_data(tmp_path):
