@@ -25,6 +25,10 @@ class ProtoNetClassifier(BaseMetaClassifier):
         How far a row is from a prototype: with ``"mahalanobis"`` by the spread of each class's
         support, shrunk to that of all classes and to 1 [2]_; for networks of up to a few
         hundred features.
+    scale : {"learned"} or float, default="learned"
+        How sharp the probabilities are, > 0: logits are minus this number times the squared
+        distances. ``"learned"`` starts at one over the square root of the number of features;
+        the papers have 1.0.
     <shared parameters>
 
     Attributes
@@ -53,6 +57,7 @@ class ProtoNetClassifier(BaseMetaClassifier):
     """
 
     distance: str = "euclidean"
+    scale: str | float = "learned"
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,7 @@ _DISTANCES = ("euclidean", "mahalanobis")
 
 
 class ProtoNet(PrototypeLearner):
-    """Prototypical networks [1]_: logits are −‖φ(x) − c_k‖², c_k the mean of class k's support.
+    """Prototypical networks [1]_: logits are −s ‖φ(x) − c_k‖², c_k the mean of class k's support.
 
     No inner loop and any number of classes: the cheapest learner, and the first to try on
     pictures and sentences with classes of their own. Where the tasks share their classes
@@ -22,7 +24,7 @@ class ProtoNet(PrototypeLearner):
     support rows, c_k = (κ p_k + Σ φ(x)) / (κ + n_k): a class that the support lacks keeps p_k.
 
     With ``distance="mahalanobis"`` each class has its own metric, as in Simple CNAPS [2]_:
-    logits are −½ (φ(x) − c_k)ᵀ Q_k⁻¹ (φ(x) − c_k), with Q_k = λ_k S_k + (1 − λ_k) S + I and
+    logits are −½ s (φ(x) − c_k)ᵀ Q_k⁻¹ (φ(x) − c_k), with Q_k = λ_k S_k + (1 − λ_k) S + I and
     λ_k = n_k / (n_k + 1), S_k the covariance of class k's support and S that of the whole.
 
     Parameters
@@ -36,6 +38,10 @@ class ProtoNet(PrototypeLearner):
     distance : {"euclidean", "mahalanobis"}, default="euclidean"
         How far a row is from a prototype. ``"mahalanobis"`` factors one matrix of the width of
         the features a class: for networks of up to a few hundred features.
+    scale : {"learned"} or float, default="learned"
+        How sharp the probabilities are, s > 0. ``"learned"`` starts at one over the square root
+        of the number of features, for squared distances grow with their number and probabilities
+        of 0 and 1 teach little; it is meta-learned from there. The papers have 1.0.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -64,6 +70,7 @@ class ProtoNet(PrototypeLearner):
         *,
         kind: str = "classification",
         distance: str = "euclidean",
+        scale: str | float = "learned",
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -79,7 +86,15 @@ class ProtoNet(PrototypeLearner):
                 f"distance must be one of {_DISTANCES}, got {distance!r}. Take 'euclidean' unless "
                 "the classes differ in their spread."
             )
+        learned = isinstance(scale, str)
+        if scale != "learned" and not (not learned and 0 < float(scale) < math.inf):
+            raise ParameterError(
+                f"scale must be 'learned' or a finite number above 0, got {scale!r}. The papers "
+                "have 1.0."
+            )
         self.distance = distance
+        start = self.n_features_out**-0.5 if learned else float(scale)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(start)), requires_grad=learned)
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
@@ -93,10 +108,11 @@ class ProtoNet(PrototypeLearner):
         return {"prototypes": prototypes, "whitening": _whitening(features, member)}
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
-        """Return minus the squared distances for a stack of tasks."""
+        """Return minus the scaled squared distances for a stack of tasks."""
         features = embed_tasks(self.backbone, X_query)
+        scale = self.log_scale.exp()
         if self.distance == "euclidean":
-            return negative_squared_distances(features, adapted["prototypes"])
+            return scale * negative_squared_distances(features, adapted["prototypes"])
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(adapted["whitening"].dtype)
             prototypes = adapted["prototypes"].to(features)
@@ -106,7 +122,7 @@ class ProtoNet(PrototypeLearner):
                     prototypes.unbind(1), adapted["whitening"].unbind(1), strict=True
                 )
             ]
-        return -0.5 * torch.stack(distances, dim=-1)
+        return -0.5 * scale * torch.stack(distances, dim=-1)
 
     def initial(self) -> Adapted | None:
         """Return the prior prototypes (none where the classes are private to a task)."""

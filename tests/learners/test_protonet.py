@@ -24,6 +24,28 @@ def test_prototypes_are_means_and_logits_minus_squared_distances():
     assert learner.predict(adapted, torch.tensor([[4.0]])).tolist() == [[-9.0, -36.0]]
 
 
+def test_scale_of_the_distances():
+    embed = MLP((4,)).build((1,))
+    learned = ProtoNet(embed, 2, private_labels=True)
+    assert learned.log_scale.item() == pytest.approx(math.log(0.5))  # 1/√4
+    assert learned.log_scale.requires_grad
+    fixed = rows_themselves(private_labels=True, scale=0.25)
+    assert not fixed.log_scale.requires_grad
+    found = fixed.predict(fixed.adapt(X, Y), torch.tensor([[4.0]]))
+    torch.testing.assert_close(found, torch.tensor([[-2.25, -9.0]]))
+    half = rows_themselves(private_labels=True, scale=0.5, distance="mahalanobis")
+    whole = rows_themselves(private_labels=True, scale=1.0, distance="mahalanobis")
+    query = torch.tensor([[4.0]])
+    halved = 0.5 * whole.predict(whole.adapt(X, Y), query)
+    torch.testing.assert_close(half.predict(half.adapt(X, Y), query), halved)
+
+
+@pytest.mark.parametrize("scale", ["fixed", 0.0, math.inf])
+def test_scale_out_of_range(scale):
+    with pytest.raises(ParameterError, match=r"scale must be 'learned' or a finite number"):
+        rows_themselves(scale=scale)
+
+
 def test_a_prior_prototype_counts_as_rows():
     learner = rows_themselves()
     with torch.no_grad():
@@ -46,7 +68,8 @@ def test_rows_of_weight_zero_do_not_count():
 def test_private_classes_have_no_prior_and_any_number():
     learner = rows_themselves(private_labels=True)
     assert learner.initial() is None
-    assert not [name for name, p in learner.named_parameters() if p.requires_grad]
+    learned = [name for name, p in learner.named_parameters() if p.requires_grad]
+    assert learned == ["log_scale"]
     adapted = learner.adapt(torch.arange(6.0)[:, None], torch.eye(3).repeat(2, 1))
     assert adapted["prototypes"].tolist() == [[1.5], [2.5], [3.5]]
 
@@ -76,7 +99,8 @@ def test_mahalanobis_distances_use_the_covariance_of_the_features():
     generator = torch.Generator().manual_seed(0)
     rows, query = (torch.randn(n, 3, generator=generator).double() for n in (9, 4))
     label = torch.arange(9) % 2
-    learner = ProtoNet(MLP(()).build((3,)), 2, private_labels=True, distance="mahalanobis")
+    body = MLP(()).build((3,))
+    learner = ProtoNet(body, 2, private_labels=True, distance="mahalanobis", scale=1.0)
     logits = learner.predict(learner.adapt(rows, torch.eye(2).double()[label]), query)
     for k, n_rows in ((0, 5), (1, 4)):
         own, share = rows[label == k], n_rows / (n_rows + 1)
