@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import NamedTuple
 
 
@@ -24,3 +25,11 @@ class Chain(NamedTuple):
     sizes: tuple[int, ...]
     residual: tuple[bool, ...]
     skip: bool
+
+
+class Chained(abc.ABC):
+    """A network that may be a chain: other networks may well have a `chain` of their own."""
+
+    @abc.abstractmethod
+    def chain(self) -> Chain | None:
+        """Return the form in which derivatives can be written out, or None in another form."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.backbones.base import Backbone, require_ndim
-from metaskl.backbones.chain import Chain
+from metaskl.backbones.chain import Chain, Chained
 from metaskl.errors import BackboneError
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -111,7 +111,7 @@ class MLP(Backbone):
         )
 
 
-class _Layers(nn.Module):
+class _Layers(nn.Module, Chained):
     """The layers of an MLP, with a path for one set of weights a task."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _Layers(nn.Module):
         return torch.cat([X, rows], dim=-1) if self.skip else X
 
     def chain(self) -> Chain | None:
-        """Return the form in which derivatives can be written out, or None in another form."""
+        """Return the chain, but with norms or dropout None."""
         if len(self.norms) or (self.dropout and self.training):
             return None
         residual = tuple(self.residual and a == b for a, b in pairwise(self.sizes))

@@ -160,7 +160,8 @@ class CAVIA(InnerLoop):
         def losses(X: Tensor, y: Tensor, weight: Tensor) -> Callable[[Adapted], Tensor]:
             return lambda point: self.task_loss(self.predict_tasks(point, X), y, weight)
 
-        problem = AutogradProblem(packing, losses(*episode[:3]), losses(*episode[3:6]), shared)
+        of_both = losses(*episode[:3]), losses(*episode[3:6])
+        problem = AutogradProblem(packing, *of_both, shared, list(self.buffers()))
         context = start["context"]
         rates = Rates(packing, inner, context)
         return Plan(problem, packing, [context.detach()], rates, shared, len(episode.X_support))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from metaskl.backbones.chain import Chain
+from metaskl.backbones.chain import Chain, Chained
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, MetaLearner
 from metaskl.learners.engine.compiled import Compiler
@@ -54,7 +54,7 @@ class InnerLoop(StackedLearner, abc.ABC):
     """
 
     fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
-    memory_budget: int = 2**30  # bytes of a meta-gradient; tasks beyond it are taken in parts
+    memory_budget: int = 2**30  # bytes of a meta-gradient; what is beyond is taken in parts
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         if of_head:
             chain: Chain | None = Chain("relu", (network.head.in_features,), (), False)
         else:
-            chain = network.body.chain() if hasattr(network.body, "chain") else None  # type: ignore[operator]
+            chain = network.body.chain() if isinstance(network.body, Chained) else None
         return None if chain is None else dense_of(chain, len(weight), self.kind)
 
     def goes_back_by_adjoint(self, dense: Dense | None) -> bool:
@@ -143,11 +143,13 @@ class InnerLoop(StackedLearner, abc.ABC):
         )
         find = self.compiler.gradients if compiled else Plan.gradients
 
-        def find_part(part: Plan) -> tuple[Tensor, list[Tensor | None]]:
-            return find(part, weights, second_order=second_order)
+        def find_part(part: Plan, n_kept: int) -> tuple[Tensor, list[Tensor | None]]:
+            return find(part, weights, second_order=second_order, n_kept=n_kept)
 
         with torch.no_grad():
-            loss, gradients = within(plan, self.memory_budget, find_part)
+            loss, gradients = within(
+                plan, self.memory_budget, find_part, weights, second_order=second_order
+            )
         return plan.as_loss(loss, gradients)
 
     def start(self, n_tasks: int, *, detach: bool) -> Adapted:

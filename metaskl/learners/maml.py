@@ -216,7 +216,13 @@ class MAML(InnerLoop):
         return [each] * (n_steps - 1) + [1.0 - each * (n_steps - 1)]
 
     def _dense(self) -> Dense | None:
+        if type(self).predict_tasks is not MAML.predict_tasks:
+            return None
         return self.dense(self.network, of_head=not self.adapts_body)
+
+    def _head_alone(self) -> bool:
+        """Say whether the body gives the same in each inner step, so that it need run but once."""
+        return not self.adapts_body and type(self).predict_tasks is MAML.predict_tasks
 
     def _plan(self, support: RowTensors, query: RowTensors | None = None) -> Plan:
         """Return the inner loop of a stack of tasks, by packed weights."""
@@ -229,9 +235,8 @@ class MAML(InnerLoop):
             self.n_steps(),
             self.inner_clip,
         )
-        return plan_of_network(
-            self, self._dense(), inner, support, query, second_order=self._second_order()
-        )
+        how = {"head_alone": self._head_alone(), "second_order": self._second_order()}
+        return plan_of_network(self, self._dense(), inner, support, query, **how)
 
     def _second_order(self) -> bool:
         return not self.first_order and self.epoch >= self.first_order_epochs
@@ -243,7 +248,7 @@ class MAML(InnerLoop):
         parameters = self.start(len(X), detach=not outer)
         path = []
         run: Callable[[Adapted, Tensor], Tensor] = self.predict_tasks
-        if not self.adapts_body:  # it gives the same in each step
+        if self._head_alone():
             run, X = self.network.head_tasks, embed_tasks(self.network.body, X)
             X = X if second_order else X.detach()
         for step in range(self.n_steps()):

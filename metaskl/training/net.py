@@ -114,7 +114,9 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             self._refuse_divergence(float(loss.detach()), math.inf)
         loss.backward()
         if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self._learned(), self.gradient_clip, foreach=True)
+            # Torch's own choice on a CPU is one call for each parameter.
+            at_once = True if loss.device.type == "cpu" else None
+            nn.utils.clip_grad_norm_(self._learned(), self.gradient_clip, foreach=at_once)
         return {"loss": loss, "y_pred": None}
 
     def _learned(self) -> list[Any]:
@@ -136,6 +138,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         if iterator is None:
             return
         losses = []
+        self._set_training(training)  # all parts: a backbone may come in evaluation mode
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)

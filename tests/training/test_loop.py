@@ -411,3 +411,20 @@ def test_net_params_reach_the_net():
 )
 def test_net_params_may_ask_for_another_optimizer(net_params):
     assert len(fit(net_params=net_params, max_epochs=1).history_) == 1
+
+
+def test_every_part_of_the_learner_is_in_training_mode():
+    learner = RidgeHead(MLP((4,), dropout=0.5).build((2,)), 1)
+    learner.backbone.eval()
+    seen = []
+
+    class Modes(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            seen.append({m.training for m in net.module_.modules()} == {training})
+
+    sampler = TaskEpisodes(LINES.task_set(), meta_batch_size=2, random_state=0)
+    plan = TrainingPlan(
+        max_epochs=2, steps_per_epoch=2, validation=(sampler.sample(),), callbacks=[Modes()]
+    )
+    meta_train(learner, sampler, plan)
+    assert seen == [True] * 6

@@ -13,7 +13,7 @@ from torch import Tensor
 class Activation(NamedTuple):
     """An activation f, and what multiplies by its derivatives.
 
-    `z` is what came in and `h` = f(z) what went out.
+    `z` is what came in and `h` = f(z) what went out; `z` is h, too, where `by_sum` is False.
 
     Attributes
     ----------
@@ -23,15 +23,18 @@ class Activation(NamedTuple):
         v, z, h -> v f′(z).
     curvature : callable or None
         z, h -> f″(z); None where that is 0 everywhere.
+    by_sum : bool
+        Whether the derivatives need z, or h alone.
     """
 
     value: Callable[[Tensor], Tensor]
     times_slope: Callable[[Tensor, Tensor, Tensor], Tensor]
     curvature: Callable[[Tensor, Tensor], Tensor] | None
+    by_sum: bool
 
 
 def _elu_curvature(z: Tensor, h: Tensor) -> Tensor:
-    return torch.where(z > 0, 0.0, h + 1)
+    return torch.where(h > 0, 0.0, h + 1)
 
 
 def _normal_density(z: Tensor) -> Tensor:
@@ -46,25 +49,31 @@ def _silu_curvature(z: Tensor, h: Tensor) -> Tensor:
 _aten = torch.ops.aten
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": Activation(torch.relu, lambda v, z, h: _aten.threshold_backward(v, h, 0.0), None),
+    "relu": Activation(
+        torch.relu, lambda v, z, h: _aten.threshold_backward(v, h, 0.0), None, False
+    ),
     "tanh": Activation(
         torch.tanh,
         lambda v, z, h: _aten.tanh_backward(v, h),
         lambda z, h: 2 * h * (h * h - 1),
+        False,
     ),
     "elu": Activation(
         torch.nn.functional.elu,
         lambda v, z, h: _aten.elu_backward(v, 1.0, 1.0, 1.0, True, h),
         _elu_curvature,
+        False,
     ),
     "gelu": Activation(
         torch.nn.functional.gelu,
         lambda v, z, h: _aten.gelu_backward(v, z),
         lambda z, h: _normal_density(z) * (2 - z * z),
+        True,
     ),
     "silu": Activation(
         torch.nn.functional.silu,
         lambda v, z, h: _aten.silu_backward(v, z),
         _silu_curvature,
+        True,
     ),
 }

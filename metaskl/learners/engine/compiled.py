@@ -51,29 +51,43 @@ class Compiler:
         return n_steps >= _REPAID_FROM and device.type == "cpu"
 
     def gradients(
-        self, plan: Plan, weights: Sequence[float], *, second_order: bool
+        self, plan: Plan, weights: Sequence[float], *, second_order: bool, n_kept: int | None = None
     ) -> tuple[Tensor, list[Tensor | None]]:
         """Return what :meth:`Plan.gradients` returns, compiled where that is possible."""
         problem = plan.problem
         if not isinstance(problem, DenseProblem):
             self._say("only chains of linear layers (MLP without norm and dropout) are compiled")
-            return plan.gradients(weights, second_order=second_order)
+            return plan.gradients(weights, second_order=second_order, n_kept=n_kept)
         rows = (*problem.support_rows, *problem.query_rows)
         tensors = [t.detach().contiguous() for t in (*plan.start, *plan.rates.learned, *rows)]
-        key = (_form(plan, problem), tuple(weights), second_order, *map(_kind, tensors))
+        counts = tuple(weight != 0 for weight in weights)
+        if any(counts[:-1]):  # they change with the epochs
+            tensors.append(tensors[0].new_tensor(weights))
+        key = (_form(plan, problem), counts, second_order, n_kept, *map(_kind, tensors))
         if key not in self._functions:
-            self._functions[key] = self._compiled(plan, weights, second_order, tensors)
+            self._functions[key] = self._compiled(plan, counts, second_order, n_kept, tensors)
         loss, *gradients = self._functions[key](tensors)
         assert loss is not None
         return loss, gradients
 
     def _compiled(
-        self, plan: Plan, weights: Sequence[float], second_order: bool, tensors: list[Tensor]
+        self,
+        plan: Plan,
+        counts: Sequence[bool],
+        second_order: bool,
+        n_kept: int | None,
+        tensors: list[Tensor],
     ) -> Function:
         """Return a compiled function of these tensors, or the plain one with a note why."""
 
         def plain(given: list[Tensor]) -> list[Tensor | None]:
-            loss, gradients = _with(plan, given).gradients(weights, second_order=second_order)
+            weights: list[float | Tensor] = list(map(float, counts))
+            if any(counts[:-1]):
+                *given, of_steps = given
+                weights = [w if c else 0.0 for w, c in zip(of_steps, counts, strict=True)]
+            loss, gradients = _with(plan, given).gradients(
+                weights, second_order=second_order, n_kept=n_kept
+            )
             return [loss, *gradients]
 
         if len(self._functions) >= _MOST_SHAPES:
@@ -112,7 +126,8 @@ def _form(plan: Plan, problem: DenseProblem) -> Any:
     """Return what a compiled function depends on beside its tensors."""
     inner = plan.rates.inner
     fixed = (frozenset(inner.adapted), inner.lr, inner.by_step, inner.n_steps, inner.clip)
-    return (id(problem.dense), id(plan.packing), problem.of_features, *fixed)
+    network = (problem.dense.chain, problem.dense.kind, tuple(plan.packing.shapes.items()))
+    return (*network, problem.of_features, *fixed)
 
 
 def _kind(tensor: Tensor) -> Any:

@@ -53,11 +53,12 @@ class Trace(NamedTuple):
     inputs : list of Tensor of shape (task, row, in)
         What each layer was given.
     sums : list of Tensor
-        What each activation was given.
+        What each activation was given; what it gave where its derivatives need no more.
     values : list of Tensor
         What each activation gave.
     back : list of Tensor
-        The derivative of the loss by what each activation gave.
+        The derivative of the loss by what each activation gave; empty where the activation
+        has no curvature.
     back_sums : list of Tensor of shape (task, row, out)
         The derivative by what each layer gave, the head's last.
     probabilities : Tensor or None
@@ -98,6 +99,14 @@ class Dense:
         self.shapes = [*zip(chain.sizes[1:], chain.sizes[:-1], strict=True), (n_outputs, width)]
         self._sizes = [size for out, n_in in self.shapes for size in (out * n_in, out)]
 
+    def values_a_row(self) -> int:
+        """Return how many numbers a trace holds for each row of a task."""
+        n_features, *sizes = self.chain.sizes
+        a_unit = 2 + self.activation.by_sum + (self.activation.curvature is not None)
+        units = sum((a_unit + own) * n for n, own in zip(sizes, self.chain.residual, strict=True))
+        joined = sizes[-1] + n_features if self.chain.skip else 0
+        return units + joined + self.shapes[-1][0] * (1 + (self.kind == "classification"))
+
     def losses_and_gradient(
         self, packed: Tensor, rows: Rows, *, of_features: bool = False
     ) -> tuple[Tensor, Tensor, Tensor | None, Trace]:
@@ -130,7 +139,7 @@ class Dense:
             z = torch.baddbmm(biases[i], h, weights[i].mT)
             value = self.activation.value(z)
             inputs.append(h)
-            sums.append(z)
+            sums.append(z if self.activation.by_sum else value)
             values.append(value)
             h = h + value if residual else value
         if self.chain.skip:
@@ -145,7 +154,8 @@ class Dense:
         for i in reversed(range(len(sums))):
             assert d is not None
             delta = self.activation.times_slope(d, sums[i], values[i])
-            back.append(d)
+            if self.activation.curvature is not None:
+                back.append(d)
             back_sums.append(delta)
             parts += [delta.sum(1), torch.bmm(delta.mT, inputs[i]).flatten(1)]
             d = self._below(i, d, delta, weights[i], of_features=of_features)

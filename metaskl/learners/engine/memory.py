@@ -15,52 +15,76 @@ from metaskl.learners.engine.problems import DenseProblem
 
 # Beside what each step leaves: gradients, directions and products that live at once.
 _LIVE_ROWS = 4
+# On a CPU, parts cost nothing from so many bytes on: there a long inner loop is held to so many
+# times the memory of a single step.
+_LARGE, _GROWTH = 2**26, 1.5
 Gradients = tuple[Tensor, list[Tensor | None]]
-Find = Callable[[Plan], Gradients]
+Find = Callable[[Plan, int], Gradients]
 
 
 class Need(NamedTuple):
-    """What a meta-gradient takes.
+    """What a meta-gradient takes, in bytes of one task.
 
     Attributes
     ----------
-    bytes_a_task : int
-        Predicted memory of one task.
-    n_tasks : int
-        Tasks in the stack.
+    once : int
+        However many steps there are.
+    a_step : int
+        What a step leaves.
+    a_point : int
+        A point held while the later half of the steps is gone back through.
+    n_steps, n_tasks : int
+        Inner steps, and tasks in the stack.
     """
 
-    bytes_a_task: int
+    once: int
+    a_step: int
+    a_point: int
+    n_steps: int
     n_tasks: int
 
-    def n_in_a_part(self, budget: int) -> int:
-        """Return how many tasks fit into so many bytes, at least one."""
-        return max(1, min(self.n_tasks, budget // self.bytes_a_task))
+    def bytes_a_task(self, n_kept: int) -> int:
+        """Return the memory of one task if what so many steps leave is kept at once."""
+        n, n_points = self.n_steps, 0
+        while n > n_kept:
+            n, n_points = n - n // 2, n_points + 1
+        return self.once + min(n_kept, self.n_steps) * self.a_step + n_points * self.a_point
 
-    def said(self, budget: int) -> str:
-        """Return the prediction in words."""
-        whole, size = self.bytes_a_task * self.n_tasks, self.n_in_a_part(budget)
-        how = "at once" if size == self.n_tasks else f"in parts of {size} tasks"
-        return f"a meta-gradient takes about {whole / 2**30:.1f} GiB, {how}"
+    def fitted(self, budget: int, device: torch.device) -> tuple[int, int]:
+        """Return how many tasks to take at once, and of how many steps to keep what they leave.
+
+        Fewer tasks cost no further work, fewer steps do: they are for a single task that does
+        not fit.
+        """
+        a_task, limit = self.bytes_a_task(self.n_steps), budget
+        if device.type == "cpu":
+            grown = int(_GROWTH * self.n_tasks * (self.once + self.a_step))
+            limit = min(budget, max(grown, _LARGE))
+        n_tasks, n_kept = max(1, min(self.n_tasks, limit // a_task)), self.n_steps
+        while n_kept > 1 and n_tasks * self.bytes_a_task(n_kept) > budget:
+            n_kept = (n_kept + 1) // 2
+        return n_tasks, n_kept
 
 
-def need_of(plan: Plan) -> Need:
-    """Return what the meta-gradient of a plan of dense networks takes.
-
-    Each inner step keeps its weights and gradient, and what a pass forward and back leaves: four
-    values for each unit and row. No graph is kept.
-    """
-    problem = plan.problem
+def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need:
+    """Return what the meta-gradient of a plan of dense networks takes. No graph is kept."""
+    problem, learned = plan.problem, bool(plan.rates.names)
     assert isinstance(problem, DenseProblem)
-    units = 4 * sum(problem.dense.chain.sizes[1:]) + 2 * problem.dense.shapes[-1][0]
-    n_parameters = sum(plan.packing.sizes)
+    n_parameters, values = sum(plan.packing.sizes), problem.dense.values_a_row()
     n_support, n_query = problem.support_rows.X.shape[1], problem.query_rows.X.shape[1]
-    steps = plan.rates.inner.n_steps * (2 * n_parameters + units * n_support)
-    once = _LIVE_ROWS * n_parameters + units * n_query
-    return Need((steps + once) * plan.start[0].element_size(), plan.n_tasks)
+    once = _LIVE_ROWS * n_parameters + values * max(n_support, n_query)
+    if problem.of_features:
+        once += (4 * n_support + n_query) * problem.support_rows.X.shape[2]
+    n_rows = (second_order or any(weights[:-1])) + learned  # of points and gradients
+    a_step = n_rows * n_parameters + values * n_support * second_order
+    size = plan.start[0].element_size()
+    n_steps = plan.rates.inner.n_steps
+    return Need(size * once, size * a_step, size * n_parameters, n_steps, plan.n_tasks)
 
 
-def within(plan: Plan, budget: int, find: Find) -> Gradients:
+def within(
+    plan: Plan, budget: int, find: Find, weights: Sequence[float], *, second_order: bool
+) -> Gradients:
     """Return the gradients that `find` gives of a plan, by parts that fit into a budget.
 
     Parameters
@@ -68,9 +92,14 @@ def within(plan: Plan, budget: int, find: Find) -> Gradients:
     plan : Plan
         The whole stack of tasks.
     budget : int
-        Bytes, > 0. A single task may take more.
+        Bytes, > 0. A single task with a single step may take more.
     find : callable
-        Plan to summed loss and gradients, as :meth:`Plan.gradients`.
+        Plan, and of how many steps what they leave is kept, to summed loss and gradients, as
+        :meth:`Plan.gradients`.
+    weights : sequence of float
+        How much the query's loss after each step counts.
+    second_order : bool
+        Whether the inner gradients are differentiated, too.
 
     Returns
     -------
@@ -78,14 +107,19 @@ def within(plan: Plan, budget: int, find: Find) -> Gradients:
         The loss and its gradients, summed over tasks.
     """
     if not isinstance(plan.problem, DenseProblem):
-        return find(plan)
-    need = need_of(plan)
-    size = need.n_in_a_part(budget)
+        return find(plan, plan.rates.inner.n_steps)
+    need = need_of(plan, weights, second_order=second_order)
+    size, n_kept = need.fitted(budget, plan.start[0].device)
     if size == plan.n_tasks:
-        return find(plan)
-    logging.getLogger("metaskl").debug(need.said(budget))
+        return find(plan, n_kept)
+    logging.getLogger("metaskl").debug(
+        "a meta-gradient would take about %.2f GiB: it is taken %d of %d tasks at a time",
+        need.bytes_a_task(need.n_steps) * need.n_tasks / 2**30,
+        size,
+        need.n_tasks,
+    )
     starts = range(0, plan.n_tasks, size)
-    found = [find(_part(plan, plan.problem, slice(a, a + size))) for a in starts]
+    found = [find(_part(plan, plan.problem, slice(a, a + size)), n_kept) for a in starts]
     loss = torch.stack([part for part, _ in found]).sum()
     by_place = list(zip(*(gradients for _, gradients in found), strict=True))
     n_summed = len(plan.start) + len(plan.rates.names)

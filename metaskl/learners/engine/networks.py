@@ -22,6 +22,7 @@ def plan_of_network(
     support: RowTensors,
     query: RowTensors | None,
     *,
+    head_alone: bool,
     second_order: bool,
 ) -> Plan:
     """Return the inner loop of a learner that adapts its network's own weights.
@@ -29,7 +30,7 @@ def plan_of_network(
     Parameters
     ----------
     learner : InnerLoop
-        Has a `network`, and `task_loss`.
+        Has a `network`, `predict_tasks` and `task_loss`.
     dense : Dense or None
         The network's derivatives (the head's, if the body stays), if they are written out.
     inner : Inner
@@ -37,6 +38,8 @@ def plan_of_network(
     support, query : tuple of Tensor
         Features, targets and weights of a stack of tasks; without a query only the inner
         loop can be run.
+    head_alone : bool
+        Whether the body runs once, and the inner steps see its features only.
     second_order : bool
         Whether the inner gradients will be differentiated, too.
 
@@ -48,9 +51,8 @@ def plan_of_network(
     network = learner.network
     own = dict(network.named_parameters())
     features: list[Tensor] = []
-    run, packed = network.forward_tasks, own
-    if not any(name.startswith("body.") for name in inner.adapted):
-        # The body gives the same in each step: it runs once, and learns through its features.
+    run, packed = learner.predict_tasks, own
+    if head_alone:  # the body learns through its features
         sides = [side for side in (support, query) if side is not None]
         features = [embed_tasks(network.body, X) for X, _, _ in sides]
         features[0] = features[0] if second_order else features[0].detach()

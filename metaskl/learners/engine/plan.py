@@ -49,16 +49,18 @@ class Plan(NamedTuple):
         return self.packing.unpacked(ends)
 
     def gradients(
-        self, weights: Sequence[float], *, second_order: bool
+        self, weights: Sequence[float | Tensor], *, second_order: bool, n_kept: int | None = None
     ) -> tuple[Tensor, list[Tensor | None]]:
         """Return the outer loss, summed over tasks, and its gradients.
 
         Parameters
         ----------
-        weights : sequence of float
-            How much the query's loss after each step counts.
+        weights : sequence of (float or Tensor of shape ())
+            How much the query's loss after each step counts; a tensor is not 0.
         second_order : bool
             Whether the inner gradients are differentiated, too.
+        n_kept : int, optional
+            Of how many inner steps at once what they leave is kept; by default of all.
 
         Returns
         -------
@@ -74,6 +76,7 @@ class Plan(NamedTuple):
             self.n_tasks,
             weights=weights,
             second_order=second_order,
+            n_kept=n_kept,
         )
         of_start = self.packing.separate(found.of_start)
         return found.loss, [*of_start, *self.rates.gradients(found.of_rates), *found.of_shared]
@@ -87,4 +90,5 @@ class Plan(NamedTuple):
         return self.packing.packed([tensor.detach() for tensor in self.start])
 
     def _steps(self) -> Steps:
-        return Steps(self.rates.rows(), self.rates.inner.clip, self.rates.adapted)
+        rates, inner = self.rates, self.rates.inner
+        return Steps(rates.rows(), inner.clip, rates.adapted, bool(rates.names))

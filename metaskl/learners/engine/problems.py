@@ -69,19 +69,27 @@ class AutogradProblem:
         Map these tensors, with a leading task axis, to each task's loss, shape (task,).
     shared : sequence of Tensor
         What else the losses depend on and is learned: leaves that require a gradient.
+    statistics : sequence of Tensor, default=()
+        What a forward pass changes; taking a gradient again leaves it alone.
     """
 
     def __init__(
-        self, packing: Packing, support: Losses, query: Losses, shared: Sequence[Tensor]
+        self,
+        packing: Packing,
+        support: Losses,
+        query: Losses,
+        shared: Sequence[Tensor],
+        statistics: Sequence[Tensor] = (),
     ) -> None:
         self.packing = packing
         self.support_losses = support
         self.query_losses = query
         self.shared = list(shared)
+        self.statistics = list(statistics)
 
-    def support(self, point: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the support's gradient, and the random state before it, for dropout."""
-        random = torch.get_rng_state()
+    def support(self, point: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the support's gradient, and the random states before it, for dropout."""
+        random = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _cuda(point))]
         return self._support_gradient(point)[1], random
 
     def query(self, point: Tensor) -> tuple[Tensor, Tensor, Shared]:
@@ -94,16 +102,24 @@ class AutogradProblem:
         of_point = torch.zeros_like(point) if of_point is None else of_point
         return losses.detach(), of_point, of_shared
 
-    def curvature(self, point: Tensor, trace: Tensor, direction: Tensor) -> tuple[Tensor, Shared]:
+    def curvature(
+        self, point: Tensor, trace: list[Tensor], direction: Tensor
+    ) -> tuple[Tensor, Shared]:
         """Return the support's Hessian times a direction, and the mixed derivatives."""
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(trace)
+        before = [statistic.clone() for statistic in self.statistics]
+        with torch.random.fork_rng(devices=_cuda(point)):
+            torch.set_rng_state(trace[0])
+            for device, state in zip(_cuda(point), trace[1:], strict=True):
+                torch.cuda.set_rng_state(state, device)
             leaf, gradient = self._support_gradient(point, create_graph=True)
-        if not gradient.requires_grad:  # a loss that is linear in everything
-            return torch.zeros_like(direction), [None] * len(self.shared)
-        product, *mixed = torch.autograd.grad(
-            gradient, [leaf, *self.shared], direction, allow_unused=True
-        )
+        product: Tensor | None = None
+        mixed: Shared = [None] * len(self.shared)
+        if gradient.requires_grad:  # not so for a loss that is linear in everything
+            product, *mixed = torch.autograd.grad(
+                gradient, [leaf, *self.shared], direction, allow_unused=True
+            )
+        for statistic, value in zip(self.statistics, before, strict=True):
+            statistic.copy_(value)
         return torch.zeros_like(direction) if product is None else product, mixed
 
     def _support_gradient(
@@ -117,3 +133,8 @@ class AutogradProblem:
                 total, leaf, create_graph=create_graph, materialize_grads=True
             )
         return leaf, gradient
+
+
+def _cuda(tensor: Tensor) -> list[torch.device]:
+    """Return the device that draws random numbers of its own beside the CPU, if that is one."""
+    return [tensor.device] if tensor.device.type == "cuda" else []

@@ -48,6 +48,20 @@ def test_it_gives_the_meta_gradient_batch_after_batch():
         assert copied.compiler.note == ""
 
 
+@pytest.mark.slow
+def test_annealing_the_multi_step_loss_compiles_once():
+    how = {"adaptation_steps": 2, "multi_step_loss": True, "multi_step_epochs": 10}
+    compiled, reference = learner("compiled", **how), learner("loop", **how)
+    batch = next(draws(n_shot=4, n_query=5))
+    for epoch in range(5):
+        compiled.begin_epoch(epoch)
+        reference.begin_epoch(epoch)
+        found, expected = gradients(compiled, batch), gradients(reference, batch)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+    assert compiled.compiler.note == ""
+    assert len(compiled.compiler._functions) == 1
+
+
 def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     compiled = learner("compiled", inner_lr=0.0371)  # compiled by nobody before

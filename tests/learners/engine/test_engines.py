@@ -160,6 +160,65 @@ def test_a_loss_of_ones_own_is_not_replaced():
     torch.testing.assert_close(found[1:], [found[0]] * 2)
 
 
+@pytest.mark.parametrize("part", ["all", "head"])
+def test_predictions_of_ones_own_are_not_replaced(part):
+    class Doubled(MAML):
+        def predict_tasks(self, adapted, X_query):
+            return 2 * super().predict_tasks(adapted, X_query)
+
+    batch = batch_of((3,), "regression")
+    found = []
+    for engine in ("loop", "auto", "adjoint"):
+        torch.manual_seed(0)
+        spec = MLP((4,), activation="tanh")
+        learner = Doubled(spec.build((3,)), 2, engine=engine, adapt_part=part).double()
+        with torch.no_grad():
+            adapted = learner.adapt_tasks(*batch[:3])
+            after = learner.predict_tasks(adapted, batch.X_query)
+        found.append((after, loss_and_gradient(learner, batch)))
+    torch.testing.assert_close(found[1:], [found[0]] * 2)
+    output = found[0][0]
+    direct = learner.task_loss(output, batch.y_query, batch.weight_query).mean()
+    torch.testing.assert_close(found[0][1][0], direct)
+
+
+def test_a_network_with_a_chain_of_its_own():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.n_features_out = 4
+            self.chain = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+
+        def forward(self, X):
+            return self.chain(X)
+
+    loss, found = loss_and_gradient(MAML(Own(), 2).double(), batch_of((3,), "regression"))
+    assert loss.isfinite()
+    assert "network.body.chain.0.weight" in found
+
+
+@pytest.mark.parametrize("engine", ["vmap", "adjoint"])
+def test_a_step_counts_once_in_running_statistics(engine):
+    body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3))
+    body.n_features_out = 3
+    learner = CAVIA(body, 2, adaptation_steps=4, engine=engine).double()
+    batch = batch_of((3,), "regression", padded=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        nn.init.normal_(learner.route.weight)
+    loss_and_gradient(learner, batch)
+    assert body[1].num_batches_tracked == 5  # four on the support, one on the query
+
+
+def test_the_meta_gradient_is_not_differentiated_again_unnoticed():
+    learner = learner_of("MAML", *DENSE["skip"], "regression", "adjoint")
+    loss = learner.episode_loss(batch_of((3,), "regression"))
+    weight = learner.network.head.weight
+    (gradient,) = torch.autograd.grad(loss**2, weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
 def test_an_unknown_engine_is_refused():
     with pytest.raises(ParameterError, match=r"engine must be one of .*got 'jax'"):
         MAML(MLP((4,)).build((3,)), 1, engine="jax")
