@@ -31,8 +31,21 @@ KERNELS: dict[str, Callable[..., Kernel]] = {
 MEANS = ("linear", "constant", "zero")
 # Noise variance that is always there: without it noise-free targets would make K singular.
 LEAST_NOISE = 1e-6
-# What is positive is learned as its logarithm, so that one outer rate suits every scale.
-_LOGARITHM = {"transform": torch.exp, "inv_transform": torch.log}
+
+
+def _variance(log_deviation: Tensor) -> Tensor:
+    return torch.exp(2 * log_deviation)
+
+
+def _log_deviation(variance: Tensor) -> Tensor:
+    return 0.5 * variance.log()
+
+
+# Positive numbers are learned as logarithms, of standard deviations and not of variances, so that
+# one outer rate suits every scale, and is the one that suits metaskl's own processes. (Named
+# functions, since lambdas cannot be pickled.)
+_LENGTH = {"transform": torch.exp, "inv_transform": torch.log}
+_VARIANCE = {"transform": _variance, "inv_transform": _log_deviation}
 
 
 def base_kernel(name: str, n_features: int, ard: bool) -> Kernel:
@@ -42,7 +55,7 @@ def base_kernel(name: str, n_features: int, ard: bool) -> Kernel:
     distance between rows.
     """
     kernel = KERNELS[name](
-        ard_num_dims=n_features if ard else None, lengthscale_constraint=Positive(**_LOGARITHM)
+        ard_num_dims=n_features if ard else None, lengthscale_constraint=Positive(**_LENGTH)
     )
     kernel.lengthscale = math.sqrt(n_features)
     return kernel
@@ -50,8 +63,8 @@ def base_kernel(name: str, n_features: int, ard: bool) -> Kernel:
 
 def scaled(base: Kernel, amplitude: float) -> Kernel:
     """Return s² base + c², with s = c = `amplitude`; c lets a whole task lie high or low."""
-    scale = ScaleKernel(base, outputscale_constraint=Positive(**_LOGARITHM))
-    offset = ConstantKernel(constant_constraint=Positive(**_LOGARITHM))
+    scale = ScaleKernel(base, outputscale_constraint=Positive(**_VARIANCE))
+    offset = ConstantKernel(constant_constraint=Positive(**_VARIANCE))
     scale.outputscale = amplitude**2
     offset.constant = torch.tensor(amplitude**2)
     return AdditiveKernel(scale, offset)
@@ -83,6 +96,6 @@ def prior_mean(name: str, n_features: int, n_outputs: int) -> Mean:
 
 def gaussian_noise(noise: float) -> GaussianLikelihood:
     """Return a likelihood whose noise has this standard deviation."""
-    likelihood = GaussianLikelihood(noise_constraint=GreaterThan(LEAST_NOISE, **_LOGARITHM))
+    likelihood = GaussianLikelihood(noise_constraint=GreaterThan(LEAST_NOISE, **_VARIANCE))
     likelihood.noise = noise**2
     return likelihood

@@ -9,10 +9,11 @@ import torch
 from metaskl_gp import DeepKernelGP
 from metaskl_gp.prior import LEAST_NOISE
 
+from metaskl import DKTRegressor, MetaRegressor
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
 from metaskl.learners.dkt import DKT
-from metaskl.tasks import Episode
+from metaskl.tasks import Episode, GaussianProcessTasks
 
 LENGTH, AMPLITUDE, NOISE, OFFSET, BIAS = 0.7, 1.3, 0.4, 0.6, 1.0
 WEIGHT = torch.tensor([[0.3], [-0.2], [0.1]], dtype=torch.float64)
@@ -106,6 +107,23 @@ def test_its_outer_gradient_is_that_of_the_built_in_learner(kind, objective):
         gradients.append([p.grad for p in learner.backbone.parameters()])
     torch.testing.assert_close(*losses, **TOLERANCE)
     torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-8)
+
+
+def test_meta_trained_it_predicts_as_the_built_in_learner():
+    drawn = GaussianProcessTasks().sample(24, 20, random_state=0)
+    training = {"max_epochs": 2, "steps_per_epoch": 20, "outer_lr": 1e-2, "random_state": 0}
+    pair = (
+        MetaRegressor(learner="deep_kernel_gp", learner_params={"ard": False}, **training),
+        DKTRegressor(**training),
+    )
+    fits = [est.fit(drawn.X, drawn.y, groups=drawn.groups) for est in pair]
+    scale = fits[1].net_.module_.log_kernel.detach()
+    assert (scale[1:] - torch.tensor([0.5, 0.8]).log()).abs().max() > 0.05  # it was trained
+    found, expected = (
+        fit.adapt(drawn.X[:9], drawn.y[:9]).predict(drawn.X[9:], return_std=True) for fit in fits
+    )
+    # Adam turns rounding into steps where a gradient is nearly 0.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "matern12", "matern32", "matern52", "rq"])
