@@ -59,9 +59,9 @@ def test_it_is_installed_and_its_learners_are_found(plugin):
     assert listed == offered
 
 
-def test_test_modules_of_all_plugins_have_names_of_their_own():
-    # They are imported by their bare names, as those of tests/ are.
+def test_modules_of_the_tests_of_plugins_have_names_of_their_own():
+    # They are imported by their bare names, as those of tests/ are, conftest.py among them.
     folders = [ROOT / "tests", *(path.parent / "tests" for path in PLUGINS)]
-    names = Counter(path.name for folder in folders for path in folder.rglob("test_*.py"))
-    of_plugins = {path.name for folder in folders[1:] for path in folder.rglob("test_*.py")}
+    names = Counter(path.name for folder in folders for path in folder.rglob("*.py"))
+    of_plugins = {path.name for folder in folders[1:] for path in folder.rglob("*.py")}
     assert [name for name in sorted(of_plugins) if names[name] > 1] == []

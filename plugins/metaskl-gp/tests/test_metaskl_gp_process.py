@@ -2,11 +2,10 @@
 
 import math
 
-import gpytorch
 import numpy as np
 import pytest
 import torch
-from metaskl_gp import DeepKernelGP
+from metaskl_gp import DeepKernelGP, gpytorch  # by this way its import does not warn
 from metaskl_gp.prior import LEAST_NOISE
 
 from metaskl import DKTRegressor, MetaRegressor
