@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := metaskl tests docs $(wildcard examples) $(wildcard plugins)
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 # Real data beside the checkout are used when they are there. An empty value counts as unset.
 export METASKL_DATA ?= $(abspath $(wildcard ../shared/data))
@@ -15,9 +16,9 @@ run: .venv/.ready
 
 test: lint docs pytest
 
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready: pyproject.toml constraints.txt $(PLUGINS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]" $(PLUGINS:%/pyproject.toml=-e ./%)
 	touch $@
 
 lint: .venv/.ready
@@ -26,7 +27,7 @@ lint: .venv/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell README.md $(CHECKED)
-	find metaskl -name '*.py' | xargs $(BIN)/python -m numpydoc.hooks.validate_docstrings
+	find metaskl $(wildcard plugins/*/metaskl_*) -name '*.py' | xargs $(BIN)/python -m numpydoc.hooks.validate_docstrings
 
 docs: .venv/.ready
 	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
