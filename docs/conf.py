@@ -1,6 +1,8 @@
 """How Sphinx builds the documentation; it needs no network."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import metaskl
@@ -16,9 +18,10 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "changes"]
+exclude_patterns = ["_build", "_templates", "changes", "gallery/**/*.ipynb", "gallery/**/*.py"]
 
 html_theme = "furo"
 html_title = f"metaskl {release}"
@@ -27,6 +30,23 @@ html_show_sourcelink = False
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"
+
+# The gallery runs where the data are; without them its scripts are shown unrun.
+_DATA = os.environ.get("METASKL_DATA")
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "plot_gallery": bool(_DATA and Path(_DATA).is_dir()),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "nested_sections": False,
+    "capture_repr": (),
+    "write_computation_times": False,
+    "ignore_pattern": "school_report",
+}
 
 # Docstrings that searches inherit from scikit-learn refer to its glossary, which is not ours.
 suppress_warnings = ["ref.term"]
