@@ -3,9 +3,9 @@ A complication in a hospital that has just joined a trial
 =========================================================
 
 602 patients of four hospitals were examined with an endoscope, and 13 % then had an
-inflammation of the pancreas (B. J. Elmunzer et al. A Randomized Trial of Rectal Indomethacin to Prevent
-Post-ERCP Pancreatitis. NEJM 2012). Who will, in a hospital that has sent the files of a few patients?
-Four tasks are very few to learn across, and the honest answer is worth having.
+inflammation of the pancreas (B. J. Elmunzer et al. A Randomized Trial of Rectal Indomethacin to
+Prevent Post-ERCP Pancreatitis. NEJM 2012). Who will, in a hospital that has sent the files of a
+few patients? Four tasks are very few to learn across, and the honest answer is worth having.
 """
 
 # %%
@@ -13,8 +13,8 @@ Four tasks are very few to learn across, and the honest answer is worth having.
 # ----------------
 #
 # A hospital is a task, and two of the four are tiny. So that there is something to learn across,
-# the patients of a hospital are also told apart by sex and by whether a disorder of the sphincter is
-# suspected: a task is such a group of a hospital, and whole groups are held out.
+# the patients of a hospital are also told apart by sex and by whether a disorder of the sphincter
+# is suspected: a task is such a group of a hospital, and whole groups are held out.
 
 import os
 from pathlib import Path

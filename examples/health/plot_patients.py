@@ -3,8 +3,8 @@ Drug level of a patient after two blood samples
 ===============================================
 
 Twelve patients were given theophylline, and its level in the blood was measured eleven times
-(A. J. Boeckmann, L. B. Sheiner, S. L. Beal. NONMEM Users Guide: Part V. 1994). Each patient takes it
-up and breaks it down at a speed of their own. After how many samples do we know the rest of the
+(A. J. Boeckmann, L. B. Sheiner, S. L. Beal. NONMEM Users Guide: Part V. 1994). Each patient takes
+it up and breaks it down at a speed of their own. After how many samples do we know the rest of the
 curve?
 """
 
