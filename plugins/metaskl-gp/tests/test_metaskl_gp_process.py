@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from metaskl_gp import DeepKernelGP, gpytorch  # by this way its import does not warn
-from metaskl_gp.prior import LEAST_NOISE
 
 from metaskl import DKTRegressor, MetaRegressor
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
 from metaskl.learners.dkt import DKT
 from metaskl.tasks import Episode, GaussianProcessTasks
+from metaskl_gp import DeepKernelGP, gpytorch  # by this way its import does not warn
+from metaskl_gp.prior import LEAST_NOISE
 
 LENGTH, AMPLITUDE, NOISE, OFFSET, BIAS = 0.7, 1.3, 0.4, 0.6, 1.0
 WEIGHT = torch.tensor([[0.3], [-0.2], [0.1]], dtype=torch.float64)

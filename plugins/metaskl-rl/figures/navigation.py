@@ -1,0 +1,47 @@
+"""Two-dimensional navigation with one policy-gradient step: MAML and Meta-SGD.
+
+Published (fixed start, 600 new tasks, one update): MAML −9.12 ± 0.66, Meta-SGD −8.64 ± 0.68
+(Z. Li et al., 2017).
+
+    python plugins/metaskl-rl/figures/navigation.py --mode fixed
+    python plugins/metaskl-rl/figures/navigation.py --mode per_parameter
+"""
+
+import argparse
+import time
+
+import torch
+
+from metaskl_rl import MAMLPolicyGradient, NavigationTasks
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mode", choices=("fixed", "per_parameter"), default="fixed")
+    parser.add_argument("--inner-lr", type=float, default=0.1)
+    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    start = time.process_time()
+    meta = MAMLPolicyGradient(
+        NavigationTasks(),
+        inner_lr=args.inner_lr,
+        inner_lr_mode=args.mode,
+        random_state=args.seed,
+    )
+    for done in range(0, args.iterations, 20):
+        meta.fit(min(20, args.iterations - done))
+        tasks = meta.family.sample(600, torch.Generator().manual_seed(99))
+        returns = meta.returns(tasks, n_steps=2)
+        half = 1.96 * returns.std(0) / len(returns) ** 0.5
+        text = ", ".join(f"{m:.2f} ± {h:.2f}" for m, h in zip(returns.mean(0), half, strict=True))
+        print(
+            f"{len(meta.history_):4} outer steps, {time.process_time() - start:.0f} s of CPU: "
+            f"return after 0, 1, 2 updates {text}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
