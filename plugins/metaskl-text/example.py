@@ -46,7 +46,7 @@ def main(arguments=None):
             preprocess=None if options.encoder else tfidf_vectors(100),
             learners=["protonet", "logistic_head"],
             baselines=["per-task logistic"],
-            learner_params={"max_epochs": options.max_epochs, "steps_per_epoch": 40},
+            learner_params={"max_epochs": options.max_epochs, "steps_per_epoch": 25},
             random_state=0,
         )
     )
