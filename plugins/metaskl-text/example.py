@@ -9,10 +9,10 @@ Run it with ``python plugins/metaskl-text/example.py``.
 import argparse
 
 import numpy as np
-from metaskl_text import SentenceEncoder, tfidf_vectors
 
 from metaskl import compare
 from metaskl.datasets import fetch_clinc150
+from metaskl_text import SentenceEncoder, tfidf_vectors
 
 
 def main(arguments=None):

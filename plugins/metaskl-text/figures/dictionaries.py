@@ -12,10 +12,10 @@ import argparse
 import time
 
 import numpy as np
-from metaskl_text import LanguagePairs, OrthogonalMap, precision_at_one
 
 from metaskl import MetaRegressor
 from metaskl.backbones import MLP
+from metaskl_text import LanguagePairs, OrthogonalMap, precision_at_one
 
 N_WORDS, N_KNOWN, N_NEW = 400, 40, 20
 

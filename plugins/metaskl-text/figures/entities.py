@@ -13,7 +13,6 @@ import time
 
 import numpy as np
 import pandas as pd
-from metaskl_text import SentenceEncoder, SpanTagger, TokenFeatures, TokenWindows, TwoStageTagger
 from scipy.stats import t as student
 from sklearn.decomposition import TruncatedSVD
 from sklearn.frozen import FrozenEstimator
@@ -24,6 +23,7 @@ from text_sets import Remembered, read
 
 from metaskl import MetaClassifier, adapt
 from metaskl.backbones import MLP
+from metaskl_text import SentenceEncoder, SpanTagger, TokenFeatures, TokenWindows, TwoStageTagger
 
 BASELINE = "tokens: logistic on the support"
 WINDOW = 2

@@ -13,12 +13,12 @@ of each, the test part of 4,500 sentences.
 import argparse
 
 import numpy as np
-from metaskl_text import SentenceEncoder, tfidf_vectors
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from text_sets import Remembered, few_rows, read
 
 from metaskl import compare
+from metaskl_text import SentenceEncoder, tfidf_vectors
 
 
 def held_out_domains(names, encoders, learners, epochs):

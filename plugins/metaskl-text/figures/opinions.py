@@ -9,11 +9,11 @@ domains or languages; 10 and 30 labelled rows of the new task; default settings;
 
 import argparse
 
-from metaskl_text import SentenceEncoder, hashing_vectors, tfidf_vectors
 from sklearn.base import clone
 from text_sets import Remembered, few_rows, read
 
 from metaskl import compare
+from metaskl_text import SentenceEncoder, hashing_vectors, tfidf_vectors
 
 
 def main():

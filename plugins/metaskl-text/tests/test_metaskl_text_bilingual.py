@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from metaskl_text import LanguagePairs, OrthogonalMap, Procrustes, precision_at_one, translate
-from metaskl_text.polar import orthogonal_factor
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 
 from metaskl import MetaRegressor
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
+from metaskl_text import LanguagePairs, OrthogonalMap, Procrustes, precision_at_one, translate
+from metaskl_text.polar import orthogonal_factor
 
 
 def rng():

@@ -1,6 +1,11 @@
 """All laws of learners, and scikit-learn's checks of the plain estimators."""
 
 import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import estimator_checks
+
+from metaskl.testing import PluginLaws, learners_of
 from metaskl_text import (
     OrthogonalMap,
     SentenceEncoder,
@@ -9,11 +14,6 @@ from metaskl_text import (
     TokenWindows,
     TwoStageTagger,
 )
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.utils import estimator_checks
-
-from metaskl.testing import PluginLaws, learners_of
 
 
 class TestLearners(PluginLaws):

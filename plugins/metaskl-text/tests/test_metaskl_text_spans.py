@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from metaskl_text import Span, span_scores, spans_of, tags_of
 from metaskl_text.decoding import allowed_steps, best_tags
 

