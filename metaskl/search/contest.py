@@ -15,15 +15,10 @@ from metaskl.evaluation.cross_validate import score_fold
 from metaskl.evaluation.protocol import Protocol
 from metaskl.evaluation.verdict import reach_verdict
 from metaskl.progress import Progress
+from metaskl.search.averaging import mean_score
 from metaskl.search.record import SearchRecord
 
 Array = npt.NDArray[Any]
-
-
-def mean_score(scores: pd.DataFrame) -> float:
-    """Return one number of a candidate: over repeats first, then tasks, then shot counts."""
-    tasks = scores.groupby(["n_shot", "task"])["score"].mean()
-    return float(tasks.groupby("n_shot").mean().mean())
 
 
 class Contest:

@@ -81,8 +81,6 @@ class Driver:
         When to stop.
     n_jobs : int or None
         Trials at a time, by joblib.
-    units : list of int
-        Number of draws of each unit.
     progress : Progress
         Told of each trial.
     """
@@ -97,7 +95,6 @@ class Driver:
         rules: Rules,
         budget: Budget,
         n_jobs: int | None,
-        units: list[int],
         progress: Progress,
     ) -> None:
         self.study = study
@@ -107,7 +104,6 @@ class Driver:
         self.rules = rules
         self.budget = budget
         self.n_jobs = n_jobs
-        self.units = units
         self.progress = progress
         self.single = len(study.directions) == 1
         self.running: dict[int, tuple[Any, Job]] = {}
@@ -212,7 +208,7 @@ class Driver:
             return job
 
     def _job(self, trial: Any, estimator: Any, learner: str) -> Job:
-        best, earlier, rungs = history_for(self.study, self.rules, learner, self.units)
+        best, earlier, rungs = history_for(self.study, self.rules, learner)
         return Job(
             trial.number,
             learner,

@@ -20,7 +20,8 @@ from metaskl.estimators.wrapper import TaskWrapper
 from metaskl.evaluation.answers import answer_draws, mix_answers, score_answer
 from metaskl.evaluation.cross_validate import fit_on_tasks
 from metaskl.evaluation.folds import Fold
-from metaskl.search.contest import Contest, mean_score
+from metaskl.search.averaging import mean_score
+from metaskl.search.contest import Contest
 from metaskl.tasks.groups import resolve_groups
 
 Array = npt.NDArray[Any]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from metaskl.search._optuna import TrialState
 from metaskl.search.pruning import Earlier
 from metaskl.search.result import notes_of
@@ -15,14 +13,14 @@ from metaskl.search.trial import Rules
 
 
 def history_for(
-    study: Any, rules: Rules, learner: str, units: list[int]
+    study: Any, rules: Rules, learner: str
 ) -> tuple[list[float] | None, list[Earlier], list[list[float]]]:
-    """Return the best trial's units, the learner's trials by epoch, and the scores at each rung."""
+    """Return the best trial's draws, the learner's trials by epoch, and the scores at each rung."""
     best: list[float] | None = None
     if len(study.directions) > 1:  # a trial that scores worse may still be faster
         return best, [], []
     if rules.pruning.tasks is not None:
-        best = _best_units(study, units)
+        best = _best_scores(study)
     if rules.pruning.epochs is None and not rules.fidelity:
         return best, [], []
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -34,15 +32,13 @@ def history_for(
     return best, [earlier for earlier in alike if earlier.steps], rungs
 
 
-def _best_units(study: Any, units: list[int]) -> list[float] | None:
-    """Return the best trial's score of each unit, given the number of draws of each."""
+def _best_scores(study: Any) -> list[float] | None:
+    """Return the best trial's score of each draw."""
     try:
         best = study.best_trial
     except ValueError:
         return None
-    scores = np.array([np.nan if s is None else s for s in notes_of(best)["scores"]], dtype=float)
-    parts = np.split(scores, np.cumsum(units)[:-1])
-    return [float(np.nanmean(p)) if np.isfinite(p).any() else math.nan for p in parts]
+    return [math.nan if score is None else float(score) for score in notes_of(best)["scores"]]
 
 
 def _earlier(trial: Any) -> Earlier:

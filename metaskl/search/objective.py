@@ -19,6 +19,7 @@ from metaskl.evaluation.cross_validate import fit_rows
 from metaskl.evaluation.draws import Draw
 from metaskl.evaluation.folds import Array
 from metaskl.evaluation.protocol import Protocol
+from metaskl.search.averaging import mean_score
 from metaskl.search.pruning import Rival, TaskRival
 from metaskl.search.trial import Job, Outcome
 from metaskl.search.watching import (
@@ -101,7 +102,9 @@ class _Run:
         self.protocol = load_data(job.data) if isinstance(job.data, str) else job.data
         self.units = units_of(self.protocol)
         self.watch = Watch(job.seconds, job.rules.memory)
-        self.rival = TaskRival(job.rules.pruning.tasks, job.best)
+        self.draws = draws_frame(self.units)
+        sizes = [len(unit.draws) for unit in self.units]
+        self.rival = TaskRival(job.rules.pruning.tasks, job.best, self.draws, sizes)
         by_epoch = job.rules.pruning.epochs
         self.by_epoch = None if by_epoch is None else Rival(by_epoch, job.earlier)
         self.fraction = 1.0
@@ -114,7 +117,8 @@ class _Run:
             self.fraction = fraction
             fold = self.protocol.folds[0]
             units = [unit for unit in self.units if unit.fold == fold.number]
-            score = _mean(self._score(self._fit(fold), units, keep=False))
+            scores = self._score(self._fit(fold), units, keep=False)
+            score = mean_score(draws_frame(units).assign(score=scores))
             self.outcome.rungs.append(score)
             earlier = self.job.rungs[number] if number < len(self.job.rungs) else []
             if _falls(score, earlier):
@@ -124,24 +128,21 @@ class _Run:
         self._score_folds()
 
     def _score_folds(self) -> None:
-        found: dict[int, float] = {}
         for fold in self.protocol.folds:
             fitted = self._fit(fold)
             self.outcome.transductive |= is_transductive(fitted)
             inside = [i for i, unit in enumerate(self.units) if unit.fold == fold.number]
             for batch in _batches(inside):
                 self.watch.look()
-                scores = self._score(fitted, [self.units[i] for i in batch])
-                new = dict(zip(batch, scores, strict=True))
-                found |= new
-                self.outcome.n_scored = len(found)
-                last = len(found) == len(self.units)
-                if self.rival.is_beaten(new) and not last:
+                self._score(fitted, [self.units[i] for i in batch])
+                self.outcome.n_scored += len(batch)
+                last = self.outcome.n_scored == len(self.units)
+                if not last and self.rival.is_beaten(self.outcome.scores):
                     self.outcome.state, self.outcome.value = "pruned", self.rival.predicted()
                     self._time()
                     return
         self._time()
-        self.outcome.value = _mean(list(found.values()))
+        self.outcome.value = mean_score(self.draws.assign(score=self.outcome.scores))
         if not np.isfinite(self.outcome.value):
             raise ValueError("the score is not a number on any task")
 
@@ -170,18 +171,17 @@ class _Run:
             raise PrunedByEpoch
 
     def _score(self, fitted: Any, units: list[Unit], *, keep: bool = True) -> list[float]:
-        """Return the mean score of each unit over its draws."""
+        """Return the score of each draw of some units."""
         draws = [draw for unit in units for draw in unit.draws]
         protocol = self.protocol
         start = time.perf_counter()
         with threads_for(max(len(draw.support) for draw in draws)):
             rows = score_draws(fitted, protocol.X, protocol.y, draws, self.job.scorer)
-        scores = [row["score"] for row in rows]
+        scores = [float(row["score"]) for row in rows]
         if keep:
             self.adapting += time.perf_counter() - start
             self.outcome.scores += scores
-        ends = np.cumsum([len(unit.draws) for unit in units])[:-1]
-        return [_mean(part) for part in np.split(np.asarray(scores, dtype=float), ends)]
+        return scores
 
 
 @lru_cache(maxsize=2)
@@ -189,12 +189,6 @@ def load_data(path: str) -> Protocol:
     """Return what trials are scored on, read once a process; arrays stay in the file until used."""
     found: Protocol = joblib.load(path, mmap_mode="r")
     return found
-
-
-def _mean(scores: Any) -> float:
-    values = np.asarray(scores, dtype=float)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def _batches(numbers: list[int]) -> list[list[int]]:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from metaskl.errors import ParameterError
 from metaskl.search._optuna import TrialState, optuna, quiet
+from metaskl.search.averaging import mean_score
 
 # Below this p-value of Wilcoxon's signed-rank test a trial is worse than the best one.
 _LEVEL = 0.1
@@ -136,37 +138,54 @@ class TaskRival:
     pruner : BasePruner or None
         None never prunes.
     best : list of float or None
-        The best trial's score of each unit (a task of a fold), NaN where it has none.
+        The best trial's score of each draw, NaN where it has none.
+    draws : DataFrame
+        What each draw is of: ``task``, ``n_shot``.
+    sizes : list of int
+        The number of draws of each unit (a task of a fold).
     """
 
-    def __init__(self, pruner: Any, best: list[float] | None) -> None:
-        self.best = None if best is None else np.asarray(best, dtype=float)
+    def __init__(
+        self, pruner: Any, best: list[float] | None, draws: pd.DataFrame, sizes: list[int]
+    ) -> None:
+        self.draws = draws
+        self.ends = np.cumsum(sizes)
+        self.best = np.asarray([] if best is None else best, dtype=float)
+        self.of_units = self._by_unit(self.best)
         self.rival = None
-        if pruner is not None and self.best is not None and np.isfinite(self.best).any():
-            known = np.flatnonzero(np.isfinite(self.best))
-            steps = {int(unit): float(self.best[unit]) for unit in known}
-            self.rival = Rival(pruner, [Earlier(steps, float(self.best[known].mean()))])
-        self.seen: dict[int, float] = {}
+        known = {unit: score for unit, score in enumerate(self.of_units) if np.isfinite(score)}
+        if pruner is not None and known:
+            self.rival = Rival(pruner, [Earlier(known, float(np.mean(list(known.values()))))])
+        self.n_seen = 0
+        self.gap = 0.0
 
-    def is_beaten(self, scores: dict[int, float]) -> bool:
-        """Say whether the trial is worse, after the scores of some more units."""
-        if self.rival is None or self.best is None:
+    def is_beaten(self, scores: list[float]) -> bool:
+        """Say whether the trial is worse, by its scores of the first draws, whole units of them."""
+        if self.rival is None:
             return False
-        new = {u: s for u, s in scores.items() if np.isfinite(s) and np.isfinite(self.best[u])}
-        self.seen |= new
+        own = self._by_unit(np.asarray(scores, dtype=float))
+        pairs = list(zip(own, self.of_units, strict=False))[self.n_seen :]
+        new = {
+            unit: score
+            for unit, (score, best) in enumerate(pairs, self.n_seen)
+            if np.isfinite(score) and np.isfinite(best)
+        }
+        self.n_seen = len(own)
+        differences = np.asarray(scores, dtype=float) - self.best[: len(scores)]
+        self.gap = mean_score(self.draws.head(len(scores)).assign(score=differences))
         with warnings.catch_warnings():  # of ties, where the test is no longer exact
             warnings.simplefilter("ignore")
             worse = self.rival.is_beaten(new)
         # The test is one of ranks: a trial a little worse on many tasks and much better on some
         # may be the better one on average, and that is what is searched.
-        return worse and self._gap() < 0
+        return worse and self.gap < 0
 
     def predicted(self) -> float:
         """Return the score that all of the trial would have: the best's, less the gap so far."""
-        assert self.best is not None
-        return float(np.nanmean(self.best)) + self._gap()
+        return mean_score(self.draws.assign(score=self.best)) + self.gap
 
-    def _gap(self) -> float:
-        """Return the mean difference to the best trial on the units seen so far."""
-        assert self.best is not None
-        return float(np.mean([score - self.best[unit] for unit, score in self.seen.items()]))
+    def _by_unit(self, scores: Any) -> list[float]:
+        """Return the mean score of each unit that is there as a whole."""
+        ends = self.ends[self.ends <= len(scores)]
+        parts = np.split(scores, ends)[: len(ends)]
+        return [float(np.nanmean(p)) if np.isfinite(p).any() else float("nan") for p in parts]

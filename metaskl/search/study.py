@@ -92,8 +92,8 @@ def run_study(
         candidates, such a dict for each of some of them. By default that of
         :func:`search_space_of`.
     n_shot, n_repeats, cv, scoring, kind, label_space, n_way
-        How a trial is scored; see :func:`compare`. The score is the mean over shot counts, then
-        over held-out tasks.
+        How a trial is scored; see :func:`compare`. The score is the mean over a
+        task's draws, then over the held-out tasks, then over shot counts, as of :func:`compare`.
     learner_params : dict, optional
         Hyper-parameters of registered learners that are not searched; see :func:`compare`.
     preprocess : transformer, optional
@@ -189,8 +189,7 @@ def run_study(
     if rules.pruning.epochs is not None:
         found = {name: hold_out_tasks(estimator) for name, estimator in found.items()}
     candidates = make_space(found, families, space, tabular=np.ndim(protocol.X) == 2)
-    units = units_of(protocol)
-    draws = draws_frame(units)
+    draws = draws_frame(units_of(protocol))
     if n_trials is None and time_budget is None:
         n_trials = _DEFAULT_TRIALS
     budget = Budget(n_trials, time_budget)
@@ -215,7 +214,6 @@ def run_study(
             rules=rules,
             budget=budget,
             n_jobs=n_jobs,
-            units=[len(unit.draws) for unit in units],
             progress=progress,
         )
         driver.run()

@@ -46,7 +46,7 @@ class Job:
     rules : Rules
         What holds for every trial.
     best : list of float or None
-        Scores of the best trial so far, unit by unit.
+        Scores of the best trial so far, draw by draw.
     earlier : list of Earlier
         Trials of the same learner, by epoch.
     rungs : list of list of float
@@ -78,7 +78,7 @@ class Outcome:
     state : {"complete", "pruned", "failed", "stopped"}
         How it ended; a stopped one ran out of time and waits for its turn again.
     value : float
-        The mean score over units; of a trial pruned by task what it would have been.
+        Its mean score; of a trial pruned by task what it would have been.
     scores : list of float
         Of each draw, in the order of the units; those not reached are left out at the end.
     adapt_time : float

@@ -1,5 +1,8 @@
+import math
+
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 
 from metaskl.errors import ParameterError
@@ -7,21 +10,26 @@ from metaskl.search.objective import _batches, _falls
 from metaskl.search.pruning import Earlier, Rival, TaskRival, choose_pruning
 
 
+def by_task(best, n_shot=None):
+    """Return the rival of a trial with one draw a task."""
+    n = len(best or ())
+    draws = pd.DataFrame({"task": range(n), "n_shot": n_shot or [5] * n})
+    return TaskRival(choose_pruning("tasks").tasks, best, draws, [1] * n)
+
+
 def test_worse_on_four_tasks_of_four_is_beaten():
     # The one-sided p-value of four differences of one sign is 1/2⁴ = 0.0625 < 0.1.
-    rival = TaskRival(choose_pruning("tasks").tasks, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    assert not rival.is_beaten({0: 0.9, 1: 1.8, 2: 2.7})
-    assert rival.is_beaten({3: 3.6})
+    rival = by_task([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert not rival.is_beaten([0.9, 1.8, 2.7])
+    assert rival.is_beaten([0.9, 1.8, 2.7, 3.6])
     # The best's mean of 3.5, less the mean gap of 0.25.
     assert rival.predicted() == pytest.approx(3.25)
 
 
 def test_better_or_mixed_is_not_beaten():
     best = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-    rival = TaskRival(choose_pruning("tasks").tasks, best)
-    assert not rival.is_beaten(dict(enumerate(np.add(best, 0.1).tolist())))
-    rival = TaskRival(choose_pruning("tasks").tasks, best)
-    assert not rival.is_beaten({0: 0.9, 1: 2.2, 2: 2.9, 3: 4.3, 4: 4.9})
+    assert not by_task(best).is_beaten(np.add(best, 0.1).tolist())
+    assert not by_task(best).is_beaten([0.9, 2.2, 2.9, 4.3, 4.9])
 
 
 def test_better_on_average_is_not_beaten_whatever_its_ranks():
@@ -30,21 +38,27 @@ def test_better_on_average_is_not_beaten_whatever_its_ranks():
     # (9 - 3.6) / 9 = 0.6. Optuna's own safety compares with the mean over all of the best's tasks.
     best = [1.0] * 9 + [50.0] * 9
     gaps = [-0.1 * k for k in range(1, 9)] + [9.0]
-    rival = TaskRival(choose_pruning("tasks").tasks, best)
-    assert not rival.is_beaten({i: 1.0 + gap for i, gap in enumerate(gaps)})
+    rival = by_task(best)
+    assert not rival.is_beaten([1.0 + gap for gap in gaps])
     assert rival.rival.trial.should_prune()
     assert rival.predicted() == pytest.approx(np.mean(best) + 0.6)
 
 
 def test_tasks_without_a_score_are_left_out():
-    rival = TaskRival(choose_pruning("tasks").tasks, [1.0, float("nan"), 3.0, 4.0, 5.0])
-    assert not rival.is_beaten({0: 0.5, 1: -9.0, 2: float("nan"), 3: 3.5})
-    assert sorted(rival.seen) == [0, 3]
+    rival = by_task([1.0, math.nan, 3.0, 4.0, 5.0])
+    assert not rival.is_beaten([0.5, -9.0, math.nan, 3.5])
+    assert sorted(rival.rival.steps) == [0, 3]
+
+
+def test_gap_weighs_shot_counts_as_the_score_does():
+    # Three draws of 5 rows, worse by 1, and one of 20, better by 1: a mean of 0 over shot counts.
+    rival = by_task([5.0] * 4, n_shot=[5, 5, 5, 20])
+    rival.is_beaten([4.0, 4.0, 4.0, 6.0])
+    assert rival.gap == pytest.approx(0.0)
 
 
 def test_first_trial_has_no_rival():
-    rival = TaskRival(choose_pruning("tasks").tasks, None)
-    assert not rival.is_beaten({0: -1e9})
+    assert not by_task(None).is_beaten([-1e9])
 
 
 def test_any_pruner_by_epoch():

@@ -8,7 +8,14 @@ from optuna.distributions import FloatDistribution
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 
-from metaskl import MAMLRegressor, PerTask, cross_validate_tasks, run_study
+from metaskl import (
+    AutoMetaRegressor,
+    MAMLRegressor,
+    PerTask,
+    compare,
+    cross_validate_tasks,
+    run_study,
+)
 from metaskl.errors import CandidateError, MetasklWarning, StudyError
 from metaskl.search.watching import memory_held
 from metaskl.tasks import BlobTasks, LinearTasks
@@ -45,6 +52,25 @@ def test_score_is_that_of_cross_validation():
     ours = result.task_scores.sort_values(key)["score"].to_numpy()
     np.testing.assert_allclose(ours, scores.sort_values(key)["score"], rtol=1e-6)
     assert result.best_score == pytest.approx(scores.groupby("task")["score"].mean().mean())
+
+
+def test_score_weighs_shot_counts_as_compare_does():
+    # Half of the tasks have too few rows for the second shot count.
+    X, y, groups = LINES.X, LINES.y, LINES.groups
+    names, number = np.unique(groups, return_inverse=True)
+    row = np.concatenate([np.arange(16)] * len(names))
+    kept = (number % 2 == 0) | (row < 8)
+    tasks = X[kept], y[kept], groups[kept]
+    result = run_study(*tasks, **RIDGE, n_shot=(3, 10), cv=2, n_trials=1)
+    board = compare(
+        *tasks, learners={}, baselines=RIDGE["learners"], n_shot=(3, 10), cv=2, n_repeats=1
+    )
+    means = board.scores.groupby(["n_shot", "task"])["score"].mean().groupby("n_shot")
+    assert means.size().tolist() == [12, 6]
+    assert result.best_score == pytest.approx(means.mean().mean(), rel=1e-6)
+    auto = AutoMetaRegressor(n_trials=0, learners=[], **settings)
+    auto.fit(*tasks[:2], groups=tasks[2])
+    assert auto.best_score_ == pytest.approx(result.best_score, rel=1e-6)
 
 
 def test_several_learners_and_baselines_share_a_study():
