@@ -43,6 +43,7 @@ __all__ = [
     "optuna",
     "put_back",
     "quiet",
+    "tell",
     "trial_of",
 ]
 
@@ -59,6 +60,17 @@ def put_back(study: Any, trial: Any) -> bool:
     except optuna.exceptions.UpdateFinishedTrialError:
         return False
     return True
+
+
+def tell(study: Any, trial: Any, values: Any = None, state: Any = None) -> bool:
+    """End a trial; return whether the sampler has no more to propose, as a grid in the end."""
+    try:
+        study.tell(trial, values, state=state)
+    except RuntimeError as error:  # it asks Study.optimize to stop, which is not there
+        if "Study.stop" not in str(error):
+            raise
+        return True
+    return False
 
 
 def trial_of(study: Any, frozen: Any) -> Trial:

@@ -10,7 +10,8 @@ from typing import Any
 from metaskl.errors import ParameterError
 from metaskl.evaluation.draws import check_count
 from metaskl.learners.space import Choice
-from metaskl.search._optuna import TrialState, optuna, put_back
+from metaskl.search._optuna import TrialState, optuna, put_back, tell
+from metaskl.search.finite import n_configurations, n_tried, tell_the_end, without_repeats
 from metaskl.search.identity import (
     claim,
     mark_of_arrays,
@@ -49,10 +50,12 @@ def ask_and_tell(
     start, asked, evaluated = time.monotonic(), 0, 0
     last_error: BaseException | None = None
     distributions = {name: distribution_of(d) for name, d in candidate.space.items()}
+    total = n_configurations([candidate])
     while asked < n_trials:
+        left = max(1, total - n_tried(study, [candidate])) if math.isfinite(total) else n_trials
         if asked and time_budget is not None and time.monotonic() - start >= time_budget:
             break
-        trials = [study.ask(distributions) for _ in range(min(width, n_trials - asked))]
+        trials = [study.ask(distributions) for _ in range(int(min(width, left, n_trials - asked)))]
         asked += len(trials)
         for trial in trials:
             owner.take(trial)
@@ -71,6 +74,10 @@ def ask_and_tell(
         over = _tell(study, trials, results["mean_test_score"][evaluated:])
         evaluated += len(trials)
         if over:
+            break
+        if math.isfinite(total) and n_tried(study, [candidate]) >= total:
+            if asked < n_trials:
+                tell_the_end(asked, total)
             break
     if last_error is not None and not evaluated:
         raise last_error
@@ -135,12 +142,10 @@ def marks_of(search: Any, X: Any, y: Any, ids: Any) -> dict[str, str]:
 def open_study(search: Any, candidate: Candidate, marks: dict[str, str]) -> Any:
     """Return the study of a search: a new one, or that of the same data and settings."""
     marks = marks | {"candidates": mark_of_candidates([candidate])}
-    study = create_study(
-        open_storage(search.storage),
-        search.study_name or name_of(marks),
-        ["maximize"],
-        search.sampler or optuna.samplers.TPESampler(seed=search.random_state),
-    )
+    plain = optuna.samplers.TPESampler(seed=search.random_state)
+    sampler = search.sampler or without_repeats(plain, [candidate])
+    name = search.study_name or name_of(marks)
+    study, _ = create_study(open_storage(search.storage), name, ["maximize"], sampler)
     claim(study, marks, {})
     return study
 
@@ -165,17 +170,10 @@ def as_dimensions(space: Any) -> Any:
 def _tell(study: Any, trials: list[Any], scores: Any) -> bool:
     """Tell the scores; return whether the sampler has no more to propose, as a grid in the end."""
     over = False
-    failed = TrialState.FAIL
     for trial, score in zip(trials, scores, strict=True):
-        try:
-            if math.isfinite(score):
-                study.tell(trial, float(score))
-            else:
-                study.tell(trial, state=failed)
-        except RuntimeError as error:  # it asks Study.optimize to stop, which is not there
-            if "Study.stop" not in str(error):
-                raise
-            over = True
+        finite = math.isfinite(score)
+        value, state = (float(score), None) if finite else (None, TrialState.FAIL)
+        over = tell(study, trial, value, state) or over
     return over
 
 

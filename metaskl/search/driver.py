@@ -13,7 +13,8 @@ import joblib
 from joblib.parallel import get_active_backend
 
 from metaskl.progress import Progress
-from metaskl.search._optuna import TrialState, optuna, put_back
+from metaskl.search._optuna import TrialState, optuna, put_back, tell
+from metaskl.search.finite import n_configurations, n_tried
 from metaskl.search.history import history_for
 from metaskl.search.objective import run_trial
 from metaskl.search.result import NOTES
@@ -108,6 +109,8 @@ class Driver:
         self.single = len(study.directions) == 1
         self.running: dict[int, tuple[Any, Job]] = {}
         self.interrupted = False
+        self.exhausted = False  # whether nothing is left to try
+        self.n_configurations = n_configurations(candidates)
         self.overhead = 0.0  # seconds of asking and telling
         self._fault: Exception | None = None
         self._lock = threading.RLock()  # joblib's engines ask from threads of their own
@@ -199,6 +202,11 @@ class Driver:
                 begun = self.study.get_trials(deepcopy=False)
                 if sum(t.state != TrialState.WAITING for t in begun) >= self.budget.n_trials:
                     return None
+            if math.isfinite(self.n_configurations):
+                all_tried = n_tried(self.study, self.candidates) >= self.n_configurations
+                self.exhausted = self.exhausted or all_tried
+            if self.exhausted:
+                return None
             trial = self.study.ask()
             self.owner.take(trial)
             candidate, values = suggest(trial, self.candidates)
@@ -265,7 +273,8 @@ class Driver:
         values = None
         if outcome.state == "complete":
             values = [outcome.value] if self.single else [outcome.value, outcome.adapt_time]
-        self.study.tell(trial, values, state=_STATES[outcome.state])
+        if tell(self.study, trial, values, _STATES[outcome.state]):
+            self.exhausted = True
 
     def _best_so_far(self) -> str:
         try:

@@ -123,16 +123,14 @@ def _without_password(storage: Any) -> str:
     return f"{scheme}{colons}{login.partition(':')[0]}@{tail}" if at and colons else text
 
 
-def create_study(storage: Any, name: str, directions: list[Any], sampler: Any) -> Any:
-    """Return a study, the one of this name if the storage holds it."""
+def create_study(storage: Any, name: str, directions: list[Any], sampler: Any) -> tuple[Any, bool]:
+    """Return a study, the one of this name if the storage holds it, and whether it is new."""
+    settings = {"storage": storage, "study_name": name, "sampler": sampler}
     with quiet():
-        return optuna.create_study(
-            storage=storage,
-            study_name=name,
-            directions=directions,
-            sampler=sampler,
-            load_if_exists=True,
-        )
+        try:
+            return optuna.create_study(**settings, directions=directions), True
+        except optuna.exceptions.DuplicatedStudyError:
+            return optuna.load_study(**settings), False
 
 
 class Ownership:
@@ -171,8 +169,7 @@ class Ownership:
             self.study.set_user_attr(self.key, {})
 
     def _sign(self) -> None:
-        entry = {"pid": os.getpid(), "born": _born(os.getpid()), "place": self.place}
-        self.study.set_user_attr(self.key, {**entry, "alive": time.time()})
+        self.study.set_user_attr(self.key, sign_of_life())
 
     def _beat(self) -> None:
         while not self._ended.wait(_BEAT):
@@ -227,9 +224,20 @@ class Ownership:
             return False
         if entry["place"] == self.place and entry["pid"] == os.getpid():
             return key in self._active
-        if entry["place"] == self.place and os.name == "posix":
-            return _born(entry["pid"]) == entry["born"] and _exists(entry["pid"])
-        return time.time() - float(entry["alive"]) < _SILENCE
+        return is_alive(entry)
+
+
+def sign_of_life() -> dict[str, Any]:
+    """Return by what others know later whether this process is still there."""
+    pid = os.getpid()
+    return {"pid": pid, "born": _born(pid), "place": _place(), "alive": time.time()}
+
+
+def is_alive(sign: dict[str, Any]) -> bool:
+    """Say whether the process that gave a sign of life is still there."""
+    if sign["place"] == _place() and os.name == "posix":
+        return _born(sign["pid"]) == sign["born"] and _exists(sign["pid"])
+    return time.time() - float(sign["alive"]) < _SILENCE
 
 
 def _place() -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,15 @@ from metaskl.errors import CandidateError, MetasklWarning, ParameterError
 from metaskl.evaluation.draws import check_count
 from metaskl.evaluation.protocol import Protocol, make_protocol
 from metaskl.progress import Progress
-from metaskl.search._optuna import optuna
 from metaskl.search.asking import check_budget
 from metaskl.search.driver import Budget, Driver, runs_here
+from metaskl.search.finite import n_configurations, tell_the_end
 from metaskl.search.identity import claim_study, study_name_of
 from metaskl.search.objective import draws_frame, units_of
+from metaskl.search.opening import begin, default_sampler, enqueue_defaults
 from metaskl.search.pruning import choose_pruning
 from metaskl.search.result import StudyResult
-from metaskl.search.spaces import Candidate, make_space, prefixed
+from metaskl.search.spaces import make_space
 from metaskl.search.storage import create_study, open_storage, storage_faults
 from metaskl.search.trial import Rules
 from metaskl.search.warm_start import enqueue_warm
@@ -104,7 +107,8 @@ def run_study(
         then.
     n_trials : int, optional
         Trials of the study, those of earlier calls with the same `storage` included. By default
-        50, or no limit where there is a time budget.
+        50, or no limit where there is a time budget. The search ends before, with a warning,
+        once every configuration of a finite space was tried.
     time_budget : float, optional
         Seconds of this call. A trial that is running when it ends is stopped at its next epoch
         or batch of tasks, and begins anew in the next call.
@@ -116,8 +120,8 @@ def run_study(
     pruning : {"tasks", "epochs", "both"}, pruner of optuna's or None, default="tasks"
         By task: a trial ends once Wilcoxon's signed-rank test finds it worse than the best one
         on the tasks scored so far (``WilcoxonPruner``). By epoch: a fifth of the training tasks
-        is held out of each fit, and the median rule (or the pruner given) looks at their loss
-        after each epoch, beside those of the same learner.
+        is held out of each trial's fits, and the median rule (or the pruner given) looks at their
+        loss after each epoch, beside those of the same learner. ``make_best()`` holds none out.
     sampler : sampler of optuna's, optional
         By default TPE with `random_state`.
     storage : str or storage of optuna's, optional
@@ -186,22 +190,28 @@ def run_study(
     for count, why in protocol.left_out.items():
         warnings.warn(f"n_shot={count} was left out: {why}.", MetasklWarning, stacklevel=2)
     found, families = protocol.candidates(learners, baselines, learner_params, preprocess)
-    if rules.pruning.epochs is not None:
-        found = {name: hold_out_tasks(estimator) for name, estimator in found.items()}
-    candidates = make_space(found, families, space, tabular=np.ndim(protocol.X) == 2)
+    given = make_space(found, families, space, tabular=np.ndim(protocol.X) == 2)
+    candidates = given
+    if rules.pruning.epochs is not None:  # in the trials: the best is fitted on all tasks
+        candidates = [replace(c, estimator=hold_out_tasks(c.estimator)) for c in given]
     draws = draws_frame(units_of(protocol))
     if n_trials is None and time_budget is None:
         n_trials = _DEFAULT_TRIALS
     budget = Budget(n_trials, time_budget)
     with storage_faults(storage), ExitStack() as stack:
         name = study_name or study_name_of(protocol, candidates, directions)
-        study = create_study(open_storage(storage), name, directions, sampler)
+        study, created = create_study(open_storage(storage), name, directions, sampler)
         claim_study(study, protocol, candidates, draws, directions)
         if sampler is None:
-            study.sampler = _sampler(random_state, len(study.get_trials(deepcopy=False)))
-        _enqueue_defaults(study, candidates, n_trials)
-        if storage is not None:
-            enqueue_warm(study, protocol, candidates, learn=warm_start)
+            study.sampler = default_sampler(study, candidates, random_state)
+        first = candidates[:n_trials]
+
+        def make_first_trials() -> None:
+            enqueue_defaults(study, first)
+            if storage is not None:
+                enqueue_warm(study, protocol, candidates, learn=warm_start)
+
+        begin(study, len(first), make_first_trials, created=created)
         data: Any = protocol
         if not runs_here(n_jobs):
             data = _write_data(protocol, data_dir, stack)
@@ -218,9 +228,12 @@ def run_study(
         )
         driver.run()
         progress.close()
+    total = n_configurations(candidates)
+    if driver.exhausted and math.isfinite(total) and len(study.trials) < (n_trials or math.inf):
+        tell_the_end(len(study.trials), total)
     result = StudyResult(
         study,
-        candidates,
+        given,
         draws,
         protocol.metric,
         protocol.lower_is_better,
@@ -257,20 +270,6 @@ def _check_fidelity(fidelity: Any) -> tuple[float, ...]:
             "example fidelity=0.2."
         )
     return shares
-
-
-def _sampler(random_state: int, n_before: int) -> Any:
-    """Return the default sampler; a study that goes on must not draw again what it began with."""
-    seed = np.random.SeedSequence([random_state, n_before]).generate_state(1)[0]
-    return optuna.samplers.TPESampler(seed=int(seed))
-
-
-def _enqueue_defaults(study: Any, candidates: list[Candidate], n_trials: int | None) -> None:
-    """Let every candidate's defaults be tried first, once a study."""
-    several = len(candidates) > 1
-    for candidate in candidates[: n_trials or len(candidates)]:
-        values = prefixed(candidate, candidate.defaults(), several=several)
-        study.enqueue_trial(values, skip_if_exists=True)
 
 
 def _write_data(protocol: Protocol, data_dir: Any, stack: ExitStack) -> str:

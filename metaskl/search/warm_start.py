@@ -54,11 +54,11 @@ def enqueue_warm(
         protocol.X, protocol.y, protocol.ids, kind=protocol.kind, n_way=protocol.n_way
     )
     setting = {"kind": protocol.kind, "private": protocol.n_way is not None}
-    remember(study, features, setting)
     if learn:
         with quiet():
             for params in best_of_nearest(study, features, setting, candidates):
                 study.enqueue_trial(params, skip_if_exists=True)
+    remember(study, features, setting)
 
 
 def nearest_studies(
