@@ -11,7 +11,7 @@ from metaskl.errors import ParameterError
 from metaskl.evaluation.draws import check_count
 from metaskl.learners.space import Choice
 from metaskl.search._optuna import TrialState, optuna, put_back, tell
-from metaskl.search.finite import n_configurations, n_tried, tell_the_end, without_repeats
+from metaskl.search.finite import n_configurations, n_left, tell_the_end, without_repeats
 from metaskl.search.identity import (
     claim,
     mark_of_arrays,
@@ -50,15 +50,14 @@ def ask_and_tell(
     start, asked, evaluated = time.monotonic(), 0, 0
     last_error: BaseException | None = None
     distributions = {name: distribution_of(d) for name, d in candidate.space.items()}
-    total = n_configurations([candidate])
+    budget = math.inf if time_budget is None else time_budget
     while asked < n_trials:
-        left = max(1, total - n_tried(study, [candidate])) if math.isfinite(total) else n_trials
-        if asked and time_budget is not None and time.monotonic() - start >= time_budget:
+        left = n_left(study, [candidate])
+        if asked and (left <= 0 or time.monotonic() - start >= budget):
             break
-        trials = [study.ask(distributions) for _ in range(int(min(width, left, n_trials - asked)))]
+        n_asked = int(min(width, n_trials - asked, max(1, left)))
+        trials = _ask(study, distributions, owner, n_asked)
         asked += len(trials)
-        for trial in trials:
-            owner.take(trial)
         try:
             results = evaluate([decode(candidate.space, trial.params) for trial in trials])
         except KeyboardInterrupt:
@@ -75,12 +74,18 @@ def ask_and_tell(
         evaluated += len(trials)
         if over:
             break
-        if math.isfinite(total) and n_tried(study, [candidate]) >= total:
-            if asked < n_trials:
-                tell_the_end(asked, total)
-            break
+    if asked < n_trials and left <= 0:
+        tell_the_end(asked, n_configurations([candidate]))
     if last_error is not None and not evaluated:
         raise last_error
+
+
+def _ask(study: Any, distributions: dict[str, Any], owner: Ownership, n: int) -> list[Any]:
+    """Return some trials, each this driver's."""
+    trials = [study.ask(distributions) for _ in range(n)]
+    for trial in trials:
+        owner.take(trial)
+    return trials
 
 
 def check_budget(time_budget: Any) -> None:

@@ -14,7 +14,7 @@ from joblib.parallel import get_active_backend
 
 from metaskl.progress import Progress
 from metaskl.search._optuna import TrialState, optuna, put_back, tell
-from metaskl.search.finite import n_configurations, n_tried
+from metaskl.search.finite import n_left
 from metaskl.search.history import history_for
 from metaskl.search.objective import run_trial
 from metaskl.search.result import NOTES
@@ -110,7 +110,6 @@ class Driver:
         self.running: dict[int, tuple[Any, Job]] = {}
         self.interrupted = False
         self.exhausted = False  # whether nothing is left to try
-        self.n_configurations = n_configurations(candidates)
         self.overhead = 0.0  # seconds of asking and telling
         self._fault: Exception | None = None
         self._lock = threading.RLock()  # joblib's engines ask from threads of their own
@@ -202,9 +201,7 @@ class Driver:
                 begun = self.study.get_trials(deepcopy=False)
                 if sum(t.state != TrialState.WAITING for t in begun) >= self.budget.n_trials:
                     return None
-            if math.isfinite(self.n_configurations):
-                all_tried = n_tried(self.study, self.candidates) >= self.n_configurations
-                self.exhausted = self.exhausted or all_tried
+            self.exhausted = self.exhausted or n_left(self.study, self.candidates) <= 0
             if self.exhausted:
                 return None
             trial = self.study.ask()

@@ -28,11 +28,12 @@ def n_values(distribution: BaseDistribution) -> float:
     """Return the number of values of a distribution; infinite where it is continuous."""
     if isinstance(distribution, CategoricalDistribution):
         return len(distribution.choices)
-    if isinstance(distribution, FloatDistribution) and distribution.step is None:
+    if not isinstance(distribution, FloatDistribution | IntDistribution) or distribution.single():
         return 1 if distribution.single() else math.inf
-    if isinstance(distribution, FloatDistribution | IntDistribution):
-        return math.floor((distribution.high - distribution.low) / distribution.step + 1e-8) + 1
-    return math.inf
+    step = distribution.step
+    if step is None:
+        return math.inf
+    return math.floor((distribution.high - distribution.low) / step + 1e-8) + 1
 
 
 def n_configurations(candidates: list[Candidate]) -> float:
@@ -40,9 +41,10 @@ def n_configurations(candidates: list[Candidate]) -> float:
     return sum(_size(candidate, frozenset()) for candidate in candidates)
 
 
-def n_tried(study: Any, candidates: list[Candidate]) -> int:
-    """Return the number of different configurations that trials have, those running included."""
-    return len(_tried(study, candidates, but=-1))
+def n_left(study: Any, candidates: list[Candidate]) -> float:
+    """Return the number of configurations that no trial has, not even one that is running."""
+    total = n_configurations(candidates)
+    return total - len(_tried(study, candidates, but=-1)) if math.isfinite(total) else total
 
 
 def tell_the_end(n_trials: int, n_configurations: float) -> None:
@@ -66,7 +68,7 @@ def without_repeats(sampler: Any, candidates: list[Candidate]) -> Any:
     return _Untried(sampler, candidates) if finite else sampler
 
 
-class _Untried(optuna.samplers.BaseSampler):  # type: ignore[misc]
+class _Untried(optuna.samplers.BaseSampler):
     """Another sampler, held to what was not tried, hyper-parameter by hyper-parameter.
 
     Parameters
@@ -115,9 +117,9 @@ class _Untried(optuna.samplers.BaseSampler):  # type: ignore[misc]
             if param_name in params and all(params.get(k) == v for k, v in given.items())
         )
         free = [value for value, size in left.items() if tried[value] < size]
-        return (
-            proposed if _round(proposed) in free or not free else free[self.rng.integers(len(free))]
-        )
+        if _round(proposed) in free or not free:
+            return proposed
+        return free[self.rng.integers(len(free))]
 
     def _size(self, given: dict[str, Any], name: str, value: Any) -> float:
         """Return how many configurations begin with some values."""

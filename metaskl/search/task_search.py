@@ -47,8 +47,9 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         ``metaskl.learners.space``, or lists of values. By default the estimator's own
         ``search_space()``: the inner and outer learning rates first of all.
     n_trials : int, default=30
-        Trials, >= 1; fewer, with a warning, where the space holds fewer configurations. The first is the estimator as it was given, where the space allows it, so
-        that on meta-validation the search is never worse than what it started from.
+        Trials, >= 1; fewer, with a warning, where the space holds fewer configurations. The
+        first is the estimator as it was given, where the space allows it, so that on
+        meta-validation the search is never worse than what it started from.
     time_budget : float, optional
         Seconds, > 0, after which no further trial starts. One is made in any case.
     n_shot : int, default=5

@@ -70,6 +70,6 @@ def test_study_that_goes_on_with_more_learners_gets_their_defaults(tmp_path):
 def test_study_of_before_goes_on_at_once(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path}/study.db")
     study = optuna.create_study(storage=storage, study_name="one", direction="maximize")
-    enqueue_defaults(study, CANDIDATES[:1])
+    study.enqueue_trial({"learner": "a"})
     begin(study, 3, make_in(study), created=False)
     assert len(study.trials) == 3
