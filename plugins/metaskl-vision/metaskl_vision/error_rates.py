@@ -11,6 +11,7 @@ from sklearn.metrics import auc, roc_curve
 from metaskl.errors import ParameterError
 
 _N_BOOTSTRAP = 1000
+_REPORTED = ["roc_auc", "equal_error_rate", "false_accept", "false_reject"]
 
 
 def equal_error_rate(same: Any, similarity: Any) -> tuple[float, float]:
@@ -84,18 +85,18 @@ def verification_report(trials: pd.DataFrame, *, random_state: int = 0) -> pd.Da
     >>> verification_report(trials)["mean"].tolist()
     [1.0, 0.0, 0.0, 0.0]
     """
-    above = trials["similarity"] - trials["threshold"]
-    columns = [values.to_numpy() for values in (trials["same"], above, trials["accepted"])]
-    person = np.unique(trials["claimed"], return_inverse=True)[1]
-    rows = [np.flatnonzero(person == i) for i in range(int(person.max()) + 1)]
+    trials = trials.assign(above=trials["similarity"] - trials["threshold"])
+    trials = trials.sort_values("above", ascending=False, kind="stable")
+    same, accepted = trials["same"].to_numpy(bool), trials["accepted"].to_numpy(bool)
+    # Of equal similarities the last: none of them can be accepted without the others.
+    steps = np.append(np.flatnonzero(np.diff(trials["above"])), len(trials) - 1)
+    names, person = np.unique(trials["claimed"], return_inverse=True)
     rng = np.random.default_rng(random_state)
-    drawn = []
-    for _ in range(_N_BOOTSTRAP):
-        index = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-        drawn.append(_rates(*(column[index] for column in columns)))
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), _N_BOOTSTRAP)
+    drawn = [_rates(same, accepted, steps, draw[person]) for draw in draws]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    names = ["roc_auc", "equal_error_rate", "false_accept", "false_reject"]
-    return pd.DataFrame({"mean": _rates(*columns), "low": low, "high": high}, index=names)
+    mean = _rates(same, accepted, steps, np.ones(len(trials)))
+    return pd.DataFrame({"mean": mean, "low": low, "high": high}, index=_REPORTED)
 
 
 def _equal(accepted: Any, found: Any) -> float:
@@ -103,11 +104,13 @@ def _equal(accepted: Any, found: Any) -> float:
     return float(np.interp(0.0, accepted + found - 1, accepted))
 
 
-def _rates(same: Any, similarity: Any, accepted: Any) -> list[float]:
-    wrong, found, _ = roc_curve(same, similarity, drop_intermediate=False)
+def _rates(same: Any, accepted: Any, steps: Any, weight: Any) -> list[float]:
+    """Return what is reported of trials in falling order of similarity, with a weight each."""
+    own, strange = weight * same, weight * ~same
+    found, wrong = (np.append(0.0, np.cumsum(w)[steps] / w.sum()) for w in (own, strange))
     return [
         float(auc(wrong, found)),
         _equal(wrong, found),
-        float(accepted[~same].mean()),
-        float(1 - accepted[same].mean()),
+        float(strange[accepted].sum() / strange.sum()),
+        float(own[~accepted].sum() / own.sum()),
     ]

@@ -6,6 +6,7 @@ import pytest
 from metaskl_vision import (
     Gallery,
     MetaEmbedding,
+    RandomFlip,
     equal_error_rate,
     flatten_pictures,
     identify,
@@ -13,12 +14,13 @@ from metaskl_vision import (
     verify,
 )
 from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from metaskl import MAMLClassifier, ProtoNetClassifier
+from metaskl import MAMLClassifier, ProtoNetClassifier, load, save
 from metaskl.backbones import Conv4
-from metaskl.errors import ParameterError, SupportError, TaskError
+from metaskl.errors import ModelFileError, ParameterError, SupportError, TaskError
 
 
 def points(*rows):
@@ -155,6 +157,29 @@ def test_the_report_counts_similarities_from_the_threshold_of_their_fold():
     assert report["mean"].tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
+def test_the_report_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    trials = pd.DataFrame(
+        {"claimed": rng.integers(9, size=400), "same": rng.random(400) < 0.3, "threshold": 3}
+    )
+    trials["similarity"] = rng.integers(8, size=400) + trials["same"]  # many are equal
+    trials["accepted"] = trials["similarity"] >= 3
+    report = verification_report(trials)
+    same, similarity = trials["same"], trials["similarity"]
+    expected = [
+        roc_auc_score(same, similarity),
+        equal_error_rate(same, similarity)[0],
+        (similarity[~same] >= 3).mean(),
+        (similarity[same] < 3).mean(),
+    ]
+    np.testing.assert_allclose(report["mean"], expected)
+    assert (report["low"] < report["mean"]).all()
+    assert (report["mean"] < report["high"]).all()
+    # The same person's trials go together: repeated, they are no more evidence.
+    repeated = verification_report(pd.concat([trials] * 4))
+    np.testing.assert_allclose(repeated, report)
+
+
 def embedding(**parameters):
     return MetaEmbedding(
         ProtoNetClassifier(
@@ -186,3 +211,19 @@ def test_learners_without_one_network_for_all_are_refused():
     )
     with pytest.raises(ParameterError, match="one network for all tasks, got a MAMLClassifier"):
         MetaEmbedding(meta).fit(X, y)
+
+
+def test_saved_without_pickle_a_gallery_knows_the_same_people(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((30, 1, 16, 16)), np.repeat(np.arange(6), 5)
+    known = Gallery(embedding(augment=[RandomFlip()]).fit(X, y)).fit(X[:10], y[:10])
+    file = save(known, tmp_path / "gallery")
+    own = [
+        "metaskl_vision.augmentation.RandomFlip",
+        "metaskl_vision.embedding.MetaEmbedding",
+        "metaskl_vision.gallery.Gallery",
+    ]
+    with pytest.raises(ModelFileError, match=r"types that are not trusted: \['metaskl_vision"):
+        load(file)
+    found = load(file, trusted=own).similarity(X)
+    np.testing.assert_allclose(found, known.similarity(X), rtol=1e-6)
