@@ -11,6 +11,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+
+from metaskl import ProtoNetClassifier
+from metaskl.backbones import Conv4
+from metaskl.datasets import fetch_omniglot
+from metaskl.tasks import RandomAffine
 from metaskl_vision import (
     FewShotDetector,
     Gallery,
@@ -24,13 +31,6 @@ from metaskl_vision import (
     verification_report,
     verify,
 )
-from sklearn.decomposition import PCA
-from sklearn.pipeline import make_pipeline
-
-from metaskl import ProtoNetClassifier
-from metaskl.backbones import Conv4
-from metaskl.datasets import fetch_omniglot
-from metaskl.tasks import RandomAffine
 
 
 def prototypes(max_epochs: int, **draw: int) -> ProtoNetClassifier:

@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """Few-shot detection of Omniglot's characters in composed scenes.
 
 Protocol: scenes of 112 x 112 pixels with 8 characters of 0.7 to 1.3 times 28 pixels at random
@@ -15,6 +14,12 @@ import time
 from typing import Any
 
 import numpy as np
+
+from metaskl import ProtoNetClassifier
+from metaskl.backbones import Conv4
+from metaskl.datasets import fetch_omniglot
+from metaskl.evaluation.differences import interval
+from metaskl.tasks import RandomAffine
 from metaskl_vision import (
     ComponentProposals,
     FewShotDetector,
@@ -25,12 +30,6 @@ from metaskl_vision import (
     mean_average_precision,
     proposal_recall,
 )
-
-from metaskl import ProtoNetClassifier
-from metaskl.backbones import Conv4
-from metaskl.datasets import fetch_omniglot
-from metaskl.evaluation.differences import interval
-from metaskl.tasks import RandomAffine
 
 GROUND: dict[str, Any] = {"gap": -3, "n_strokes": 6, "noise": 0.05}
 PROPOSALS: dict[str, Any] = {

@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """ORL faces: identify and verify persons of whom k pictures are known.
 
 Protocol: three folds of 10 persons who are judged; of the other 20, a network is meta-trained on
@@ -15,6 +14,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import make_pipeline
+
+from metaskl import ProtoNetClassifier
+from metaskl.backbones import Conv4
+from metaskl.evaluation.differences import interval
+from metaskl.tasks import RandomAffine
 from metaskl_vision import (
     Gallery,
     MetaEmbedding,
@@ -26,14 +33,6 @@ from metaskl_vision import (
     verification_report,
     verify,
 )
-from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.pipeline import make_pipeline
-
-from metaskl import ProtoNetClassifier
-from metaskl.backbones import Conv4
-from metaskl.evaluation.differences import interval
-from metaskl.tasks import RandomAffine
 
 
 def faces(side: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from metaskl_vision import RandomCrop, RandomErasing, RandomFlip, RandomLight
 
 from metaskl import ProtoNetClassifier
 from metaskl.backbones import Conv4
 from metaskl.errors import ParameterError
 from metaskl.tasks import Episode
+from metaskl_vision import RandomCrop, RandomErasing, RandomFlip, RandomLight
 
 ALL = [RandomCrop(2), RandomErasing(), RandomFlip(0.5, 0.5), RandomLight()]
 

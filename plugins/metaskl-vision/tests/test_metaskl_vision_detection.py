@@ -2,6 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+
+from metaskl import ProtoNetClassifier
+from metaskl.backbones import Conv4
+from metaskl.errors import NotAdaptedError, ParameterError, SupportError
 from metaskl_vision import (
     ComponentProposals,
     Detections,
@@ -17,11 +22,6 @@ from metaskl_vision import (
     proposal_recall,
     suppress,
 )
-from sklearn.base import clone
-
-from metaskl import ProtoNetClassifier
-from metaskl.backbones import Conv4
-from metaskl.errors import NotAdaptedError, ParameterError, SupportError
 
 A, B, FAR = [0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60]
 

@@ -3,6 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from metaskl import MAMLClassifier, ProtoNetClassifier, load, save
+from metaskl.backbones import Conv4
+from metaskl.errors import ModelFileError, ParameterError, SupportError, TaskError
 from metaskl_vision import (
     Gallery,
     MetaEmbedding,
@@ -13,14 +21,6 @@ from metaskl_vision import (
     verification_report,
     verify,
 )
-from sklearn.base import clone
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
-from metaskl import MAMLClassifier, ProtoNetClassifier, load, save
-from metaskl.backbones import Conv4
-from metaskl.errors import ModelFileError, ParameterError, SupportError, TaskError
 
 
 def points(*rows):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from metaskl_vision import few_shot_scores, flatten_pictures
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from metaskl import ProtoNetClassifier
 from metaskl.backbones import MLP
 from metaskl.errors import TaskError
+from metaskl_vision import few_shot_scores, flatten_pictures
 
 
 def levels(n_classes=2, n_each=10):

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from metaskl_vision import ImageFolderError, load_image_folder
 from PIL import Image
 
 from metaskl import ProtoNetClassifier
 from metaskl.backbones import Conv4
 from metaskl.errors import ParameterError
+from metaskl_vision import ImageFolderError, load_image_folder
 
 
 def save(root, name, values, **options):

@@ -3,10 +3,10 @@
 import importlib.util
 
 import pytest
-from metaskl_vision import timm_backbone, torchvision_backbone
-from metaskl_vision.pretrained import classifier_of
 
 from metaskl.errors import MissingExtraError, ParameterError
+from metaskl_vision import timm_backbone, torchvision_backbone
+from metaskl_vision.pretrained import classifier_of
 
 FACTORIES = {"timm": timm_backbone, "torchvision": torchvision_backbone}
 
