@@ -174,6 +174,15 @@ def test_boxes_of_scenes_are_exact():
         assert off.max() == pytest.approx(0)
 
 
+def test_a_box_holds_all_that_is_at_least_a_quarter_as_bright():
+    X = np.zeros((1, 9, 9))
+    X[0, 2:7, 4], X[0, 4, 6], X[0, 4, 1] = 1.0, 0.25, 0.2
+    drawn = compose_scenes(X, ["a"], n_scenes=1, n_things=1, scale=(1.0, 1.0))[0]
+    x0, y0, x1, y1 = drawn.boxes[0].astype(int)
+    assert (x1 - x0, y1 - y0) == (3, 5)
+    np.testing.assert_array_equal(drawn.image[y0:y1, x0:x1], X[0, 2:7, 4:7])
+
+
 def test_scenes_are_drawn_alike_for_a_seed():
     X, y = shapes()
     settings = {"n_scenes": 2, "n_things": 2, "n_strokes": 3, "noise": 0.1}
@@ -226,6 +235,18 @@ def test_it_finds_what_it_was_shown_and_not_the_rest():
     np.testing.assert_array_equal(adapted.predict([scenes[0].image])[0].boxes, detections[0].boxes)
 
 
+def test_of_detections_that_overlap_the_best_is_kept():
+    X, y = shapes()
+    scenes = compose_scenes(X, y, n_scenes=2, n_things=3, random_state=5)
+    windows = SlidingWindows(sides=(12, 16))
+    fitted = detector(proposals=windows, n_ground_windows=0, min_score=0.0, nms_iou=0.2).fit(scenes)
+    found = fitted.adapt(scenes).predict(scenes[:1])[0]
+    for label in y:
+        boxes = found.boxes[found.labels == label]
+        assert len(boxes) > 5
+        assert (overlap(boxes, boxes) - np.eye(len(boxes))).max() <= 0.2
+
+
 def test_the_ground_takes_things_of_other_classes():
     X, y = shapes()
     support = compose_scenes(X[:2], y[:2], n_scenes=1, n_things=2, random_state=4)
@@ -246,6 +267,8 @@ def test_windows_of_the_ground_hold_no_whole_thing():
     fitted = detector(n_ground_classes=0, n_ground_windows=3).fit(scenes)
     assert fitted.ground_.shape == (3, 1, 28, 28)
     assert fitted.ground_classes_.tolist() == [0, 1, 2]
+    whole = np.concatenate([cut(one.image, one.boxes) for one in scenes])
+    assert min(np.abs(whole - window).max() for window in fitted.ground_) > 0.5
 
 
 def test_a_meta_learner_is_trained_and_adapted():

@@ -117,6 +117,17 @@ def test_protocols_of_people_who_always_look_alike():
     assert report.loc["false_reject", "mean"] == 0
 
 
+def test_the_threshold_lies_between_the_others_own_and_strangers():
+    X, y = points(*[[10.0 * (i // 2), 0] for i in range(8)]), np.repeat(["a", "b", "c", "d"], 2)
+    known = y < "c"
+    trials = verify(
+        gallery(metric="euclidean"), X[known], y[known], X_other=X[~known], y_other=y[~known]
+    )
+    # c is at 20 and d at 30: their own pictures are 0 apart, those of the other 10.
+    assert trials["threshold"].unique().tolist() == [-5]
+    assert trials["accepted"].equals(trials["same"])
+
+
 def test_the_threshold_comes_from_the_others_alone():
     X, y = people(noise=0.5)
     known = y < "p3"

@@ -55,12 +55,22 @@ def test_supports_are_nested_balanced_and_the_same_for_all():
     candidates = {
         name: make_pipeline(flatten_pictures(), Remembering(1)) for name in ("one", "two")
     }
-    few_shot_scores(candidates, X, y, X_test=X, y_test=y, n_shot=[2, 4], n_repeats=1)
-    small, same, large, _ = Remembering.seen
+    few_shot_scores(candidates, X, y, X_test=X, y_test=y, n_shot=[2, 4], n_repeats=2)
+    small, same, large, _, other = Remembering.seen[:5]
+    assert other != small
     assert small == same
     assert small[1] == [0, 0, 1, 1]
     assert large[1] == [0] * 4 + [1] * 4
     assert set(small[0]) < set(large[0])
+
+
+def test_a_draw_does_not_depend_on_who_else_is_there():
+    X, y = np.random.default_rng(0).random((40, 1, 2, 2)), np.repeat([0, 1], 20)
+    test = {"X_test": X, "y_test": y, "n_shot": [2], "n_repeats": 3}
+    alone = few_shot_scores({"one": nearest()}, X, y, **test)
+    both = few_shot_scores({"other": nearest(), "one": nearest()}, X, y, **test)
+    found = both[both["candidate"] == "one"]["roc_auc"]
+    assert found.tolist() == alone["roc_auc"].tolist()
 
 
 def test_meta_learners_are_adapted_not_fitted_anew():
