@@ -267,8 +267,11 @@ def test_windows_of_the_ground_hold_no_whole_thing():
     fitted = detector(n_ground_classes=0, n_ground_windows=3).fit(scenes)
     assert fitted.ground_.shape == (3, 1, 28, 28)
     assert fitted.ground_classes_.tolist() == [0, 1, 2]
-    whole = np.concatenate([cut(one.image, one.boxes) for one in scenes])
-    assert min(np.abs(whole - window).max() for window in fitted.ground_) > 0.5
+    best = [overlap(ComponentProposals()(one.image), one.boxes).max(axis=1) for one in scenes]
+    best = np.concatenate(best)
+    assert (best == 1).sum() >= 12  # every whole thing is proposed
+    fitted.set_params(n_ground_windows=1000).fit(scenes)
+    assert len(fitted.ground_) == (best < 0.3).sum() < len(best)
 
 
 def test_a_meta_learner_is_trained_and_adapted():
