@@ -145,7 +145,8 @@ class CAVIA(InnerLoop):
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps."""
-        if not (torch.is_grad_enabled() and self.goes_back_by_adjoint(None)):
+        own_steps = self.replaces(CAVIA, "adapt_tasks", "clipped", "parameters_to_adapt")
+        if own_steps or not (torch.is_grad_enabled() and self.goes_back_by_adjoint(None)):
             return super().episode_loss(episode)
         weights = [0.0] * (self.n_steps() - 1) + [1.0]
         return self.loss_of(self._plan(episode), weights, second_order=not self.first_order)

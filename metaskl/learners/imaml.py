@@ -138,7 +138,7 @@ class IMAML(InnerLoop):
         self, parameters: Adapted, start: Adapted, X: Tensor, y: Tensor, weight: Tensor
     ) -> tuple[Tensor, Adapted]:
         """Return each task's L(θ′) + λ/2 ‖θ′ − θ‖² and its gradient."""
-        losses, gradients = self.losses_and_gradient(self.network, parameters, X, y, weight)
+        losses, gradients = self.losses_and_gradient(IMAML, parameters, X, y, weight)
         away = {n: p - start[n] for n, p in parameters.items()}
         distance = torch.stack([part.flatten(1).square().sum(1) for part in away.values()]).sum(0)
         pulled = {n: g + self.pull * away[n] for n, g in gradients.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ from metaskl.learners.stacked import StackedLearner
 class InnerLoop(StackedLearner, abc.ABC):
     """A learner that adapts by gradient steps on the support.
 
-    A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`.
+    A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`,
+    and a `network`.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ class InnerLoop(StackedLearner, abc.ABC):
     """
 
     fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
+    network: Network
     memory_budget: int = 2**30  # bytes of a meta-gradient; what is beyond is taken in parts
 
     def __init__(
@@ -104,14 +106,23 @@ class InnerLoop(StackedLearner, abc.ABC):
             return self.adaptation_steps
         return self.test_adaptation_steps
 
-    def dense(self, network: Network, *, of_head: bool = False) -> Dense | None:
+    def replaces(self, base: type[Any], *names: str) -> bool:
+        """Say whether a subclass has a method of its own in place of one of these of `base`."""
+        return any(getattr(type(self), name) is not getattr(base, name) for name in names)
+
+    def dense(self, base: type[InnerLoop], *, of_head: bool = False) -> Dense | None:
         """Return the network's hand-derived derivatives, or None where there are none.
 
-        There are for a chain of linear layers with a linear head and the losses of the base
-        class, in full precision; with `of_head` those of the head alone, whatever the body.
+        There are for a chain of linear layers with a linear head and the losses of
+        :class:`MetaLearner`, in full precision; with `of_head` those of the head alone, whatever
+        the body. What they stand for must be as in `base`, whose predictions are the network's.
         """
-        own = (MetaLearner.row_loss, MetaLearner.task_loss)
-        if self.engine in ("loop", "vmap") or (type(self).row_loss, type(self).task_loss) != own:
+        network = self.network
+        if self.engine in ("loop", "vmap") or network.parametrized:
+            return None
+        if self.replaces(MetaLearner, "row_loss", "task_loss"):
+            return None
+        if self.replaces(base, "predict_tasks", "clipped", "parameters_to_adapt"):
             return None
         weight = network.head.weight
         if torch.is_autocast_enabled(weight.device.type):
@@ -167,15 +178,18 @@ class InnerLoop(StackedLearner, abc.ABC):
         return gradient_by_task(losses, point, create_graph=create_graph)
 
     def losses_and_gradient(
-        self, network: Network, parameters: Adapted, X: Tensor, y: Tensor, weight: Tensor
+        self, base: type[InnerLoop], parameters: Adapted, X: Tensor, y: Tensor, weight: Tensor
     ) -> tuple[Tensor, Adapted]:
-        """Return each task's loss of these rows by weights of its own, and its gradient."""
-        dense = self.dense(network)
-        packing = packing_of(dict(network.named_parameters()))
+        """Return each task's loss of these rows by weights of its own, and its gradient.
+
+        `base` is as in :meth:`dense`.
+        """
+        dense = self.dense(base)
+        packing = packing_of(dict(self.network.named_parameters()))
         if dense is None or packing.shapes.keys() != parameters.keys():
             with torch.enable_grad():
                 point = leaves(parameters)
-                losses = self.task_loss(network.forward_tasks(point, X), y, weight)
+                losses = self.task_loss(self.predict_tasks(point, X), y, weight)
                 gradients = gradient_by_task(losses, point)
             return losses.detach(), gradients
         with torch.no_grad():

@@ -194,7 +194,9 @@ class MAML(InnerLoop):
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps (averaged over them if asked)."""
         weights = self._step_weights()
-        if torch.is_grad_enabled() and self.goes_back_by_adjoint(self._dense()):
+        own_steps = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")
+        by_adjoint = not own_steps and self.goes_back_by_adjoint(self._dense())
+        if torch.is_grad_enabled() and by_adjoint:
             plan = self._plan(episode[:3], episode[3:6])
             return self.loss_of(plan, weights, second_order=self._second_order())
         if not any(weights[:-1]):
@@ -216,13 +218,11 @@ class MAML(InnerLoop):
         return [each] * (n_steps - 1) + [1.0 - each * (n_steps - 1)]
 
     def _dense(self) -> Dense | None:
-        if type(self).predict_tasks is not MAML.predict_tasks:
-            return None
-        return self.dense(self.network, of_head=not self.adapts_body)
+        return self.dense(MAML, of_head=not self.adapts_body)
 
     def _head_alone(self) -> bool:
         """Say whether the body gives the same in each inner step, so that it need run but once."""
-        return not self.adapts_body and type(self).predict_tasks is MAML.predict_tasks
+        return not (self.adapts_body or self.replaces(MAML, "predict_tasks"))
 
     def _plan(self, support: RowTensors, query: RowTensors | None = None) -> Plan:
         """Return the inner loop of a stack of tasks, by packed weights."""

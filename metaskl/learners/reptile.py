@@ -155,7 +155,7 @@ class Reptile(InnerLoop):
         total: Tensor | float = 0.0
         for step in range(self.n_steps()):
             X, y, weight = rows_of(step)
-            losses, gradients = self.losses_and_gradient(self.network, parameters, X, y, weight)
+            losses, gradients = self.losses_and_gradient(Reptile, parameters, X, y, weight)
             if self.inner_optimizer == "adam":
                 gradients = _scaled(gradients, second, step)
             else:
