@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.engine.dense import Dense
+from metaskl.learners.engine.gradients import gradient_by_task, leaves
 from metaskl.learners.engine.networks import plan_of_network
 from metaskl.learners.engine.plan import Plan, RowTensors
 from metaskl.learners.engine.rates import Inner
-from metaskl.learners.inner import InnerLoop, gradient_by_task, leaves
+from metaskl.learners.inner import InnerLoop
 from metaskl.learners.learned_rates import RATES, LearnedRates
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
@@ -68,6 +69,8 @@ class MAML(InnerLoop):
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated; all give the same numbers. See
         :mod:`metaskl.learners.engine`.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -124,6 +127,7 @@ class MAML(InnerLoop):
         multi_step_loss: bool = False,
         multi_step_epochs: int | None = None,
         engine: str = "auto",
+        memory_budget: int = 2**30,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -136,6 +140,7 @@ class MAML(InnerLoop):
             inner_lr=inner_lr,
             inner_clip=inner_clip,
             engine=engine,
+            memory_budget=memory_budget,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -199,15 +204,15 @@ class MAML(InnerLoop):
         if torch.is_grad_enabled() and by_adjoint:
             plan = self._plan(episode[:3], episode[3:6])
             return self.loss_of(plan, weights, second_order=self._second_order())
+        return self.loss_by_graph(episode, self._loss_by_graph, second_order=self._second_order())
+
+    def _loss_by_graph(self, episode: Episode) -> Tensor:
+        weights = self._step_weights()
         if not any(weights[:-1]):
             return super().episode_loss(episode)
-        path = self._inner_loop(episode.X_support, episode.y_support, episode.weight_support)
-        losses = [
-            self.task_loss(
-                self.predict_tasks(adapted, episode.X_query), episode.y_query, episode.weight_query
-            ).mean()
-            for adapted in path
-        ]
+        path = self._inner_loop(*episode[:3])
+        X, y, weight = episode[3:6]
+        losses = [self.task_loss(self.predict_tasks(end, X), y, weight).mean() for end in path]
         return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
 
     def _step_weights(self) -> list[float]:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
-from metaskl.learners.inner import InnerLoop, with_gradient
+from metaskl.learners.engine.gradients import with_gradient
+from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
