@@ -17,7 +17,6 @@ import numpy as np
 
 from metaskl import ProtoNetClassifier
 from metaskl.backbones import Conv4
-from metaskl.datasets import fetch_omniglot
 from metaskl.evaluation.differences import interval
 from metaskl.tasks import RandomAffine
 from metaskl_vision import (
@@ -84,31 +83,20 @@ def episode(
     return support, scenes, classes[:5].tolist()
 
 
-def main() -> None:
-    """Print the mean average precision of each detector."""
+def parse() -> argparse.Namespace:
+    """Return the options of the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=8, help="of 100 outer steps")
     parser.add_argument("--n-episodes", type=int, default=50)
     parser.add_argument("--n-shot", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--n-scenes", type=int, default=1500, help="to train on")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    data = fetch_omniglot()
-    X, seen = data.data.astype(np.float32), ~data.evaluation
-    start = time.process_time()
-    training = compose_scenes(
-        X[seen], data.target[seen], n_scenes=options.n_scenes, random_state=options.seed, **GROUND
-    )
-    detectors: dict[str, FewShotDetector] = {}
-    trained: ProtoNetClassifier | None = None
-    for name, detector in candidates(options).items():
-        if trained is not None and name.startswith("prototypes"):
-            # The cuts are the same, so is the network: only the ground differs.
-            detectors[name] = detector.set_params(estimator=TemplateMatching()).fit(training)
-            detectors[name].estimator_ = trained
-            continue
-        detectors[name] = detector.fit(training)
-        trained = detector.estimator_ if trained is None else trained
+    return parser.parse_args()
+
+
+def fit(options: argparse.Namespace, training: list[Scene]) -> dict[str, FewShotDetector]:
+    """Return the candidates, fitted to the scenes."""
+    detectors = fit(options, training)
     print(f"trained in {time.process_time() - start:.0f} s of one core", flush=True)
     for n_shot in options.n_shot:
         rng = np.random.default_rng(1)
