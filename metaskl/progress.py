@@ -90,8 +90,9 @@ class Progress:
         self._said, self._said_at = self.done, time.monotonic()
         seconds = self._said_at - self._start
         note = f", {self.note}" if self.note else ""
-        plural = "s" * (self.total != 1)
-        line = f"{self.title}: {self.done}/{self.total} {self.unit}{plural}, {seconds:.0f} s{note}"
+        of_total = f"/{self.total}" if self.total else ""  # 0: nobody knows how many there will be
+        plural = "s" * ((self.total or self.done) != 1)
+        line = f"{self.title}: {self.done}{of_total} {self.unit}{plural}, {seconds:.0f} s{note}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is what it is for
 
 
@@ -102,4 +103,4 @@ def _bar(total: int, title: str, unit: str, done: int) -> Any:
 
     if not sys.stderr.isatty() and not issubclass(tqdm, tqdm_notebook):
         return None
-    return tqdm(total=total, desc=title, unit=unit, initial=done, dynamic_ncols=True)
+    return tqdm(total=total or None, desc=title, unit=unit, initial=done, dynamic_ncols=True)

@@ -197,7 +197,10 @@ def _choose(table: pd.DataFrame, groups: Any) -> tuple[list[str], list[str], dic
         else:
             n_texts = to_text(column).nunique()
             if n_texts > max(_MOST_TEXTS, _MOST_TEXTS_PART * len(column)):
-                left_out[name] = f"has {n_texts:,} different texts, too many to be categories"
+                left_out[name] = (
+                    f"has {n_texts:,} different texts, too many to be categories (sentences "
+                    "become numbers in Python, by a TfidfVectorizer in a Pipeline)"
+                )
             else:
                 text.append(name)
     return numeric, text, left_out

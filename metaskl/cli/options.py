@@ -51,7 +51,12 @@ Holdout = Annotated[
 NWay = Annotated[int, typer.Option(help="Classes of an episode, with --label-space task.", min=2)]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of meta-training.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0, max=2**32 - 1)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Say nothing on stderr but errors, and what makes a result worthless."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Trust = Annotated[
     list[str] | None,

@@ -18,9 +18,9 @@ class Notes:
         self.quiet = quiet
 
     def say(self, *lines: str) -> None:
-        """Print lines."""
-        if not self.quiet:
-            for line in lines:
+        """Print lines; warnings of what makes a result worthless even if it is to be quiet."""
+        for line in lines:
+            if not self.quiet or line.startswith("Warning:"):
                 typer.echo(line, err=True)
 
 

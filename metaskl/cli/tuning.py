@@ -126,11 +126,25 @@ def tune(
         print_json(found | auto.comparison_.as_dict())
     else:
         print_comparison(auto.comparison_)
-        typer.echo(f"\nBest on meta-validation: {auto.best_name_}.")
+        typer.echo(f"\nBest on meta-validation: {_best(auto)}.")
     notes.say(f"Model: {output}")
     if out is not None:
         _write(auto, out, f"{table.name}: {target} by {task}")
         notes.say(f"Report: {out}")
+
+
+def _best(auto: Any) -> str:
+    """Say which is best, how good, and by what settings."""
+    trials, sign = auto.search_.trials, -1.0 if auto.verdict_.lower_is_better else 1.0
+    same = trials["candidate"] == auto.best_name_.partition(" #")[0]
+    rows = trials[same & (trials["score"] == auto.best_score_)]
+    settings: dict[str, Any] = next((params for params in rows["params"] if params), {})
+    text = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in settings.items()
+    )
+    score = f"{auto.verdict_.metric} {sign * auto.best_score_:.4g}"
+    return f"{auto.best_name_}, {score}{f'; {text}' if text else ''}"
 
 
 def _write(auto: Any, out: Path, title: str) -> None:

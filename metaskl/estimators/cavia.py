@@ -20,6 +20,7 @@ class _CAVIAFamily(BaseMetaEstimator):
     first_order: bool = False
     inner_clip: float | None = 10.0
     engine: str = "auto"
+    memory_budget: int = 2**30
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -53,6 +54,8 @@ class CAVIARegressor(_CAVIAFamily, BaseMetaRegressor):
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated: the numbers are the same, the time is not.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     <shared parameters>
 
     Attributes
@@ -106,6 +109,8 @@ class CAVIAClassifier(_CAVIAFamily, BaseMetaClassifier):
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated: the numbers are the same, the time is not.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     <shared parameters>
 
     Attributes

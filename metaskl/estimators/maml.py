@@ -24,6 +24,7 @@ class _MAMLFamily(BaseMetaEstimator):
     multi_step_loss: bool = False
     multi_step_epochs: int | None = None
     engine: str = "auto"
+    memory_budget: int = 2**30
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -66,6 +67,8 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated: the numbers are the same, the time is not.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     <shared parameters>
 
     Attributes
@@ -129,6 +132,8 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated: the numbers are the same, the time is not.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     <shared parameters>
 
     Attributes

@@ -200,9 +200,16 @@ def choose_baselines(
         if name not in every:
             raise ParameterError(
                 f"baselines must be among {', '.join(map(repr, every))}, got {name!r}."
-                f"{did_you_mean(str(name), list(every))} Or give a dict of your own."
+                f"{did_you_mean(str(name), list(every))}{_why_not(name, private_labels)} Or give "
+                "a dict of your own."
             )
     return {name: every[name] for name in wanted}
+
+
+def _why_not(name: str, private_labels: bool) -> str:
+    if private_labels and str(name).startswith(("pooled", "shrunk")):
+        return " With classes of each task's own no model holds for all tasks."
+    return ""
 
 
 def join_candidates(

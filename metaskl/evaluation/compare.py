@@ -38,8 +38,8 @@ def compare(
 
     Every candidate is trained on the same tasks, adapts to the same support rows and is scored
     on the same queries. The verdict compares the best learner with the best baseline at each
-    shot count; each is chosen on the other folds, so that neither profits from luck on the
-    tasks that it is judged on.
+    shot count; the learner is chosen on the other folds, so that it does not profit from luck on
+    the tasks that it is judged on.
 
     Parameters
     ----------

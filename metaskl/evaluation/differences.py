@@ -32,11 +32,13 @@ class Difference:
     n_shot : int or float
         Labelled rows.
     first, second : str
-        The candidates that were chosen most often.
+        What was compared: the learner that was chosen most often, and the best baseline.
     mean, low, high : float
         Mean difference and its 95 % interval over tasks.
     n_tasks : int
         Tasks.
+    others : tuple of str
+        What else was chosen for some tasks, instead of the first.
     """
 
     n_shot: int | float
@@ -46,6 +48,7 @@ class Difference:
     low: float
     high: float
     n_tasks: int
+    others: tuple[str, ...] = ()
 
     @property
     def sign(self) -> int:
@@ -56,12 +59,13 @@ class Difference:
 def chosen_difference(
     scores: pd.DataFrame, first: list[str], second: list[str], n_shot: int | float
 ) -> Difference | None:
-    """Compare the best of two sets of candidates without the winner's luck.
+    """Compare the best of some learners, without the winner's luck, with the best baseline.
 
     The tasks are cut into blocks: the folds, where these hold out whole tasks and are several,
-    else a random fifth each. In each block the best of each set is chosen by its mean score over
-    the *other* blocks' tasks, and their scores on this block's tasks are compared. So no
-    candidate is judged on the tasks that it was chosen by.
+    else a random fifth each. In each block the best learner is chosen by its mean score over the
+    *other* blocks' tasks, so that none is judged on the tasks that it was chosen by. The baseline
+    is the one with the best mean over all tasks: it keeps its luck, for a choice that may differ
+    from block to block would be worse than the best, and flatter the learner.
 
     Parameters
     ----------
@@ -84,20 +88,20 @@ def chosen_difference(
         return None
     table = table[[*present[0], *present[1]]].dropna()
     block = _blocks(table)
-    differences, winners = [], ([], [])  # type: ignore[var-annotated]
+    baseline = str(table[present[1]].groupby(level="task").mean().mean().idxmax())
+    differences: list[Any] = []
+    chosen: list[str] = []
     for number in np.unique(block):
         here = block == number
         others = table[~here] if (~here).any() else table
-        best = [others[names].mean().idxmax() for names in present]
-        for record, name in zip(winners, best, strict=True):
-            record.append(name)
-        differences.append(table.loc[here, best[0]] - table.loc[here, best[1]])
+        chosen.append(str(others[present[0]].mean().idxmax()))
+        differences.append(table.loc[here, chosen[-1]] - table.loc[here, baseline])
     if not differences:
         return None
     per_task = pd.concat(differences).groupby(level="task").mean()
     mean, low, high = interval(per_task.to_numpy())
-    names = [max(set(record), key=record.count) for record in winners]
-    return Difference(n_shot, names[0], names[1], mean, low, high, len(per_task))
+    most, *rest = sorted(set(chosen), key=lambda name: (-chosen.count(name), name))
+    return Difference(n_shot, most, baseline, mean, low, high, len(per_task), tuple(rest))
 
 
 def _blocks(table: pd.DataFrame) -> npt.NDArray[np.int64]:

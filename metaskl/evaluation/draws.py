@@ -39,6 +39,11 @@ class Draw:
     query: Rows
 
 
+def largest_support(n_rows: int) -> int:
+    """Return how many rows of a task may be labelled, so that enough are left to be predicted."""
+    return n_rows - max(1, int(np.ceil(_QUERY_PART * n_rows)))
+
+
 def check_n_shot(n_shot: Any, *, fractions: bool) -> tuple[int | float, ...]:
     """Return the shot counts as a tuple, each once.
 
@@ -115,8 +120,7 @@ def draw_rows(
         n_rows = len(rows)
         # Rounded down, so that with the reserve, rounded up, a fraction of 0.75 fits every task.
         counts = [k if isinstance(k, int) else max(1, int(k * n_rows)) for k in n_shot]
-        reserve = max(1, int(np.ceil(_QUERY_PART * n_rows)))
-        fitting = [k for k in counts if k <= n_rows - reserve]
+        fitting = [k for k in counts if k <= largest_support(n_rows)]
         if not fitting:
             continue
         first_query = max(fitting)

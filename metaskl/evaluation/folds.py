@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,14 @@ import numpy.typing as npt
 from sklearn.model_selection import GroupKFold, check_cv
 
 from metaskl.errors import TaskError
-from metaskl.evaluation.draws import Draw, check_count, check_n_shot, draw_classes, draw_rows
+from metaskl.evaluation.draws import (
+    Draw,
+    check_count,
+    check_n_shot,
+    draw_classes,
+    draw_rows,
+    largest_support,
+)
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +77,7 @@ def make_folds(
             )
         raise TaskError(
             f"tasks must be larger than the shot count, got n_shot={shots}, but "
-            f"{too_small(y, ids, max(shots), n_way)}. Lower n_shot."
+            f"{too_small(y, ids, max(shots), n_way)}. {_advice(y, ids, shots, n_way)}"
         )
     return folds
 
@@ -81,6 +89,18 @@ def shots_left_out(
     drawn = {draw.n_shot for fold in folds for draw in fold.draws}
     shots = dict.fromkeys(check_n_shot(n_shot, fractions=True))
     return {k: too_small(y, ids, k, n_way) for k in shots if k not in drawn}
+
+
+def _advice(y: Any, ids: Array, shots: tuple[int | float, ...], n_way: int | None) -> str:
+    """Say what to lower, and how far, so that something can be drawn."""
+    if n_way is None:
+        most = largest_support(int(np.unique(ids, return_counts=True)[1].max()))
+        return f"Lower n_shot to {most} at most." if most else "Give tasks of two rows or more."
+    pairs = set(zip(np.asarray(ids).tolist(), np.asarray(y).tolist(), strict=True))
+    n_classes = Counter(task for task, _ in pairs).most_common(1)[0][1]
+    if n_classes < n_way:
+        return f"Lower n_way: no task has more than {n_classes} classes."
+    return "Lower n_shot."
 
 
 def too_small(y: Any, ids: Array, n_shot: int | float, n_way: int | None) -> str:

@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from metaskl.errors import GroupsError, GroupsWarning, TaskError
 from metaskl.evaluation.answers import score_draws
 from metaskl.evaluation.cross_validate import private_ways
-from metaskl.evaluation.draws import check_count, draw_classes, draw_rows
+from metaskl.evaluation.draws import Draw, check_count, draw_classes, draw_rows
 from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import check_groups
 
@@ -81,6 +81,35 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
             )
         y = np.asarray(y)
         ids = check_groups(groups, len(y))
+        draws = self.draws(estimator, y, ids)
+        _warn_of_torn_tasks(estimator, ids)
+        scorer = resolve_scorer(self.scoring, classification=is_classifier(estimator))
+        rows = score_draws(estimator, X, y, draws, scorer)
+        # Repeats are averaged first; a repeat or a task without a score is left out.
+        return float(pd.DataFrame(rows).groupby("task")["score"].mean().mean())
+
+    def draws(self, estimator: Any, y: npt.NDArray[Any], ids: npt.NDArray[Any]) -> list[Draw]:
+        """Return the supports and queries that an estimator is scored on.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted or not; one with classes private to a task is scored by episodes.
+        y : ndarray of shape (n_rows,)
+            Targets.
+        ids : ndarray of shape (n_rows,)
+            Task ids.
+
+        Returns
+        -------
+        list of Draw
+            For each task and repeat.
+
+        Raises
+        ------
+        TaskError
+            If no task is large enough.
+        """
         shots, seed = (check_count("n_shot", self.n_shot),), self.random_state
         check_count("n_repeats", self.n_repeats)
         check_count("random_state", seed, 0)
@@ -96,11 +125,7 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
                 f"n_shot={self.n_shot} leaves no query in any of these tasks (of "
                 f"{np.unique(ids, return_counts=True)[1].max()} rows at most). Lower n_shot."
             )
-        _warn_of_torn_tasks(estimator, ids)
-        scorer = resolve_scorer(self.scoring, classification=is_classifier(estimator))
-        rows = score_draws(estimator, X, y, draws, scorer)
-        # Repeats are averaged first; a repeat or a task without a score is left out.
-        return float(pd.DataFrame(rows).groupby("task")["score"].mean().mean())
+        return draws
 
 
 def _warn_of_torn_tasks(estimator: Any, ids: npt.NDArray[Any]) -> None:

@@ -17,7 +17,8 @@ class Verdict:
     Attributes
     ----------
     against_baselines : tuple of Difference
-        The best meta-learner against the best of all baselines, at each shot count.
+        The best meta-learner, chosen on other tasks, against the best of all baselines, at each
+        shot count.
     against_per_task : tuple of Difference
         The best meta-learner against the best model of the task's own rows alone.
     metric : str
@@ -54,7 +55,7 @@ class Verdict:
         return any(difference.sign > 0 for difference in self.against_baselines)
 
     @property
-    def per_task_is_as_good_from(self) -> int | float | None:
+    def no_gain_over_per_task_from(self) -> int | float | None:
         """The smallest shot count from which on no gain over a per-task model is shown, or None.
 
         A gain over the best of all baselines is one over the per-task models among them, also
@@ -78,7 +79,7 @@ class Verdict:
             "compared": self.compared,
             "pays": self.pays,
             "condition": self.condition,
-            "per_task_is_as_good_from": self.per_task_is_as_good_from,
+            "no_gain_over_per_task_from": self.no_gain_over_per_task_from,
             "metric": self.metric,
             "lower_is_better": self.lower_is_better,
             "against_baselines": [asdict(d) for d in self.against_baselines],
@@ -123,13 +124,18 @@ class Verdict:
         over = f" over {d.n_tasks} task{'' if d.n_tasks == 1 else 's'}" if name_tasks else ""
         return (
             f"  {shots_words(d.n_shot)}: {d.first} {verb} the best baseline, {d.second}: gain "
-            f"{d.mean:+.4g} [{d.low:+.4g}, {d.high:+.4g}]{over}."
+            f"{d.mean:+.4g} [{d.low:+.4g}, {d.high:+.4g}]{over}{self._others(d)}."
         )
+
+    @staticmethod
+    def _others(d: Difference) -> str:
+        """Say whose scores a gain holds too, where other tasks chose another learner."""
+        return f" (for some tasks {_join(list(d.others), 'or')} was chosen)" if d.others else ""
 
     def _per_task_sentence(self) -> str:
         if not self.against_per_task:
             return "  No per-task model was compared."
-        start = self.per_task_is_as_good_from
+        start = self.no_gain_over_per_task_from
         if start is None:
             most = shots_words(self.against_per_task[-1].n_shot)
             where = "Up to" if all(map(self._beats_per_task, self.against_per_task)) else "At"

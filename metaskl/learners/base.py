@@ -234,7 +234,7 @@ def map_rows(module: nn.Module, X: Tensor, weight: Tensor | None = None) -> Tens
     mixes = mixes_rows(module)
     if mixes and weight is not None and (weight > 0).sum(-1).min() < 2:
         weight = None
-    if weight is not None and (mixes or _gathers_statistics(module)) and not weight.all():
+    if weight is not None and (mixes or gathers_statistics(module)) and not weight.all():
         parts = zip(X, weight, strict=True) if mixes else [(X.flatten(0, 1), weight.flatten())]
         outputs = torch.cat([_of_real(module, rows, real > 0) for rows, real in parts])
     elif len(X) > 1 and mixes:  # of one task with each other, not of all tasks
@@ -250,7 +250,7 @@ def _of_real(module: nn.Module, X: Tensor, real: Tensor) -> Tensor:
     return outputs.new_zeros(len(X), *outputs.shape[1:]).index_put((real,), outputs)
 
 
-def _gathers_statistics(module: nn.Module) -> bool:
+def gathers_statistics(module: nn.Module) -> bool:
     """Say whether a call would change running statistics."""
     return any(
         m.training and getattr(m, "running_mean", None) is not None for m in module.modules()

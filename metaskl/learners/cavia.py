@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.engine.gradients import leaves
 from metaskl.learners.engine.packing import packing_of
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import AutogradProblem
 from metaskl.learners.engine.rates import Inner, Rates
-from metaskl.learners.inner import InnerLoop, leaves
+from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
@@ -53,6 +54,8 @@ class CAVIA(InnerLoop):
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated; all give the same numbers. See
         :mod:`metaskl.learners.engine`.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -94,6 +97,7 @@ class CAVIA(InnerLoop):
         first_order: bool = False,
         inner_clip: float | None = 10.0,
         engine: str = "auto",
+        memory_budget: int = 2**30,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -106,6 +110,7 @@ class CAVIA(InnerLoop):
             inner_lr=inner_lr,
             inner_clip=inner_clip,
             engine=engine,
+            memory_budget=memory_budget,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -145,8 +150,11 @@ class CAVIA(InnerLoop):
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps."""
-        if not (torch.is_grad_enabled() and self.goes_back_by_adjoint(None)):
-            return super().episode_loss(episode)
+        own_steps = self.replaces(CAVIA, "adapt_tasks", "clipped", "parameters_to_adapt")
+        if own_steps or not (torch.is_grad_enabled() and self.goes_back_by_adjoint(None)):
+            return self.loss_by_graph(
+                episode, super().episode_loss, second_order=not self.first_order
+            )
         weights = [0.0] * (self.n_steps() - 1) + [1.0]
         return self.loss_of(self._plan(episode), weights, second_order=not self.first_order)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
-from metaskl.learners.inner import InnerLoop, gradient_by_task, leaves, with_gradient
+from metaskl.learners.engine.gradients import gradient_by_task, leaves, with_gradient
+from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Dimension, Integer, Real
 from metaskl.tasks import Episode
@@ -138,7 +139,7 @@ class IMAML(InnerLoop):
         self, parameters: Adapted, start: Adapted, X: Tensor, y: Tensor, weight: Tensor
     ) -> tuple[Tensor, Adapted]:
         """Return each task's L(θ′) + λ/2 ‖θ′ − θ‖² and its gradient."""
-        losses, gradients = self.losses_and_gradient(self.network, parameters, X, y, weight)
+        losses, gradients = self.losses_and_gradient(IMAML, parameters, X, y, weight)
         away = {n: p - start[n] for n, p in parameters.items()}
         distance = torch.stack([part.flatten(1).square().sum(1) for part in away.values()]).sum(0)
         pulled = {n: g + self.pull * away[n] for n, g in gradients.items()}

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import ClassVar
+import logging
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from metaskl.backbones.chain import Chain, Chained
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, MetaLearner
+from metaskl.learners.base import Adapted, MetaLearner, gathers_statistics
 from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.engine.dense import Dense, dense_of, rows_of
-from metaskl.learners.engine.memory import within
+from metaskl.learners.engine.gradients import gradient_by_task, leaves
+from metaskl.learners.engine.graphs import LossOf, by_graphs, graph_bytes
+from metaskl.learners.engine.memory import by_parts, need_of, prediction
 from metaskl.learners.engine.packing import packing_of
 from metaskl.learners.engine.plan import ENGINES, Plan
+from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.network import Network
 from metaskl.learners.stacked import StackedLearner
+from metaskl.tasks import Episode
 
 
 class InnerLoop(StackedLearner, abc.ABC):
     """A learner that adapts by gradient steps on the support.
 
-    A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`.
+    A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`,
+    and a `network`.
 
     Parameters
     ----------
@@ -44,8 +50,15 @@ class InnerLoop(StackedLearner, abc.ABC):
         Largest norm of a task's inner gradient, > 0; None does not limit it.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated; all give the same numbers.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
+
+    Attributes
+    ----------
+    memory_note : str
+        What the last meta-gradient was predicted to take, and in which chunks it was taken.
 
     Raises
     ------
@@ -54,7 +67,7 @@ class InnerLoop(StackedLearner, abc.ABC):
     """
 
     fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
-    memory_budget: int = 2**30  # bytes of a meta-gradient; what is beyond is taken in parts
+    network: Network
 
     def __init__(
         self,
@@ -67,6 +80,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         inner_lr: float,
         inner_clip: float | None,
         engine: str = "auto",
+        memory_budget: int = 2**30,
         private_labels: bool,
         n_pool_classes: int,
     ) -> None:
@@ -78,6 +92,11 @@ class InnerLoop(StackedLearner, abc.ABC):
             n_pool_classes=n_pool_classes,
         )
         _check(adaptation_steps, test_adaptation_steps, inner_lr, inner_clip)
+        if memory_budget < 1:
+            raise ParameterError(
+                f"memory_budget must be above 0, got {memory_budget}. It is a number of bytes: "
+                "2**30 is 1 GiB."
+            )
         self.adaptation_steps = adaptation_steps
         self.test_adaptation_steps = test_adaptation_steps
         self.inner_lr = inner_lr
@@ -87,6 +106,9 @@ class InnerLoop(StackedLearner, abc.ABC):
                 f"engine must be one of {ENGINES}, got {engine!r}. Leave it at 'auto'."
             )
         self.engine = engine
+        self.memory_budget = memory_budget
+        self.memory_note = ""
+        self._graph_bytes: dict[Hashable, int] = {}
         self.compiler = Compiler()
         self.planned_steps = 0
 
@@ -104,14 +126,23 @@ class InnerLoop(StackedLearner, abc.ABC):
             return self.adaptation_steps
         return self.test_adaptation_steps
 
-    def dense(self, network: Network, *, of_head: bool = False) -> Dense | None:
+    def replaces(self, base: type[Any], *names: str) -> bool:
+        """Say whether a subclass has a method of its own in place of one of these of `base`."""
+        return any(getattr(type(self), name) is not getattr(base, name) for name in names)
+
+    def dense(self, base: type[InnerLoop], *, of_head: bool = False) -> Dense | None:
         """Return the network's hand-derived derivatives, or None where there are none.
 
-        There are for a chain of linear layers with a linear head and the losses of the base
-        class, in full precision; with `of_head` those of the head alone, whatever the body.
+        There are for a chain of linear layers with a linear head and the losses of
+        :class:`MetaLearner`, in full precision; with `of_head` those of the head alone, whatever
+        the body. What they stand for must be as in `base`, whose predictions are the network's.
         """
-        own = (MetaLearner.row_loss, MetaLearner.task_loss)
-        if self.engine in ("loop", "vmap") or (type(self).row_loss, type(self).task_loss) != own:
+        network = self.network
+        if self.engine in ("loop", "vmap") or network.parametrized:
+            return None
+        if self.replaces(MetaLearner, "row_loss", "task_loss"):
+            return None
+        if self.replaces(base, "predict_tasks", "clipped", "parameters_to_adapt"):
             return None
         weight = network.head.weight
         if torch.is_autocast_enabled(weight.device.type):
@@ -146,11 +177,37 @@ class InnerLoop(StackedLearner, abc.ABC):
         def find_part(part: Plan, n_kept: int) -> tuple[Tensor, list[Tensor | None]]:
             return find(part, weights, second_order=second_order, n_kept=n_kept)
 
+        size, n_kept = plan.n_tasks, plan.rates.inner.n_steps
+        if isinstance(plan.problem, DenseProblem):
+            need = need_of(plan, weights, second_order=second_order)
+            size, n_kept = need.fitted(self.memory_budget, plan.start[0].device)
+            self._note_memory(need.said(size))
         with torch.no_grad():
-            loss, gradients = within(
-                plan, self.memory_budget, find_part, weights, second_order=second_order
-            )
+            loss, gradients = by_parts(plan, size, n_kept, find_part)
         return plan.as_loss(loss, gradients)
+
+    def loss_by_graph(self, episode: Episode, loss_of: LossOf, *, second_order: bool) -> Tensor:
+        """Return an outer loss that autograd differentiates, in chunks if memory asks for it.
+
+        What the graph of a task holds is measured once for each shape of the episodes. Running
+        statistics are of all tasks together: then there are no chunks.
+        """
+        n_tasks, shapes = len(episode.X_support), [t.shape[1:] for t in episode[:6]]
+        form = (self.training, second_order, *shapes)
+        if not torch.is_grad_enabled() or gathers_statistics(self):
+            return loss_of(episode)
+        if form not in self._graph_bytes:
+            own = [*self.parameters(), *self.buffers()]
+            self._graph_bytes[form] = max(graph_bytes(loss_of, episode, own), 1)
+        size = max(self.memory_budget // self._graph_bytes[form], 1)
+        self._note_memory(prediction(self._graph_bytes[form], n_tasks, size))
+        return by_graphs(loss_of, episode, size, [p for p in self.parameters() if p.requires_grad])
+
+    def _note_memory(self, note: str) -> None:
+        """Keep a prediction, and log it once."""
+        if note != self.memory_note:
+            logging.getLogger("metaskl").info("%s", note)
+        self.memory_note = note
 
     def start(self, n_tasks: int, *, detach: bool) -> Adapted:
         """Return what the inner steps start from, once a task."""
@@ -167,15 +224,18 @@ class InnerLoop(StackedLearner, abc.ABC):
         return gradient_by_task(losses, point, create_graph=create_graph)
 
     def losses_and_gradient(
-        self, network: Network, parameters: Adapted, X: Tensor, y: Tensor, weight: Tensor
+        self, base: type[InnerLoop], parameters: Adapted, X: Tensor, y: Tensor, weight: Tensor
     ) -> tuple[Tensor, Adapted]:
-        """Return each task's loss of these rows by weights of its own, and its gradient."""
-        dense = self.dense(network)
-        packing = packing_of(dict(network.named_parameters()))
+        """Return each task's loss of these rows by weights of its own, and its gradient.
+
+        `base` is as in :meth:`dense`.
+        """
+        dense = self.dense(base)
+        packing = packing_of(dict(self.network.named_parameters()))
         if dense is None or packing.shapes.keys() != parameters.keys():
             with torch.enable_grad():
                 point = leaves(parameters)
-                losses = self.task_loss(network.forward_tasks(point, X), y, weight)
+                losses = self.task_loss(self.predict_tasks(point, X), y, weight)
                 gradients = gradient_by_task(losses, point)
             return losses.detach(), gradients
         with torch.no_grad():
@@ -191,44 +251,6 @@ class InnerLoop(StackedLearner, abc.ABC):
         norm = torch.stack(squares).sum(0).sqrt()
         factor = self.inner_clip / norm.clamp_min(self.inner_clip)
         return {n: g * factor.reshape(-1, *[1] * (g.ndim - 1)) for n, g in gradients.items()}
-
-
-def leaves(parameters: Adapted) -> Adapted:
-    """Return copies to differentiate at, so that no graph is kept."""
-    return {name: p.detach().requires_grad_() for name, p in parameters.items()}
-
-
-def gradient_by_task(losses: Tensor, point: Adapted, *, create_graph: bool = False) -> Adapted:
-    """Return each task's gradient of its loss.
-
-    The losses of all tasks are summed and differentiated together: task t's parameters only
-    enter task t's loss, so the gradient holds every task's own.
-    """
-    gradients = torch.autograd.grad(
-        losses.sum(), list(point.values()), create_graph=create_graph, materialize_grads=True
-    )
-    return dict(zip(point, gradients, strict=True))
-
-
-def with_gradient(value: Tensor, parameters: Adapted, gradients: Adapted) -> Tensor:
-    """Return `value` as a loss whose gradient at the parameters is the one given.
-
-    Parameters
-    ----------
-    value : Tensor of shape ()
-        What the loss is.
-    parameters : dict of Tensor
-        Meta-parameters.
-    gradients : dict of Tensor
-        The mean gradient over tasks of each, by name.
-
-    Returns
-    -------
-    Tensor of shape ()
-        The loss.
-    """
-    product = torch.stack([(p * gradients[n].detach()).sum() for n, p in parameters.items()]).sum()
-    return value.detach() + (product - product.detach())
 
 
 def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: float | None) -> None:

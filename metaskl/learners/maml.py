@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.engine.dense import Dense
+from metaskl.learners.engine.gradients import gradient_by_task, leaves
 from metaskl.learners.engine.networks import plan_of_network
 from metaskl.learners.engine.plan import Plan, RowTensors
 from metaskl.learners.engine.rates import Inner
-from metaskl.learners.inner import InnerLoop, gradient_by_task, leaves
+from metaskl.learners.inner import InnerLoop
 from metaskl.learners.learned_rates import RATES, LearnedRates
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
@@ -68,6 +69,8 @@ class MAML(InnerLoop):
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated; all give the same numbers. See
         :mod:`metaskl.learners.engine`.
+    memory_budget : int, default=2**30
+        Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -124,6 +127,7 @@ class MAML(InnerLoop):
         multi_step_loss: bool = False,
         multi_step_epochs: int | None = None,
         engine: str = "auto",
+        memory_budget: int = 2**30,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -136,6 +140,7 @@ class MAML(InnerLoop):
             inner_lr=inner_lr,
             inner_clip=inner_clip,
             engine=engine,
+            memory_budget=memory_budget,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -194,18 +199,20 @@ class MAML(InnerLoop):
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps (averaged over them if asked)."""
         weights = self._step_weights()
-        if torch.is_grad_enabled() and self.goes_back_by_adjoint(self._dense()):
+        own_steps = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")
+        by_adjoint = not own_steps and self.goes_back_by_adjoint(self._dense())
+        if torch.is_grad_enabled() and by_adjoint:
             plan = self._plan(episode[:3], episode[3:6])
             return self.loss_of(plan, weights, second_order=self._second_order())
+        return self.loss_by_graph(episode, self._loss_by_graph, second_order=self._second_order())
+
+    def _loss_by_graph(self, episode: Episode) -> Tensor:
+        weights = self._step_weights()
         if not any(weights[:-1]):
             return super().episode_loss(episode)
-        path = self._inner_loop(episode.X_support, episode.y_support, episode.weight_support)
-        losses = [
-            self.task_loss(
-                self.predict_tasks(adapted, episode.X_query), episode.y_query, episode.weight_query
-            ).mean()
-            for adapted in path
-        ]
+        path = self._inner_loop(*episode[:3])
+        X, y, weight = episode[3:6]
+        losses = [self.task_loss(self.predict_tasks(end, X), y, weight).mean() for end in path]
         return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
 
     def _step_weights(self) -> list[float]:
@@ -216,13 +223,11 @@ class MAML(InnerLoop):
         return [each] * (n_steps - 1) + [1.0 - each * (n_steps - 1)]
 
     def _dense(self) -> Dense | None:
-        if type(self).predict_tasks is not MAML.predict_tasks:
-            return None
-        return self.dense(self.network, of_head=not self.adapts_body)
+        return self.dense(MAML, of_head=not self.adapts_body)
 
     def _head_alone(self) -> bool:
         """Say whether the body gives the same in each inner step, so that it need run but once."""
-        return not self.adapts_body and type(self).predict_tasks is MAML.predict_tasks
+        return not (self.adapts_body or self.replaces(MAML, "predict_tasks"))
 
     def _plan(self, support: RowTensors, query: RowTensors | None = None) -> Plan:
         """Return the inner loop of a stack of tasks, by packed weights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from metaskl.errors import BackboneError
 from metaskl.learners.base import Adapted, embed_tasks
@@ -33,6 +34,8 @@ class Network(nn.Module):
         # Per-task weights of a convolution would become a grouped convolution under vmap, which
         # was measured slower on a CPU than one plain convolution a task.
         self.loop_tasks = any(isinstance(module, _CONVOLUTIONS) for module in backbone.modules())
+        # Weights that are computed (weight_norm) have other names and another order.
+        self.parametrized = any(is_parametrized(module) for module in backbone.modules())
 
     def forward(self, X: Tensor) -> Tensor:
         """Map (row, *feature) to (row, output) by the module's own weights."""
@@ -69,7 +72,7 @@ class Network(nn.Module):
             if name not in parameters
         }
         parameters = {**own, **parameters}
-        if hasattr(self.body, "forward_tasks"):
+        if hasattr(self.body, "forward_tasks") and not self.parametrized:
             features: Tensor = self.body.forward_tasks(parameters, X)  # type: ignore[operator]
             return features
         if self.loop_tasks and X.device.type == "cpu" and self.engine != "vmap":

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
-from metaskl.learners.inner import InnerLoop, with_gradient
+from metaskl.learners.engine.gradients import with_gradient
+from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
 from metaskl.tasks import Episode
@@ -155,7 +156,7 @@ class Reptile(InnerLoop):
         total: Tensor | float = 0.0
         for step in range(self.n_steps()):
             X, y, weight = rows_of(step)
-            losses, gradients = self.losses_and_gradient(self.network, parameters, X, y, weight)
+            losses, gradients = self.losses_and_gradient(Reptile, parameters, X, y, weight)
             if self.inner_optimizer == "adam":
                 gradients = _scaled(gradients, second, step)
             else:

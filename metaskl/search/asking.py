@@ -88,6 +88,25 @@ def _ask(study: Any, distributions: dict[str, Any], owner: Ownership, n: int) ->
     return trials
 
 
+def require_scores(estimator: Any, scorer: Any, folds: Any, y: Any, ids: Any) -> None:
+    """Refuse beforehand what would score nan in every trial.
+
+    Raises
+    ------
+    ParameterError
+        If the estimator does not predict.
+    TaskError
+        If a fold has no task that is large enough.
+    """
+    if not hasattr(estimator, "predict"):
+        raise ParameterError(
+            f"estimator must predict, got {type(estimator).__name__}. Put a learner or a model "
+            "behind it."
+        )
+    for _, test in folds:
+        scorer.draws(estimator, y[test], ids[test])
+
+
 def check_budget(time_budget: Any) -> None:
     """Refuse a time budget that is no positive number.
 

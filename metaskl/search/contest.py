@@ -90,9 +90,14 @@ class Contest:
                 self.families[name] = families[name]
                 continue
             self._try(name, families[name], estimator)
-            best = self.best
-            progress.advance("" if best is None else f"best so far {best}: {self.scores[best]:.4g}")
+            progress.advance(self._best_in_words())
         progress.close()
+
+    def _best_in_words(self) -> str:
+        if self.best is None:
+            return ""
+        sign = -1.0 if self.protocol.lower_is_better else 1.0
+        return f"best so far {self.best}: {sign * self.scores[self.best]:.4g}"
 
     def _try(self, name: str, family: str, estimator: Any) -> None:
         self.families[name] = family
@@ -162,9 +167,9 @@ class Contest:
     ) -> Comparison:
         """Return all that was scored as a comparison.
 
-        The verdict chooses among all that was scored, each time on the other folds, so that it
-        does not profit from the winner's luck. What is left is that the search's proposals and
-        prunings went by all folds. The scores hold the best of each learner.
+        The verdict chooses among all learners that were scored, each time on the other folds, so
+        that they do not profit from the winner's luck. What is left is that the search's
+        proposals and prunings went by all folds. The scores hold the best of each learner.
         """
         every = pd.concat(self.parts.values(), ignore_index=True)
         verdict = reach_verdict(

@@ -131,7 +131,7 @@ def _note_the_untried(contest: Contest, learners: list[str], n_tried: Mapping[st
         contest.failures[name] = (
             f"given up early or failed in all of its trials, {n_tried[name]}"
             if n_tried.get(name)
-            else "not tried: the search ended before"
+            else "not tried: no time was left; raise time_budget or n_trials"
         )
 
 

@@ -51,7 +51,10 @@ def from_plain(text: str) -> Comparison:
     held = json.loads(text)
     verdict = held.pop("verdict")
     for side in ("against_baselines", "against_per_task"):
-        verdict[side] = tuple(Difference(**difference) for difference in verdict[side])
+        verdict[side] = tuple(
+            Difference(**difference | {"others": tuple(difference["others"])})
+            for difference in verdict[side]
+        )
     verdict["left_out"] = dict(verdict["left_out"])
     scores = pd.read_json(StringIO(held.pop("scores")), orient="table", precise_float=True)
     return Comparison(scores=scores, verdict=Verdict(**verdict), **held)

@@ -184,6 +184,7 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         if ids is not None:
             plain.cv = split_tasks(np.asarray(y), ids, self.cv, self.random_state)
             plain.scoring = self._scorer()
+            asking.require_scores(self.estimator, plain.scoring, plain.cv, np.asarray(y), ids)
         plain._marks = {} if self.storage is None else asking.marks_of(plain, X, y, ids)
         # A Pipeline hands task ids to its last step, and a search to its scorer, with routing on.
         params = {} if ids is None else {"groups": ids}

@@ -186,7 +186,8 @@ def test_what_is_done_with_the_columns_is_said(mixed, folder):
     for name, reason in {
         "row": "counts the rows",
         "city": "names the task too",
-        "patient": "has 160 different texts, too many to be categories",
+        "patient": "has 160 different texts, too many to be categories (sentences become "
+        "numbers in Python, by a TfidfVectorizer in a Pipeline)",
         "same": "has one value only",
         "empty": "is empty",
     }.items():

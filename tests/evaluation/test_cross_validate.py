@@ -142,7 +142,10 @@ def test_private_classes_are_drawn_as_n_way_episodes():
     [
         ({"cv": 13}, "cv must be from 2 to the number of tasks, got cv=13 for 12"),
         ({"holdout": "columns"}, "holdout must be 'tasks'"),
-        ({"n_shot": 30}, "tasks must be larger than the shot count, got n_shot=.30,."),
+        (
+            {"n_shot": 30},
+            "tasks must be larger than the shot count, got n_shot=.30,.*n_shot to .* at most",
+        ),
         ({"n_shot": 0}, "n_shot must hold numbers of labelled rows"),
         ({"n_shot": "5,10"}, "n_shot must hold numbers of labelled rows, at least 1, got '5,10'"),
         ({"n_shot": True}, "n_shot must hold numbers of labelled rows"),

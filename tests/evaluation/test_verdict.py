@@ -37,7 +37,20 @@ def scores(table):
     return pd.DataFrame(rows)
 
 
-def test_candidates_are_chosen_on_the_other_folds():
+def test_the_baseline_is_the_one_that_is_named():
+    # b1 is better on average; the fold that it loses must not make b2 the baseline elsewhere.
+    table = scores(
+        {
+            "a": {(0, "s"): 1.0, (0, "t"): 1.0, (1, "u"): 1.0, (1, "v"): 1.0},
+            "b1": {(0, "s"): 3.0, (0, "t"): 3.0, (1, "u"): 0.0, (1, "v"): 0.0},
+            "b2": {(0, "s"): 1.0, (0, "t"): 1.0, (1, "u"): 1.5, (1, "v"): 1.5},
+        }
+    )
+    found = chosen_difference(table, ["a"], ["b1", "b2"], 5)
+    assert (found.second, found.mean) == ("b1", -0.5)  # -2 -2 +1 +1
+
+
+def test_learners_are_chosen_on_the_other_folds():
     # a1 wins fold 0 and a2 wins fold 1, each by luck: chosen on the other fold, each loses.
     table = scores(
         {
@@ -48,11 +61,12 @@ def test_candidates_are_chosen_on_the_other_folds():
     )
     found = chosen_difference(table, ["a1", "a2"], ["b"], 5)
     assert found.mean == -0.5
+    assert (found.first, found.others) == ("a1", ("a2",))
     assert found.sign == -1
     assert found.n_tasks == 4
 
 
-def test_candidates_are_chosen_on_other_tasks_where_each_fold_holds_all():
+def test_learners_are_chosen_on_other_tasks_where_each_fold_holds_all():
     # Each learner is right on one task only. In a block of two tasks the other eight choose, so
     # one that is lucky on one of those: on the block's own it gains 0 - 0.5.
     tasks = list("abcdefghij")
@@ -137,7 +151,7 @@ NOT_TOLD = "it cannot be told that meta-learning beats a plain per-task model."
 def test_from_which_shot_count_a_per_task_model_is_as_good(signs, start, sentence):
     alone = [difference(k, s, 0.5) for k, s in zip((5, 10, 20), signs, strict=True)]
     found = verdict(difference(5, 0.0, 0.1), alone=alone)
-    assert found.per_task_is_as_good_from == start
+    assert found.no_gain_over_per_task_from == start
     assert str(found).splitlines()[-1].strip() == sentence
 
 
@@ -146,7 +160,7 @@ def test_where_it_pays_over_all_baselines_no_per_task_model_is_called_as_good():
     # baseline, pooled, is beaten beyond its interval all the same.
     unstable = [difference(3, 1.3, 2.0), difference(10, 0.1, 0.2)]
     found = verdict(difference(3, 0.4, 0.2), difference(10, 0.1, 0.2), alone=unstable)
-    assert found.per_task_is_as_good_from == 10
+    assert found.no_gain_over_per_task_from == 10
     assert "it depends: meta-learning pays at 3 labelled rows" in str(found)
     assert str(found).splitlines()[-1].strip() == f"From 10 labelled rows on {NOT_TOLD}"
     only = verdict(difference(3, 0.4, 0.2), alone=unstable[:1])

@@ -226,6 +226,13 @@ def test_a_few_shot_scorer_needs_groups():
         search_alpha(scoring=FewShotScorer(), error_score="raise").fit(LINES.X, LINES.y)
 
 
+def test_what_would_score_nan_in_every_trial_is_refused_beforehand():
+    with pytest.raises(TaskError, match=r"n_shot=20 leaves no query in any of these tasks"):
+        search_alpha(cv=2, n_shot=20).fit(LINES.X, LINES.y, groups=LINES.groups)
+    with pytest.raises(ParameterError, match=r"estimator must predict, got StandardScaler"):
+        TaskSearchCV(StandardScaler()).fit(LINES.X, LINES.y, groups=LINES.groups)
+
+
 def test_the_user_is_told_what_to_install_without_optuna():
     code = "import sys; sys.modules['optuna'] = None; from metaskl import TaskSearchCV"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

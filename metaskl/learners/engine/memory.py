@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -50,6 +49,11 @@ class Need(NamedTuple):
             n, n_points = n - n // 2, n_points + 1
         return self.once + min(n_kept, self.n_steps) * self.a_step + n_points * self.a_point
 
+    def said(self, n_at_once: int) -> str:
+        """Return the prediction in words, and how many tasks are taken at once."""
+        a_task = self.bytes_a_task(self.n_steps)
+        return prediction(a_task, self.n_tasks, n_at_once)
+
     def fitted(self, budget: int, device: torch.device) -> tuple[int, int]:
         """Return how many tasks to take at once, and of how many steps to keep what they leave.
 
@@ -82,42 +86,36 @@ def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need
     return Need(size * once, size * a_step, size * n_parameters, n_steps, plan.n_tasks)
 
 
-def within(
-    plan: Plan, budget: int, find: Find, weights: Sequence[float], *, second_order: bool
-) -> Gradients:
-    """Return the gradients that `find` gives of a plan, by parts that fit into a budget.
+def prediction(a_task: int, n_tasks: int, n_at_once: int) -> str:
+    """Say what a meta-gradient takes, and how many of its tasks are taken at once."""
+    unit, name = (2**30, "GiB") if a_task * n_tasks >= 2**30 else (2**20, "MiB")
+    how = "all at once" if n_at_once >= n_tasks else f"chunks of {n_at_once} tasks"
+    size = f"{a_task * n_tasks / unit:.1f} {name}"
+    return f"a meta-gradient of {n_tasks} tasks takes about {size}: {how}"
+
+
+def by_parts(plan: Plan, size: int, n_kept: int, find: Find) -> Gradients:
+    """Return the gradients that `find` gives of a plan of dense networks, part by part.
 
     Parameters
     ----------
     plan : Plan
         The whole stack of tasks.
-    budget : int
-        Bytes, > 0. A single task with a single step may take more.
+    size : int
+        Tasks of a part.
+    n_kept : int
+        Of how many steps what they leave is kept.
     find : callable
-        Plan, and of how many steps what they leave is kept, to summed loss and gradients, as
-        :meth:`Plan.gradients`.
-    weights : sequence of float
-        How much the query's loss after each step counts.
-    second_order : bool
-        Whether the inner gradients are differentiated, too.
+        Plan and `n_kept` to summed loss and gradients, as :meth:`Plan.gradients`.
 
     Returns
     -------
     tuple
         The loss and its gradients, summed over tasks.
     """
-    if not isinstance(plan.problem, DenseProblem):
-        return find(plan, plan.rates.inner.n_steps)
-    need = need_of(plan, weights, second_order=second_order)
-    size, n_kept = need.fitted(budget, plan.start[0].device)
-    if size == plan.n_tasks:
+    if size >= plan.n_tasks:
         return find(plan, n_kept)
-    logging.getLogger("metaskl").debug(
-        "a meta-gradient would take about %.2f GiB: it is taken %d of %d tasks at a time",
-        need.bytes_a_task(need.n_steps) * need.n_tasks / 2**30,
-        size,
-        need.n_tasks,
-    )
+    assert isinstance(plan.problem, DenseProblem)
     starts = range(0, plan.n_tasks, size)
     found = [find(_part(plan, plan.problem, slice(a, a + size)), n_kept) for a in starts]
     loss = torch.stack([part for part, _ in found]).sum()

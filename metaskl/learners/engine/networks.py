@@ -75,7 +75,11 @@ def plan_of_network(
             return lambda point: learner.task_loss(run(point, X), y, weight)
 
         problem = AutogradProblem(
-            packing_of(packed), losses(both[0]), losses(both[-1]), leaves or shared
+            packing_of(packed),
+            losses(both[0]),
+            losses(both[-1]),
+            leaves or shared,
+            list(network.buffers()),
         )
     packing = packing_of(packed)
     rates = Rates(packing, inner, network.head.weight)

@@ -17,7 +17,7 @@ def test_the_example_compares_with_plain_baselines(monkeypatch, capsys):
     except OSError as error:
         pytest.skip(f"the data are not here: {error}")
     main = runpy.run_path(str(EXAMPLE))["main"]
-    main(["--data", "sleepstudy", "--max-epochs", "1", "--n-shot", "3"])
+    main(["--data", "sleepstudy", "--max-epochs", "1", "--n-shot", "3", "--more"])
     said = capsys.readouterr().out
     assert "Verdict: against the baselines given" in said
     gains = [

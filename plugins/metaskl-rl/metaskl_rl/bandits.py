@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaskl_rl.families import TaskFamily
+from metaskl_rl.families import TaskFamily, at_least
 from metaskl_rl.policies import Parameters, Policy
 
 
@@ -18,6 +18,11 @@ class BanditTasks(TaskFamily):
     ----------
     n_arms : int, default=5
         Arms, >= 2.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer.
 
     Examples
     --------
@@ -33,6 +38,7 @@ class BanditTasks(TaskFamily):
     horizon = 1
 
     def __init__(self, n_arms: int = 5) -> None:
+        at_least(2, n_arms=n_arms)
         self.n_actions = n_arms
 
     def sample(self, n_tasks: int, generator: torch.Generator) -> Tensor:

@@ -7,6 +7,15 @@ import abc
 import torch
 from torch import Tensor
 
+from metaskl.errors import ParameterError
+
+
+def at_least(least: int, **numbers: int) -> None:
+    """Raise ParameterError if one of some numbers, given by their names, is too small."""
+    for name, value in numbers.items():
+        if value < least:
+            raise ParameterError(f"{name} must be at least {least}, got {value}.")
+
 
 class TaskFamily(abc.ABC):
     """A distribution over control tasks, stepped as tensors (task, episode, ...).

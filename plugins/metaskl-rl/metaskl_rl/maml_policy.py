@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,8 +24,12 @@ class MAMLPolicyGradient:
     In each task some episodes are played, the policy takes one step (or more) up their policy
     gradient, and plays again; the outer step, by a trust region [2]_, raises what the second
     episodes bring, through the inner step. The inner objective is the likelihood-ratio form,
-    whose second derivatives are those of the expected return [3]_. With
+    which keeps that part of the return's second derivatives that varies little [3]_. With
     ``inner_lr_mode="per_parameter"`` the inner rates are learned too: Meta-SGD [4]_.
+
+    As published, it is left out that other parameters would play other episodes to adapt by.
+    Only what the policy itself plays in a task is used to adapt to it. Returns are predicted by a
+    regression in each task, and advantages are whole returns less that (λ = 1).
 
     Parameters
     ----------
@@ -143,7 +148,7 @@ class MAMLPolicyGradient:
     def fit(
         self, n_iterations: int, callback: Callable[[int, dict[str, float]], None] | None = None
     ) -> MAMLPolicyGradient:
-        """Take outer steps, from where the last fit ended.
+        """Take outer steps, from where the last fit ended: ``fit(2).fit(3)`` is ``fit(5)``.
 
         Parameters
         ----------
@@ -157,8 +162,8 @@ class MAMLPolicyGradient:
         MAMLPolicyGradient
             Itself.
         """
-        generator = torch.Generator().manual_seed(self.random_state + 1 + len(self.history_))
         for i in range(n_iterations):
+            generator = self._chance_of_step(len(self.history_))
             tasks = self.family.sample(self.meta_batch_size, generator)
             played, reached = self._adaptation(tasks, self.adaptation_steps, generator)
             played.append(self._roll(tasks, reached, generator))
@@ -203,6 +208,11 @@ class MAMLPolicyGradient:
         played, reached = self._adaptation(tasks, steps, generator)
         played.append(self._roll(tasks, reached, generator))
         return torch.stack([part.returns().mean(-1) for part in played], dim=1)
+
+    def _chance_of_step(self, number: int) -> torch.Generator:
+        # Each outer step has its own, so that fitting in parts equals fitting at once.
+        (seed,) = np.random.SeedSequence([self.random_state, number]).generate_state(1)
+        return torch.Generator().manual_seed(int(seed))
 
     def _roll(self, tasks: Tensor, parameters: Parameters, chance: torch.Generator) -> Rollouts:
         return roll_out(self.family, tasks, self.policy, parameters, self.n_episodes, chance)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metaskl_rl.families import TaskFamily
+from metaskl_rl.families import TaskFamily, at_least
 
 SPEED = 0.1  # the furthest that a step goes along each axis
 _NEAR = 0.01  # an episode ends where both coordinates are nearer than that
@@ -26,9 +26,14 @@ class NavigationTasks(TaskFamily):
     Parameters
     ----------
     horizon : int, default=100
-        Steps of an episode at most; it ends early within 0.01 of the goal.
+        Steps of an episode at most, >= 1; it ends early within 0.01 of the goal.
     squared : bool, default=False
         Whether the reward is minus the squared distance.
+
+    Raises
+    ------
+    ParameterError
+        If `horizon` is below 1.
 
     References
     ----------
@@ -52,6 +57,7 @@ class NavigationTasks(TaskFamily):
     discrete = False
 
     def __init__(self, horizon: int = 100, *, squared: bool = False) -> None:
+        at_least(1, horizon=horizon)
         self.horizon = horizon
         self.squared = squared
 
@@ -78,6 +84,13 @@ class NavigationTasks(TaskFamily):
     def observe(self, state: Tensor) -> Tensor:
         """Return where the point is."""
         return state
+
+    def optimum(self, tasks: Tensor) -> Tensor:
+        """Return the return (task,) of who knows the goal and moves to it along both axes."""
+        steps = SPEED * torch.arange(1, self.horizon + 1)
+        left = (tasks.abs()[:, :, None] - steps).clamp_min(0.0)
+        square = (left**2).sum(1)
+        return -(square if self.squared else square.sqrt()).sum(1)
 
 
 class NavigationEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):

@@ -74,7 +74,7 @@ class OuterStep:
         step = natural_step(gradient, self._Curvature(self, point, few), trust)
 
         def value(candidate: Tensor) -> tuple[float, float]:
-            there = self._adapted(candidate.clone().requires_grad_(), played)
+            there = self._adapted(candidate.clone().requires_grad_(), played, to_derive=False)
             with torch.no_grad():
                 change = surrogate(self.policy, there, played[-1]).mean() - gain
                 return float(change), float(self._divergence(before, there, played[-1]))
@@ -104,11 +104,14 @@ class OuterStep:
         rates = {name: values.get(f"rate {name}", rate) for name, rate in self.rates.items()}
         return {name: values[name] for name in self.rates}, rates
 
-    def _adapted(self, vector: Tensor, rows: Sequence[Collected]) -> Parameters:
+    def _adapted(
+        self, vector: Tensor, rows: Sequence[Collected], *, to_derive: bool = True
+    ) -> Parameters:
         parameters, rates = self._split(vector)
         current = stacked(parameters, len(rows[0].weight))
+        second = self.second_order and to_derive
         for inner in rows[:-1]:
-            current = ascended(self.policy, current, rates, inner, second_order=self.second_order)
+            current = ascended(self.policy, current, rates, inner, second_order=second)
         return current
 
     def _divergence(self, old: Parameters, new: Parameters, rows: Collected) -> Tensor:

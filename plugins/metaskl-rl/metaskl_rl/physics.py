@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -38,7 +38,7 @@ class PhysicsTasks(abc.ABC):
         If a constant is unknown or a range is empty or reaches 0.
     """
 
-    constants: dict[str, tuple[float, float]]
+    constants: ClassVar[dict[str, tuple[float, float]]]
     discrete: bool
     low: float
     high: float
@@ -106,7 +106,7 @@ class PendulumTasks(PhysicsTasks):
     True
     """
 
-    constants = {"gravity": (5.0, 15.0), "mass": (0.6, 1.4), "length": (0.6, 1.2)}  # noqa: RUF012
+    constants: ClassVar = {"gravity": (5.0, 15.0), "mass": (0.6, 1.4), "length": (0.6, 1.2)}
     discrete = False
     low, high = -2.0, 2.0
 
@@ -153,7 +153,7 @@ class CartPoleTasks(PhysicsTasks):
     1.5
     """
 
-    constants = {  # noqa: RUF012
+    constants: ClassVar = {
         "gravity": (5.0, 20.0),
         "mass": (0.05, 0.5),
         "length": (0.2, 1.0),

@@ -106,7 +106,17 @@ class ModelPredictiveControl:
         -------
         ndarray of shape (episode,)
             What to do.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer episodes than the plan is of.
         """
+        if self._plan is not None and len(self._plan) != len(observations):
+            raise ValueError(
+                f"The plan is of {len(self._plan)} episodes, got observations of "
+                f"{len(observations)}; call forget() before other episodes begin."
+            )
         n, family = len(observations), self.family
         middle, width = (family.low + family.high) / 2, (family.high - family.low) / 2
         mean = np.full((n, self.horizon), middle) if self._plan is None else self._plan

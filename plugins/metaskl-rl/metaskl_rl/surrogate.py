@@ -48,8 +48,10 @@ def collected(
 def surrogate(policy: Policy, parameters: Parameters, rows: Collected) -> Tensor:
     """Return the mean advantage of each task (task,), weighted by likelihood ratios.
 
-    At the policy that acted its derivatives are, in expectation, those of the return, the second
-    ones included.
+    At the policy that acted its slope is, in expectation and but for the scale of the advantages,
+    that of the mean reward. Its second derivatives leave out the products of different
+    steps' scores: of episodes of one step they are exact, of longer ones the estimate of low
+    variance of Rothfuss et al. (ProMP, ICLR 2019), exact only where the return is at its best.
     """
     logs = policy.log_probability(parameters, rows.observations, rows.actions)
     gained = torch.exp(logs - rows.log_old) * rows.advantage * rows.weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaskl_rl.families import TaskFamily
+from metaskl_rl.families import TaskFamily, at_least
 from metaskl_rl.policies import Parameters, Policy
 
 
@@ -21,7 +21,12 @@ class TabularTasks(TaskFamily):
     n_states, n_actions : int, default=10, 5
         How many, >= 2.
     horizon : int, default=10
-        Steps of an episode.
+        Steps of an episode, >= 1.
+
+    Raises
+    ------
+    ParameterError
+        If a number is too small.
 
     References
     ----------
@@ -42,6 +47,8 @@ class TabularTasks(TaskFamily):
     discrete = True
 
     def __init__(self, n_states: int = 10, n_actions: int = 5, horizon: int = 10) -> None:
+        at_least(2, n_states=n_states, n_actions=n_actions)
+        at_least(1, horizon=horizon)
         self.n_observations = n_states
         self.n_actions = n_actions
         self.horizon = horizon

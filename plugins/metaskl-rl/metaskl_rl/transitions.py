@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from metaskl_rl.families import at_least
 from metaskl_rl.physics import Array, PhysicsTasks
 
 
@@ -24,7 +25,7 @@ def collect(
     n_steps : int
         Transitions, >= 1.
     restart_every : int, default=10
-        Steps after which an episode is begun anew, if it has not ended before.
+        Steps after which an episode is begun anew, >= 1, if it has not ended before.
     random_state : int, default=0
         Seed.
 
@@ -35,6 +36,11 @@ def collect(
     y : ndarray of shape (n_steps, n_observations)
         By how much the observation changed.
 
+    Raises
+    ------
+    ParameterError
+        If a number is below 1.
+
     Examples
     --------
     >>> import gymnasium
@@ -43,6 +49,7 @@ def collect(
     >>> X.shape, y.shape
     ((5, 4), (5, 3))
     """
+    at_least(1, n_steps=n_steps, restart_every=restart_every)
     env.action_space.seed(random_state)
     observed, _ = env.reset(seed=random_state)
     X, y, age = [], [], 0

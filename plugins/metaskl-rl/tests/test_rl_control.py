@@ -156,3 +156,17 @@ def test_a_few_transitions_adapt_the_model_to_another_pendulum():
 def test_bad_parameters_are_named(call, message):
     with pytest.raises(ParameterError, match=message):
         call()
+
+
+def test_a_plan_is_of_as_many_episodes_as_it_began_with():
+    family = PendulumTasks()
+    control = ModelPredictiveControl(family, TrueDynamics(family, {}), horizon=2, n_candidates=8)
+    control.act(np.array([[1.0, 0.0, 0.0]]))
+    with pytest.raises(ValueError, match=r"plan is of 1 episodes, got observations of 2; call"):
+        control.act(np.array([[1.0, 0.0, 0.0]] * 2))
+
+
+@pytest.mark.parametrize("wrong", [{"n_steps": 0}, {"n_steps": 5, "restart_every": 0}])
+def test_there_are_transitions_to_collect(wrong):
+    with pytest.raises(ParameterError, match="must be at least 1, got 0"):
+        collect(PendulumTasks().make({}), **wrong)

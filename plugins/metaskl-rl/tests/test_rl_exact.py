@@ -6,9 +6,16 @@ import pytest
 import torch
 
 from metaskl.errors import ParameterError
-from metaskl_rl import BanditTasks, MAMLPolicyGradient, Policy, TabularTasks, roll_out
+from metaskl_rl import (
+    BanditTasks,
+    MAMLPolicyGradient,
+    NavigationTasks,
+    Policy,
+    TabularTasks,
+    roll_out,
+)
 from metaskl_rl.policies import stacked
-from metaskl_rl.surrogate import Collected, ascended
+from metaskl_rl.surrogate import Collected, ascended, surrogate
 
 
 def chance(seed=0):
@@ -120,6 +127,41 @@ def test_meta_training_improves_what_one_step_brings_on_tables():
     assert trained[1] > trained[0]
 
 
+def test_the_slope_of_the_surrogate_is_that_of_the_exact_return():
+    family = TabularTasks(n_states=3, n_actions=2, horizon=3)
+    tasks, policy = family.sample(1, chance()), Policy(family, ())
+    parameters = {
+        name: torch.randn(1, *value.shape, generator=chance(1)).requires_grad_()
+        for name, value in policy.initial(chance()).items()
+    }
+    exact = torch.autograd.grad(
+        family.expected_return(tasks, policy, parameters).sum(), list(parameters.values())
+    )
+    found = []
+    for seed in range(40):
+        played = roll_out(family, tasks, policy, parameters, 500, chance(seed))
+        to_come = played.rewards.flip(-1).cumsum(-1).flip(-1)
+        seen, actions, weight = played.rows()
+        logs = policy.log_probability(parameters, seen, actions).detach()
+        rows = Collected(seen, actions, weight, to_come.flatten(1, 2), logs)
+        # A mean over rows, of which an episode has three.
+        value = 3 * surrogate(policy, parameters, rows).sum()
+        slopes = torch.autograd.grad(value, list(parameters.values()))
+        found.append(torch.cat([slope.flatten() for slope in slopes]))
+    found = torch.stack(found)
+    error = found.std(0) / len(found) ** 0.5
+    expected = torch.cat([slope.flatten() for slope in exact])
+    assert (expected.abs() > 10 * error).any()  # it could be told from nothing
+    assert ((found.mean(0) - expected).abs() < 4 * error).all()
+
+
+def test_fitting_in_parts_is_fitting_at_once():
+    def made():
+        return MAMLPolicyGradient(BanditTasks(3), hidden_layer_sizes=())
+
+    assert made().fit(1).fit(2).history_ == made().fit(3).history_
+
+
 def test_the_same_seed_gives_the_same_policy_and_a_fit_goes_on():
     def made(**arguments):
         return MAMLPolicyGradient(BanditTasks(3), hidden_layer_sizes=(4,), **arguments)
@@ -145,6 +187,20 @@ def test_more_steps_than_in_training():
     returns = meta.returns(meta.family.sample(200, chance(5)), n_steps=3).mean(0)
     assert returns.shape == (4,)
     assert returns[3] > returns[0]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: BanditTasks(1), "n_arms must be at least 2, got 1"),
+        (lambda: TabularTasks(n_actions=1), "n_actions must be at least 2"),
+        (lambda: TabularTasks(horizon=0), "horizon must be at least 1"),
+        (lambda: NavigationTasks(horizon=0), "horizon must be at least 1"),
+    ],
+)
+def test_families_too_small_are_refused(made, message):
+    with pytest.raises(ParameterError, match=message):
+        made()
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,19 @@ def test_squared_distances_are_the_other_published_reward():
     assert reward.item() == pytest.approx(-0.25)
 
 
+@pytest.mark.parametrize(("squared", "expected"), [(False, -0.2), (True, -0.025)])
+def test_who_knows_the_goal_gets_the_optimum(squared, expected):
+    # From (0, 0) to (0.25, −0.1): distances 0.15, 0.05, 0, along the first axis alone.
+    family, goal = NavigationTasks(squared=squared), torch.tensor([[0.25, -0.1]])
+    assert family.optimum(goal).item() == pytest.approx(expected)
+    state, total = torch.zeros(1, 1, 2), 0.0
+    for _ in range(4):
+        action = 10 * (goal[:, None] - state)
+        state, reward, _ = family.step(goal, state, action, torch.Generator())
+        total += reward.item()
+    assert total == pytest.approx(expected, abs=1e-6)
+
+
 def test_the_environment_is_a_task_of_the_family():
     goal = (0.2, -0.3)
     env = NavigationEnv(goal, NavigationTasks(horizon=4))

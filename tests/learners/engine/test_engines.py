@@ -4,11 +4,14 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import register_parametrization
 
 from metaskl.backbones import MLP, Conv4, FromModule
 from metaskl.errors import ParameterError
 from metaskl.learners.cavia import CAVIA
+from metaskl.learners.imaml import IMAML
 from metaskl.learners.maml import MAML
+from metaskl.learners.reptile import Reptile
 from metaskl.tasks import Episode
 
 
@@ -182,6 +185,77 @@ def test_predictions_of_ones_own_are_not_replaced(part):
     torch.testing.assert_close(found[0][1][0], direct)
 
 
+class Centred(MAML):
+    def adapt_tasks(self, X_support, y_support, weight=None):
+        X_support = X_support - X_support.mean(1, keepdim=True)
+        return super().adapt_tasks(X_support, y_support, weight)
+
+
+class Shortened(MAML):
+    def clipped(self, gradients):
+        return {name: g / 2 for name, g in gradients.items()}
+
+
+class CentredCAVIA(CAVIA):
+    def adapt_tasks(self, X_support, y_support, weight=None):
+        X_support = X_support - X_support.mean(1, keepdim=True)
+        return super().adapt_tasks(X_support, y_support, weight)
+
+
+@pytest.mark.parametrize("cls", [Centred, Shortened, CentredCAVIA])
+def test_inner_steps_of_ones_own_are_not_replaced(cls):
+    batch = batch_of((3,), "regression")
+    found = []
+    for engine in ("loop", "auto", "adjoint"):
+        torch.manual_seed(0)
+        learner = cls(MLP((4,), activation="tanh").build((3,)), 2, engine=engine).double()
+        found.append((*loss_and_gradient(learner, batch), learner.query_loss(batch)))
+        torch.testing.assert_close(found[-1][0], found[-1][2])
+        with torch.no_grad():
+            torch.testing.assert_close(learner.query_loss(batch), found[-1][0])
+    torch.testing.assert_close(found[1:], [found[0]] * 2)
+
+
+@pytest.mark.parametrize("cls", [Reptile, IMAML])
+def test_weights_are_trained_by_predictions_of_ones_own(cls):
+    class Own(cls):
+        def predict_tasks(self, adapted, X_query):
+            return self.network.forward_tasks(adapted, X_query) - 3.0
+
+    batch = batch_of((3,), "regression")
+    raised = batch._replace(y_support=batch.y_support + 3.0)
+    found = []
+    for each, rows in ((Own, batch), (cls, raised)):  # a shift is the same on either side
+        torch.manual_seed(0)
+        learner = each(MLP((4,), activation="tanh").build((3,)), 2).double()
+        found.append(learner.adapt_tasks(*rows[:3]))
+    torch.testing.assert_close(*found)
+
+
+class Half(nn.Module):
+    def forward(self, weight):
+        return weight / 2
+
+
+@pytest.mark.parametrize("name", ["Meta-SGD", "BOIL", "CAVIA"])
+def test_weights_that_are_computed(name):
+    class Computed(MLP):
+        def build(self, in_shape):
+            body = super().build(in_shape)
+            for layer in body.layers:
+                register_parametrization(layer, "weight", Half())
+            return body
+
+    batch = batch_of((3,), "regression")
+    found = []
+    for engine in ("loop", "auto", "vmap", "adjoint"):
+        learner = learner_of(name, Computed((4, 4)), (3,), "regression", engine)
+        with torch.no_grad():
+            ends = learner.adapt_tasks(*batch[:3])
+        found.append((ends, loss_and_gradient(learner, batch)))
+    torch.testing.assert_close(found[1:], [found[0]] * 3)
+
+
 def test_a_network_with_a_chain_of_its_own():
     class Own(nn.Module):
         def __init__(self):
@@ -197,15 +271,18 @@ def test_a_network_with_a_chain_of_its_own():
     assert "network.body.chain.0.weight" in found
 
 
+class Halved(MAML):
+    def predict_tasks(self, adapted, X_query):
+        return super().predict_tasks(adapted, X_query) / 2
+
+
+@pytest.mark.parametrize(("cls", "arguments"), [(CAVIA, {}), (Halved, {"adapt_part": "head"})])
 @pytest.mark.parametrize("engine", ["vmap", "adjoint"])
-def test_a_step_counts_once_in_running_statistics(engine):
+def test_a_step_counts_once_in_running_statistics(engine, cls, arguments):
     body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3))
     body.n_features_out = 3
-    learner = CAVIA(body, 2, adaptation_steps=4, engine=engine).double()
+    learner = cls(body, 2, adaptation_steps=4, engine=engine, **arguments).double()
     batch = batch_of((3,), "regression", padded=False)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        nn.init.normal_(learner.route.weight)
     loss_and_gradient(learner, batch)
     assert body[1].num_batches_tracked == 5  # four on the support, one on the query
 

@@ -5,11 +5,14 @@ import weakref
 
 import pytest
 import torch
-from test_engines import DENSE, batch_of, learner_of, loss_and_gradient
+from test_engines import DENSE, OTHER, batch_of, learner_of, loss_and_gradient
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaskl.backbones import MLP
-from metaskl.learners.engine.memory import Need, need_of
+from metaskl.errors import ParameterError
+from metaskl.learners.cavia import CAVIA
+from metaskl.learners.engine.memory import Need, need_of, prediction
 from metaskl.learners.maml import MAML
 from metaskl.tasks import Episode
 
@@ -88,6 +91,84 @@ def test_parts_add_up_to_the_whole(name):
     whole, parts = (learner_of(name, spec, in_shape, "regression", "auto") for _ in "ab")
     parts.memory_budget = 2 * need(parts, batch).bytes_a_task(3)
     torch.testing.assert_close(loss_and_gradient(parts, batch), loss_and_gradient(whole, batch))
+
+
+BY_GRAPH = {
+    "layer norm": ("MAML", "layer norm in an MLP"),
+    "multi-step": ("multi-step", "layer norm"),
+    "first order": ("ANIL, first order", "group norm"),
+    "batch statistics": ("Meta-SGD", "batch statistics"),
+    "convolutions": ("BOIL", "convolutions"),
+    "CAVIA": ("CAVIA", "skip"),
+}
+
+
+@pytest.mark.parametrize("case", BY_GRAPH)
+def test_parts_of_a_graph_add_up_to_the_whole(case):
+    name, backbone = BY_GRAPH[case]
+    spec, in_shape = {**DENSE, **OTHER}[backbone]
+    batch = batch_of(in_shape, "regression", padded=case != "batch statistics")
+    engine = "vmap" if case == "first order" else "auto"
+    whole, parts = (learner_of(name, spec, in_shape, "regression", engine) for _ in "ab")
+    expected = loss_and_gradient(whole, batch)
+    (a_task,) = whole._graph_bytes.values()
+    parts.memory_budget = 2 * a_task
+    torch.testing.assert_close(loss_and_gradient(parts, batch), expected)
+    assert whole.memory_note.endswith("all at once")
+    assert parts.memory_note.endswith("chunks of 2 tasks")
+
+
+@pytest.mark.parametrize(
+    ("cls", "norm", "arguments"),
+    [
+        (MAML, "layer", {}),
+        (MAML, "layer", {"first_order": True}),
+        (MAML, "none", {"engine": "vmap"}),
+        (MAML, "none", {"engine": "loop"}),
+        (CAVIA, "none", {}),
+    ],
+)
+def test_the_measured_memory_of_a_graph_is_that_of_the_tensors(cls, norm, arguments):
+    learner = cls(MLP((40, 40), norm=norm).build((1,)), 1, **arguments)
+    batch = sinusoid_batch(64)
+    learner.episode_loss(batch)
+    with Counted() as counted:
+        learner.episode_loss(batch).backward()
+    (a_task,) = learner._graph_bytes.values()
+    assert 0.5 * counted.most < 64 * a_task < 1.6 * counted.most
+    learner.memory_budget = 16 * a_task
+    with Counted() as parts:
+        learner.episode_loss(batch).backward()
+    assert parts.most < 0.45 * counted.most
+
+
+def test_running_statistics_are_of_all_tasks_together():
+    body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3))
+    body.n_features_out = 3
+    learner = CAVIA(body, 2).double()
+    learner.memory_budget = 1
+    learner.episode_loss(batch_of((3,), "regression", padded=False)).backward()
+    assert body[1].num_batches_tracked == 6  # five steps and the query, each of all tasks at once
+
+
+def test_the_prediction_is_said_and_logged_once(caplog):
+    learner = MAML(MLP((40, 40)).build((1,)), 1, memory_budget=2**20)
+    with caplog.at_level("INFO", logger="metaskl"):
+        for _ in range(3):
+            learner.episode_loss(sinusoid_batch(64))
+    # By test_the_predicted_memory_is_that_of_the_tensors.
+    a_task = need(learner, sinusoid_batch(64)).bytes_a_task(5)
+    said = f"64 tasks takes about {64 * a_task / 2**20:.1f} MiB: chunks of {2**20 // a_task} tasks"
+    assert learner.memory_note == f"a meta-gradient of {said}"
+    assert [record.getMessage() for record in caplog.records] == [learner.memory_note]
+    assert prediction(13 * 2**20, 256, 64).endswith(
+        "256 tasks takes about 3.2 GiB: chunks of 64 tasks"
+    )
+
+
+def test_a_budget_of_nothing_is_refused():
+    with pytest.raises(ParameterError, match=r"memory_budget must be above 0, got 0.*2\*\*30"):
+        MAML(MLP((4,)).build((1,)), 1, memory_budget=0)
 
 
 def need(learner, batch, *, second_order=True):
