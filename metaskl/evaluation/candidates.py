@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import type_of_target
 
 from metaskl.errors import ParameterError, did_you_mean
@@ -22,6 +21,7 @@ from metaskl.evaluation.boosting import BoostingClassifier, BoostingRegressor
 from metaskl.evaluation.cross_validate import check_adapts
 from metaskl.evaluation.flatten import Flatten
 from metaskl.evaluation.parameters import route_parameters
+from metaskl.evaluation.scaling import DenseScaler
 from metaskl.registry import get_learner, list_learners
 
 # What docs/figures/leaderboard.md recommends: the best mean ranks, and one of a kind.
@@ -244,7 +244,7 @@ def family_of(model: Any) -> str:
 
 def _regressors(seed: int) -> dict[str, Any]:
     return {
-        "ridge": make_pipeline(StandardScaler(), RidgeCV(_ALPHAS)),
+        "ridge": make_pipeline(DenseScaler(), RidgeCV(_ALPHAS)),
         "forest": RandomForestRegressor(_TREES, min_samples_leaf=2, random_state=seed),
         "boosting": BoostingRegressor(min_samples_leaf=5, random_state=seed),
     }
@@ -252,7 +252,7 @@ def _regressors(seed: int) -> dict[str, Any]:
 
 def _classifiers(seed: int) -> dict[str, Any]:
     return {
-        "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "logistic": make_pipeline(DenseScaler(), LogisticRegression(max_iter=1000)),
         "forest": RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed),
         "boosting": BoostingClassifier(min_samples_leaf=5, random_state=seed),
     }

@@ -1,7 +1,8 @@
 import numpy as np
-from sklearn.linear_model import Ridge
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from metaskl import PerTask, Pooled, compare, cross_validate_tasks
 from metaskl.tasks import LinearTasks
@@ -42,3 +43,12 @@ def test_the_preprocessing_is_put_before_every_candidate_and_runs_once_a_fold():
     )
     # Two candidates and three folds, each once for fitting and once for all that is scored.
     assert Counted.calls == 2 * 3 * 2
+
+
+def test_linear_baselines_take_sparse_features_as_they_are():
+    lines = LinearTasks(n_features=2).sample(9, 20, random_state=0)
+    given = {"learners": [], "n_shot": 6, "cv": 3, "preprocess": FunctionTransformer(csr_matrix)}
+    baselines = {"bare": PerTask(RidgeCV(np.logspace(-2, 4, 13)))}
+    bare = compare(lines.X, lines.y, lines.groups, baselines=baselines, **given)
+    named = compare(lines.X, lines.y, lines.groups, baselines=["per-task ridge"], **given)
+    np.testing.assert_array_equal(named.scores["score"], bare.scores["score"])
