@@ -74,10 +74,10 @@ def ask_and_tell(
         evaluated += len(trials)
         if over:
             break
-    if asked < n_trials and left <= 0:
-        tell_the_end(asked, n_configurations([candidate]))
     if last_error is not None and not evaluated:
         raise last_error
+    if asked < n_trials and left <= 0:
+        tell_the_end(asked, n_configurations([candidate]))
 
 
 def _ask(study: Any, distributions: dict[str, Any], owner: Ownership, n: int) -> list[Any]:

@@ -27,10 +27,10 @@ def default_sampler(study: Any, candidates: list[Candidate], random_state: int) 
     return without_repeats(optuna.samplers.TPESampler(seed=int(seed)), candidates)
 
 
-def enqueue_defaults(study: Any, candidates: list[Candidate]) -> None:
-    """Let every candidate's defaults be tried first, once a study."""
+def enqueue_defaults(study: Any, candidates: list[Candidate], n_first: int) -> None:
+    """Let the defaults of the first candidates be tried first, once a study."""
     several = len(candidates) > 1
-    for candidate in candidates:
+    for candidate in candidates[:n_first]:
         values = prefixed(candidate, candidate.defaults(), several=several)
         study.enqueue_trial(values, skip_if_exists=True)
 

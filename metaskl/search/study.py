@@ -204,14 +204,14 @@ def run_study(
         claim_study(study, protocol, candidates, draws, directions)
         if sampler is None:
             study.sampler = default_sampler(study, candidates, random_state)
-        first = candidates[:n_trials]
+        n_first = len(candidates[:n_trials])
 
         def make_first_trials() -> None:
-            enqueue_defaults(study, first)
+            enqueue_defaults(study, candidates, n_first)
             if storage is not None:
                 enqueue_warm(study, protocol, candidates, learn=warm_start)
 
-        begin(study, len(first), make_first_trials, created=created)
+        begin(study, n_first, make_first_trials, created=created)
         data: Any = protocol
         if not runs_here(n_jobs):
             data = _write_data(protocol, data_dir, stack)

@@ -52,7 +52,7 @@ def try_names(url):
 def test_killed_loky_worker(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     (tmp_path / "kill once").touch()
-    finish(start(tmp_path, seconds=0.2, storage=url, n_trials=6, n_jobs=2))
+    finish(start(tmp_path, seconds=0.05, storage=url, n_trials=6, n_jobs=2))
     study = study_of(url)
     assert not (tmp_path / "kill once").exists()
     assert states(study) == ["COMPLETE"] * 6
@@ -74,7 +74,7 @@ def test_trial_that_always_kills_its_worker(tmp_path):
 def test_killed_dask_worker(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     (tmp_path / "kill once").touch()
-    finish(start(tmp_path, seconds=0.2, setup=DASK, storage=url, n_trials=6, n_jobs=None))
+    finish(start(tmp_path, seconds=0.05, setup=DASK, storage=url, n_trials=6, n_jobs=None))
     assert not (tmp_path / "kill once").exists()
     assert states(study_of(url)) == ["COMPLETE"] * 6
 
@@ -82,7 +82,7 @@ def test_killed_dask_worker(tmp_path):
 def test_killed_driver(tmp_path):
     n_jobs = 2
     url = f"sqlite:///{tmp_path}/study.db"
-    settings = {"seconds": 0.5, "storage": url, "n_trials": 6, "n_jobs": n_jobs}
+    settings = {"seconds": 0.15, "storage": url, "n_trials": 6, "n_jobs": n_jobs}
     first = start(tmp_path, **settings)
     wait_until_in_the_midst(first, url)
     os.kill(first.pid, signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_killed_driver(tmp_path):
 
 def test_interrupted_driver_leaves_trials_waiting_and_goes_on(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
-    settings = {"seconds": 0.5, "storage": url, "n_trials": 5}
+    settings = {"seconds": 0.15, "storage": url, "n_trials": 5}
     first = start(tmp_path, **settings)
     wait_until_in_the_midst(first, url)
     first.send_signal(signal.SIGINT)

@@ -16,7 +16,7 @@ def open_study(folder):
 
 
 def make_in(study):
-    return lambda: enqueue_defaults(study, CANDIDATES)
+    return lambda: enqueue_defaults(study, CANDIDATES, 3)
 
 
 def test_drivers_that_start_together_make_the_defaults_once(tmp_path):
@@ -28,7 +28,7 @@ def test_drivers_that_start_together_make_the_defaults_once(tmp_path):
     def slowly():
         at_work.set()
         assert may_go_on.wait(60)
-        enqueue_defaults(first, CANDIDATES)
+        enqueue_defaults(first, CANDIDATES, 3)
 
     one = threading.Thread(target=begin, args=(first, 3, slowly), kwargs={"created": True})
     other = threading.Thread(
@@ -62,7 +62,7 @@ def test_first_trials_of_a_driver_that_died_are_made_by_the_next(tmp_path):
 
 def test_study_that_goes_on_with_more_learners_gets_their_defaults(tmp_path):
     study, created = open_study(tmp_path)
-    begin(study, 2, lambda: enqueue_defaults(study, CANDIDATES[:2]), created=created)
+    begin(study, 2, lambda: enqueue_defaults(study, CANDIDATES, 2), created=created)
     begin(study, 3, make_in(study), created=False)
     assert len(study.trials) == 3
 
@@ -73,3 +73,10 @@ def test_study_of_before_goes_on_at_once(tmp_path):
     study.enqueue_trial({"learner": "a"})
     begin(study, 3, make_in(study), created=False)
     assert len(study.trials) == 3
+
+
+def test_fewer_first_trials_than_learners_are_the_first_learners_own(tmp_path):
+    study, _ = open_study(tmp_path)
+    enqueue_defaults(study, CANDIDATES, 1)
+    (trial,) = study.trials
+    assert trial.system_attrs["fixed_params"]["learner"] == "a"

@@ -41,7 +41,7 @@ def wait_for_trials(process, storage, name):
 
 
 def test_two_drivers_of_which_one_is_killed(tmp_path, url, storage):
-    settings = {"seconds": 0.4, "storage": url, "study_name": "two", "n_trials": 10}
+    settings = {"seconds": 0.1, "storage": url, "study_name": "two", "n_trials": 10}
     first = start(tmp_path, **settings)
     wait_for_trials(first, storage, "two")
     second = start(tmp_path, **settings | {"n_trials": 14})
@@ -57,7 +57,7 @@ def test_two_drivers_of_which_one_is_killed(tmp_path, url, storage):
 
 
 def test_two_drivers_share_the_trials(tmp_path, url, storage):
-    settings = {"seconds": 0.4, "storage": url, "study_name": "shared", "n_trials": 12}
+    settings = {"seconds": 0.1, "storage": url, "study_name": "shared", "n_trials": 12}
     first = start(tmp_path, **settings)
     wait_for_trials(first, storage, "shared")
     finish(start(tmp_path, **settings))
