@@ -42,7 +42,10 @@ for ax, kernel in zip(axes, ("rbf", "matern12", "rq"), strict=True):
         random_state=0,
     )
     AdaptationDisplay.from_task(meta, X, time, person, task=people[0], n_shot=3, ax=ax)
-    ax.set_title(kernel, pad=22)
+    ax.get_legend().remove()
+    ax.set(title=kernel, xlabel="days of short sleep", ylabel="")
+axes[0].set_ylabel("reaction time")
+axes[0].legend(loc="upper left", fontsize="small")
 
 # %%
 # The same model by two libraries
