@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=ROWS, action="append")
     parser.add_argument("--without-trees", action="store_true", help="linear baselines only")
+    parser.add_argument("--learners", nargs="+", help="those recommended, by default")
     options = parser.parse_args()
     for name in options.only or ROWS:
         fetch, arguments = ROWS[name]
@@ -52,6 +53,8 @@ def main() -> None:
             linear = "logistic" if "landmine" in name else "ridge"
             kept = [f"{family} {linear}" for family in ("pooled", "per-task", "shrunk")]
             arguments = arguments | {"baselines": kept}
+        if options.learners:
+            arguments = arguments | {"learners": options.learners}
         start = time.perf_counter()
         result = compare(data.data, data.target, data.groups, n_jobs=os.cpu_count(), **arguments)
         print(f"\n== {name} ({time.perf_counter() - start:.0f} s)")
