@@ -1,7 +1,7 @@
 """Two-dimensional navigation with one policy-gradient step: MAML and Meta-SGD.
 
 Published (fixed start, 600 new tasks, one update): MAML −9.12 ± 0.66, Meta-SGD −8.64 ± 0.68
-(Z. Li et al., 2017).
+(Z. Li et al., 2017). The second update is half as long, as in the published program.
 
     python plugins/metaskl-rl/figures/navigation.py --mode fixed
     python plugins/metaskl-rl/figures/navigation.py --mode per_parameter

@@ -16,6 +16,9 @@ from metaskl_rl.rollouts import Rollouts, roll_out
 from metaskl_rl.surrogate import Collected, adapted, collected
 
 _MODES = ("fixed", "per_parameter")
+# Share of the inner rate in steps beyond those of training, as in the published program: near its
+# goal a policy takes the whole step too far.
+_BEYOND = 0.5
 
 
 class MAMLPolicyGradient:
@@ -187,9 +190,9 @@ class MAMLPolicyGradient:
         tasks : Tensor of shape (task, ...)
             Parameters of the tasks.
         n_steps : int, optional
-            Inner steps; as in training by default.
+            Inner steps; as in training by default. Those beyond are half as long.
         generator : torch.Generator, optional
-            Source of chance; one that begins at the seed by default.
+            Source of chance; by default one of its own, the same at each call.
 
         Returns
         -------
@@ -197,22 +200,28 @@ class MAMLPolicyGradient:
             With a leading task axis.
         """
         steps = self.adaptation_steps if n_steps is None else n_steps
-        return self._adaptation(tasks, steps, generator or self.generator())[1]
+        return self._adaptation(tasks, steps, generator or self._chance_of_play())[1]
 
     def returns(
         self, tasks: Tensor, n_steps: int | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Return the mean return of each task before and after each step, (task, 1 + step)."""
+        """Return the mean return of each task before and after each step, (task, 1 + step).
+
+        Arguments are those of :meth:`adapt`.
+        """
         steps = self.adaptation_steps if n_steps is None else n_steps
-        generator = generator or self.generator()
+        generator = generator or self._chance_of_play()
         played, reached = self._adaptation(tasks, steps, generator)
         played.append(self._roll(tasks, reached, generator))
         return torch.stack([part.returns().mean(-1) for part in played], dim=1)
 
     def _chance_of_step(self, number: int) -> torch.Generator:
         # Each outer step has its own, so that fitting in parts equals fitting at once.
-        (seed,) = np.random.SeedSequence([self.random_state, number]).generate_state(1)
-        return torch.Generator().manual_seed(int(seed))
+        return _source(np.random.SeedSequence([self.random_state, number]))
+
+    def _chance_of_play(self) -> torch.Generator:
+        # Not generator(): a task drawn from it would decide how it is explored.
+        return _source(np.random.SeedSequence(self.random_state, spawn_key=(0,)))
 
     def _roll(self, tasks: Tensor, parameters: Parameters, chance: torch.Generator) -> Rollouts:
         return roll_out(self.family, tasks, self.policy, parameters, self.n_episodes, chance)
@@ -222,16 +231,18 @@ class MAMLPolicyGradient:
     ) -> tuple[list[Rollouts], Parameters]:
         """Return the episodes before each inner step, and where the last one led."""
         current, played = stacked(self.parameters_, len(tasks)), []
-        for _ in range(n_steps):
+        for step in range(n_steps):
             played.append(self._roll(tasks, current, generator))
-            current = self._further(current, self._rows(current, played[-1]))
+            share = 1.0 if step < self.adaptation_steps else _BEYOND
+            current = self._further(current, self._rows(current, played[-1]), share)
         return played, current
 
     def _rows(self, current: Parameters, rollouts: Rollouts) -> Collected:
         return collected(self.policy, current, rollouts, self.discount)
 
-    def _further(self, current: Parameters, rows: Collected) -> Parameters:
-        return adapted(self.policy, current, self.rates_, rows)
+    def _further(self, current: Parameters, rows: Collected, share: float = 1.0) -> Parameters:
+        rates = {name: share * rate for name, rate in self.rates_.items()}
+        return adapted(self.policy, current, rates, rows)
 
     def _outer_step(self, played: list[Rollouts]) -> None:
         step = OuterStep(
@@ -253,3 +264,7 @@ class MAMLPolicyGradient:
             current = self._further(current, rows[-1])
             rows.append(self._rows(current, rollouts))
         return rows
+
+
+def _source(seed: np.random.SeedSequence) -> torch.Generator:
+    return torch.Generator().manual_seed(int(seed.generate_state(1)[0]))

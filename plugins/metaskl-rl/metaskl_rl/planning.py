@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,8 @@ class TrueDynamics:
     """
 
     def __init__(self, family: PhysicsTasks, task: dict[str, float]) -> None:
-        self._env: Any = family.make(task).unwrapped
+        with family.make(task) as env:  # of which the constants are wanted
+            self._env: Any = env.unwrapped
         self._cart = family.discrete
 
     def predict(self, X: Array) -> Array:
@@ -232,17 +234,18 @@ def control_returns(
     ndarray of shape (n_episodes,)
         Undiscounted returns.
     """
-    envs = [family.make(task) for _ in range(n_episodes)]
-    at = [env.reset(seed=random_state + i)[0] for i, env in enumerate(envs)]
     control.forget()
     total, alive = np.zeros(n_episodes), np.ones(n_episodes, dtype=bool)
-    for _ in range(n_steps):
-        if not alive.any():
-            break
-        actions = control.act(np.asarray(at, dtype=np.float64))
-        for i in np.flatnonzero(alive):
-            act = int(actions[i]) if family.discrete else np.array([actions[i]], np.float32)
-            at[i], reward, terminated, truncated, _ = envs[i].step(act)
-            total[i] += float(reward)
-            alive[i] = not (terminated or truncated)
+    with ExitStack() as opened:
+        envs = [opened.enter_context(family.make(task)) for _ in range(n_episodes)]
+        at = [env.reset(seed=random_state + i)[0] for i, env in enumerate(envs)]
+        for _ in range(n_steps):
+            if not alive.any():
+                break
+            actions = control.act(np.asarray(at, dtype=np.float64))
+            for i in np.flatnonzero(alive):
+                act = int(actions[i]) if family.discrete else np.array([actions[i]], np.float32)
+                at[i], reward, terminated, truncated, _ = envs[i].step(act)
+                total[i] += float(reward)
+                alive[i] = not (terminated or truncated)
     return total

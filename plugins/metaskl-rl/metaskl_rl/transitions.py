@@ -96,9 +96,9 @@ def transition_table(
         Number of the task of each row.
     """
     seeds = np.random.default_rng(random_state).integers(2**31, size=len(tasks))
-    parts = [
-        collect(family.make(task), n_steps, restart_every=restart_every, random_state=int(seed))
-        for task, seed in zip(tasks, seeds, strict=True)
-    ]
+    parts = []
+    for task, seed in zip(tasks, seeds, strict=True):
+        with family.make(task) as env:
+            parts.append(collect(env, n_steps, restart_every=restart_every, random_state=int(seed)))
     X, y = (np.concatenate(side) for side in zip(*parts, strict=True))
     return X, y, np.repeat(np.arange(len(tasks)), n_steps)

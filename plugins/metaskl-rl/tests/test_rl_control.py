@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import gymnasium
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -77,6 +78,35 @@ def test_planning_with_the_true_dynamics_balances_the_pole(method):
     control = ModelPredictiveControl(family, TrueDynamics(family, task), method=method)
     returns = control_returns(family, task, control, n_episodes=2, n_steps=100)
     assert returns.tolist() == [100.0, 100.0]
+
+
+class Counted(PendulumTasks):
+    """Pendulums that tell how many of them are open."""
+
+    n_open = 0
+
+    def make(self, task):
+        family, env = self, super().make(task)
+
+        class Told(gymnasium.Wrapper):
+            def close(self):
+                family.n_open -= 1
+                super().close()
+
+        self.n_open += 1
+        return Told(env)
+
+
+def test_environments_are_closed():
+    family = Counted()
+    tasks = family.sample(2)
+    transition_table(family, tasks, 3)
+    assert family.n_open == 0
+    model = TrueDynamics(family, tasks[0])
+    assert family.n_open == 0
+    control = ModelPredictiveControl(family, model, horizon=2, n_candidates=8)
+    control_returns(family, tasks[0], control, n_episodes=3, n_steps=2)
+    assert family.n_open == 0
 
 
 class Runaway:

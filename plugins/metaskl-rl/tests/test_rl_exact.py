@@ -189,6 +189,21 @@ def test_more_steps_than_in_training():
     assert returns[3] > returns[0]
 
 
+def test_steps_beyond_those_of_training_are_half_as_long():
+    # A table without a hidden layer, so that a step is the rate times a slope at the same point.
+    def reached(adaptation_steps):
+        meta = MAMLPolicyGradient(
+            TabularTasks(3, 2, 4), hidden_layer_sizes=(), adaptation_steps=adaptation_steps
+        )
+        tasks = meta.family.sample(5, chance(5))
+        return [meta.adapt(tasks, n)["weight0"] for n in (1, 2)]
+
+    (first, shorter), (same, whole) = reached(1), reached(2)
+    torch.testing.assert_close(first, same, rtol=0, atol=0)
+    torch.testing.assert_close(shorter - first, (whole - first) / 2, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(first, shorter)
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [

@@ -6,7 +6,14 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from metaskl_rl import NavigationEnv, NavigationTasks, Policy, Rollouts, roll_out
+from metaskl_rl import (
+    MAMLPolicyGradient,
+    NavigationEnv,
+    NavigationTasks,
+    Policy,
+    Rollouts,
+    roll_out,
+)
 from metaskl_rl.policies import stacked
 from metaskl_rl.rollouts import advantages
 
@@ -112,3 +119,12 @@ def test_what_is_expected_is_the_regression_on_state_and_time():
     left = b - A @ np.linalg.solve(A.T @ A + held, A.T @ b)
     expected = (left - left.mean()) / left.std()
     np.testing.assert_allclose(advantages(one, 0.9)[0].ravel(), expected, atol=1e-4)
+
+
+def test_the_seed_that_draws_a_task_does_not_explore_it():
+    # Both begin with the same bits, if from the same source: the goal would decide the noise.
+    meta = MAMLPolicyGradient(NavigationTasks(horizon=1), hidden_layer_sizes=(), n_episodes=4)
+    goals = meta.family.sample(10, meta.generator())
+    adapted = meta.adapt(goals)
+    assert torch.equal(adapted["bias0"], meta.adapt(goals)["bias0"])  # the same at each call
+    assert not torch.equal(adapted["bias0"], meta.adapt(goals, None, meta.generator())["bias0"])
