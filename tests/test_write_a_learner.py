@@ -72,7 +72,7 @@ def test_the_guide_leads_to_a_learner_that_keeps_the_laws(tmp_path, environment)
     assert len(passed) == 2, "as written by new-plugin, and as the guide changes it"
     assert min(map(int, passed)) > 35
     (tried,) = said["python try_it.py"]
-    assert tried.startswith("(10,)\n")
+    assert tried.startswith("(10,)\n{'learner_params__width': ")
     assert "kernel_smoother" in tried
     assert "Verdict: " in tried
 

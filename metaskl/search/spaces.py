@@ -253,9 +253,12 @@ def _checked(space: Mapping[str, Any], estimator: Any, candidate: str) -> Space:
     for name, dimension in space.items():
         nested = "learner_params__" in name
         if name not in known and not (nested and value_of(estimator, name) is not None):
+            own = [f"{key}__{name}" for key in known if key.endswith("learner_params")]
+            near = [key for key in own if value_of(estimator, key) is not None]
+            hint = f" Did you mean {near[0]!r}?" if near else did_you_mean(name, sorted(known))
             raise ParameterError(
-                f"space must name hyper-parameters of {candidate!r}, got {name!r}."
-                f"{did_you_mean(name, sorted(known))} Known are {', '.join(sorted(known))}."
+                f"space must name hyper-parameters of {candidate!r}, got {name!r}.{hint} "
+                f"Known are {', '.join(sorted(known))}."
             )
         if not isinstance(dimension, BaseDistribution | Real | Integer | Choice):
             raise ParameterError(

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from metaskl.errors import GroupsError, ParameterError, StudyError, TaskError
 from metaskl.estimators.adapt import adapt
+from metaskl.estimators.generic import MetaRegressor
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.protonet import ProtoNetClassifier
 from metaskl.estimators.ridge_head import RidgeHeadRegressor
@@ -206,6 +207,11 @@ def test_when_every_trial_fails_it_says_why():
         ({"estimator": Ridge}, ParameterError, r"estimator must be an estimator, got <class"),
         ({"space": {"estimator__alfa": [1.0]}}, ValueError, r"alfa"),
         ({"space": {"alpha": [1.0]}}, ParameterError, r"space must name hyper-param.*got 'alpha'"),
+        (
+            {"estimator": MetaRegressor(learner="ridge_head"), "space": {"noise": [0.1]}},
+            ParameterError,
+            r"got 'noise'\. Did you mean 'learner_params__noise'\?",
+        ),
         (
             {"scoring": ["r2", "max_error"]},
             ParameterError,
