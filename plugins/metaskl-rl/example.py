@@ -2,7 +2,8 @@
 
 Meta-trains a dynamics model on pendulums of gymnasium with other gravity, mass and length, adapts
 it to six new ones, and plans with it; beside it one model for all pendulums, and the true
-equations. Six are enough to tell errors apart, not returns: for these see the README. Run it with ``python plugins/metaskl-rl/example.py``.
+equations. Six are enough to tell errors apart, not returns: for these see the README.
+Run it with ``python plugins/metaskl-rl/example.py``.
 """
 
 import numpy as np
