@@ -61,7 +61,8 @@ class AdaptingLaws:
                     adapted = learner.adapt(alone.X_support[0], alone.y_support[0])
                     expected = learner.predict(adapted, episode.X_query[t])
                     what = f"{trial.name}, task {t} of the stack"
-                    require_close(outputs[t], expected, what)
+                    hint = " (is padding left out of every sum and mean, by weight?)"
+                    require_close(outputs[t], expected, what + hint)
                     own = {name: value[t] for name, value in stack.items()}
                     std = learner.predict_std(own, episode.X_query[t])
                     alone_std = learner.predict_std(adapted, episode.X_query[t])
