@@ -106,7 +106,8 @@ def held_out(estimator: Any, everything: Arguments, split: Any) -> pd.DataFrame:
 def search(name: str, part: Arguments, options: argparse.Namespace, **more: Any) -> Any:
     """Search the learner of a set."""
     _, learner, _, epochs = SETS[name]
-    given = part | {"learner_params": {"max_epochs": epochs}, "learners": [learner]} | more
+    learners = [options.learner or learner]
+    given = part | {"learner_params": {"max_epochs": epochs}, "learners": learners} | more
     return run_study(**given, n_trials=options.n_trials, random_state=options.seed, verbose=0)
 
 
@@ -131,7 +132,7 @@ def found(options: argparse.Namespace) -> None:
             "tuned baseline": held_out(others.make_best(), everything, split),
         }
         took = time.perf_counter() - start
-        print(f"== {name}, seed {options.seed}: {SETS[name][1]}, {result.metric} ({took:.0f} s)")
+        print(f"== {name}, seed {options.seed}: {result.best_learner}, {result.metric} ({took:.0f} s)")
         print(f"  best of {options.n_trials} trials {result.best_score:.4f}", end=", ")
         print(f"defaults {default.value:.4f}; {others.best_learner} {others.best_score:.4f}")
         print(f"  task evaluations saved: {result.task_evaluations_saved:.0%}")
@@ -255,6 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=commands)
     parser.add_argument("--only", action="append", choices=SETS)
+    parser.add_argument("--learner", help="another than the set's own")
     parser.add_argument("--n-trials", type=int, default=30)
     parser.add_argument("--n-seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
