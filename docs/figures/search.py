@@ -132,7 +132,8 @@ def found(options: argparse.Namespace) -> None:
             "tuned baseline": held_out(others.make_best(), everything, split),
         }
         took = time.perf_counter() - start
-        print(f"== {name}, seed {options.seed}: {result.best_learner}, {result.metric} ({took:.0f} s)")
+        what = f"{result.best_learner}, {result.metric}"
+        print(f"== {name}, seed {options.seed}: {what} ({took:.0f} s)")
         print(f"  best of {options.n_trials} trials {result.best_score:.4f}", end=", ")
         print(f"defaults {default.value:.4f}; {others.best_learner} {others.best_score:.4f}")
         print(f"  task evaluations saved: {result.task_evaluations_saved:.0%}")
