@@ -96,3 +96,10 @@ def test_task_search_of_nothing():
     with pytest.warns(MetasklWarning, match="there is nothing to search"):
         search.fit(LINES.X, LINES.y, groups=LINES.groups)
     assert search.best_params_ == {}
+
+
+def test_choices_with_rounding_errors_are_each_tried_once():
+    values = [0.1 + 0.2, 0.7 + 0.1 + 0.1]  # neither is the float that its digits say
+    space = {"estimator__alpha": CategoricalDistribution([*values, 3.0, 4.0])}
+    trials = search({"one": PerTask(Ridge())}, space, n_trials=4).trials
+    assert sorted(trials["estimator__alpha"]) == sorted([*values, 3.0, 4.0])
