@@ -106,9 +106,8 @@ class _Untried(optuna.samplers.BaseSampler):
         if n_values(param_distribution) > _MANY:
             return proposed
         given = _rounded(trial.params)
-        left = {
-            value: self._size(given, param_name, value) for value in _values(param_distribution)
-        }
+        values = {_round(value): value for value in _values(param_distribution)}
+        left = {key: self._size(given, param_name, value) for key, value in values.items()}
         if math.isinf(left.get(_round(proposed), math.inf)):
             return proposed
         tried = Counter(
@@ -116,10 +115,10 @@ class _Untried(optuna.samplers.BaseSampler):
             for params in _tried(study, self.candidates, but=trial.number).values()
             if param_name in params and all(params.get(k) == v for k, v in given.items())
         )
-        free = [value for value, size in left.items() if tried[value] < size]
+        free = [key for key, size in left.items() if tried[key] < size]
         if _round(proposed) in free or not free:
             return proposed
-        return free[self.rng.integers(len(free))]
+        return values[free[self.rng.integers(len(free))]]
 
     def _size(self, given: dict[str, Any], name: str, value: Any) -> float:
         """Return how many configurations begin with some values."""
