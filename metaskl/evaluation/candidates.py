@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.multiclass import type_of_target
 
 from metaskl.errors import ParameterError, did_you_mean
+from metaskl.estimators.adapt import can_adapt
 from metaskl.estimators.generic import MetaClassifier, MetaRegressor
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
@@ -234,9 +235,7 @@ def family_of(model: Any) -> str:
     if isinstance(model, Pipeline):
         return family_of(model.steps[-1][1])
     if isinstance(model, PerTask):  # around a meta-learner it knows more than the task's own rows
-        inner = model.estimator
-        last = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner
-        return "baseline" if hasattr(last, "adapt") else "per-task"
+        return "baseline" if can_adapt(model.estimator) else "per-task"
     if isinstance(model, Pooled):
         return "pooled"
     return "shrunk" if isinstance(model, (ShrunkRegressor, ShrunkClassifier)) else "baseline"

@@ -84,24 +84,29 @@ def chosen_difference(
     at = scores[(scores["n_shot"] == n_shot) & scores["candidate"].isin([*first, *second])]
     table = at.pivot_table(index=["fold", "task"], columns="candidate", values="score")
     present = [[name for name in names if name in table] for names in (first, second)]
-    if not all(present) or table.empty:
+    if not all(present):
         return None
     table = table[[*present[0], *present[1]]].dropna()
+    if table.empty:
+        return None
     block = _blocks(table)
-    baseline = str(table[present[1]].groupby(level="task").mean().mean().idxmax())
+    baseline = _best(table[present[1]])
     differences: list[Any] = []
     chosen: list[str] = []
     for number in np.unique(block):
         here = block == number
         others = table[~here] if (~here).any() else table
-        chosen.append(str(others[present[0]].mean().idxmax()))
+        chosen.append(_best(others[present[0]]))
         differences.append(table.loc[here, chosen[-1]] - table.loc[here, baseline])
-    if not differences:
-        return None
     per_task = pd.concat(differences).groupby(level="task").mean()
     mean, low, high = interval(per_task.to_numpy())
     most, *rest = sorted(set(chosen), key=lambda name: (-chosen.count(name), name))
     return Difference(n_shot, most, baseline, mean, low, high, len(per_task), tuple(rest))
+
+
+def _best(table: pd.DataFrame) -> str:
+    """Return the candidate with the best mean over tasks, in however many folds each is."""
+    return str(table.groupby(level="task").mean().mean().idxmax())
 
 
 def _blocks(table: pd.DataFrame) -> npt.NDArray[np.int64]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -265,6 +265,8 @@ def test_families_are_told_by_what_a_model_is():
     assert family_of(Pooled(Ridge())) == "pooled"
     assert family_of(ShrunkRegressor(Ridge())) == "shrunk"
     assert family_of(PerTask(RidgeHeadRegressor())) == "baseline"
+    held = TransformedTargetRegressor(RidgeHeadRegressor())
+    assert family_of(PerTask(held)) == "baseline"
 
 
 def test_fractions_and_counts_go_together():

@@ -99,6 +99,25 @@ def test_shot_counts_without_common_scores_are_named():
     assert str(none).startswith("Verdict: nothing was compared: no task has a score of every")
 
 
+def test_scores_on_different_tasks_are_no_comparison():
+    apart = scores({"a": {(0, "s"): 2.0}, "b": {(1, "t"): 1.0}})
+    assert chosen_difference(apart, ["a"], ["b"], 5) is None
+
+
+def test_a_task_in_more_folds_weighs_no_more_when_the_learner_is_chosen():
+    # Only the task "a" is in six folds, and there alone "once" is right. Of the eight tasks that
+    # choose for a block without "a", "mostly" has 7 x 2 / 8 and "once" 9 / 8; over the rows of
+    # folds it would be 14 / 13 and 54 / 13.
+    cells = [(fold, "a") for fold in range(6)] + [(0, task) for task in "bcdefghij"]
+    table = {
+        "once": {cell: 9.0 if cell[1] == "a" else 0.0 for cell in cells},
+        "mostly": {cell: 0.0 if cell[1] == "a" else 2.0 for cell in cells},
+        "base": dict.fromkeys(cells, 0.0),
+    }
+    found = chosen_difference(scores(table), ["once", "mostly"], ["base"], 5)
+    assert (found.first, found.others) == ("mostly", ())
+
+
 def test_the_difference_is_paired_over_tasks_and_repeats_are_averaged():
     table = scores({"a": {(0, "s"): 2.0, (1, "t"): 5.0}, "b": {(0, "s"): 1.0, (1, "t"): 3.0}})
     twice = pd.concat([table, table.assign(score=table["score"] + 1.0)])

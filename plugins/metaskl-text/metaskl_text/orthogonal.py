@@ -13,10 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 class OrthogonalMap(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Orthogonal Procrustes: the rotation, or reflection, with the least squared error.
 
-    W = argmin ‖X W − Y‖² with orthonormal columns (rows, if there are more outputs than features)
-    is U Vᵀ, where U S Vᵀ = Xᵀ Y [1]_. Rotations keep lengths and angles, so that few pairs of
-    words fix the map; it is the standard of bilingual word vectors [2]_, and the plain
-    baseline of :class:`~metaskl_text.Procrustes`, which knows other pairs of languages.
+    W = argmin ‖X W − Y‖² with W Wᵀ = 1 is U Vᵀ, where U S Vᵀ = Xᵀ Y [1]_. Rotations keep
+    lengths and angles, so that few pairs of words fix the map; it is the standard of bilingual word
+    vectors [2]_, and the plain baseline of :class:`~metaskl_text.Procrustes`, which knows other
+    pairs of languages. With fewer outputs than features W has orthonormal columns and shortens
+    vectors: U Vᵀ then maximises the agreement tr (X W)ᵀ Y; its squared error is the least only
+    where XᵀX is a multiple of the identity.
 
     Parameters
     ----------

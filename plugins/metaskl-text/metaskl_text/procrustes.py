@@ -27,10 +27,12 @@ class Procrustes(StackedLearner):
     those of their translations. A task's map W has orthonormal columns (rows, if there are more
     outputs than features) and the matrix von Mises–Fisher prior p(W) ∝ exp(tr FᵀW) [1]_, whose F
     all tasks share. With targets Y ≈ b + s X W and Gaussian noise, the map of highest posterior
-    density is closed: W = U Vᵀ with U S Vᵀ = Xᵀ (Y − b) + F. Meta-training learns F, by the outer
-    gradient through W, with b and s; the larger F's singular values, the more pairs of words it
-    takes to turn the map away from the prior, so that adapting is a small rotation of the common
-    map where the tasks are alike, and plain orthogonal Procrustes [2]_ where they are not.
+    density is closed: W = U Vᵀ with U S Vᵀ = Xᵀ (Y − b) + F, with F in units of the noise's
+    variance over s (with fewer outputs than features, where W shortens vectors, only if XᵀX is a
+    multiple of the identity). Meta-training learns F, by the outer gradient through W, with b and
+    s; the larger F's singular values, the more pairs of words it takes to turn the map away from
+    the prior, so that adapting is a small rotation of the common map where the tasks are alike, and
+    plain orthogonal Procrustes [2]_ where they are not.
 
     Parameters
     ----------

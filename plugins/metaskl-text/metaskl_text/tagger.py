@@ -9,19 +9,19 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 import metaskl
 from metaskl.errors import ParameterError
 from metaskl_text.decoding import best_tags
+from metaskl_text.entity_tagger import EntityTagger
 from metaskl_text.fitting import fit_over_tasks
-from metaskl_text.span_scores import SpanScores, span_scores
 from metaskl_text.spans import Span, spans_of
 from metaskl_text.windows import TokenWindows, sentence_numbers
 
 
-class SpanTagger(BaseEstimator):  # type: ignore[misc]
+class SpanTagger(EntityTagger):
     """Named entities by a classifier of tokens: windows in, allowed tags out.
 
     A token table becomes a row per token with the tokens around it; the classifier, or a Pipeline
@@ -147,31 +147,6 @@ class SpanTagger(BaseEstimator):  # type: ignore[misc]
         """
         return spans_of(self.predict(X).tolist(), sentence_numbers(X, self.sentence).tolist())
 
-    def span_scores(self, X: pd.DataFrame, y: Sequence[str]) -> SpanScores:
-        """Return precision, recall and F1 of the predicted entities.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_tokens, ...)
-            Token table, in reading order.
-        y : array-like of str, shape (n_tokens,)
-            True tags.
-        """
-        sentences = sentence_numbers(X, self.sentence).tolist()
-        return span_scores([str(tag) for tag in y], self.predict(X).tolist(), sentences)
-
-    def score(self, X: pd.DataFrame, y: Sequence[str]) -> float:
-        """Return the F1 of whole entities, in [0, 1].
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_tokens, ...)
-            Token table, in reading order.
-        y : array-like of str, shape (n_tokens,)
-            True tags.
-        """
-        return self.span_scores(X, y).f1
-
     @property
     def classes_(self) -> npt.NDArray[Any]:
         """Tags that may be predicted, in the order of the classifier's columns."""
@@ -201,10 +176,3 @@ class SpanTagger(BaseEstimator):  # type: ignore[misc]
             "estimator must have predict_proba or decision_function, to find the best tags that "
             f"are allowed, but {type(self.estimator_).__name__} has neither."
         )
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags

@@ -9,13 +9,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 import metaskl
 from metaskl.estimators.adapt import can_adapt
+from metaskl_text.entity_tagger import EntityTagger
 from metaskl_text.fitting import fit_over_tasks
-from metaskl_text.span_scores import SpanScores, span_scores
 from metaskl_text.spans import Span, spans_of, tags_of
 from metaskl_text.tagger import SpanTagger
 from metaskl_text.windows import sentence_numbers, span_windows, table_tokens
@@ -23,7 +23,7 @@ from metaskl_text.windows import sentence_numbers, span_windows, table_tokens
 _ENTITY = "entity"
 
 
-class TwoStageTagger(BaseEstimator):  # type: ignore[misc]
+class TwoStageTagger(EntityTagger):
     """Find entities as other tasks taught, then tell their types from the few of the new task.
 
     New tasks bring types that no other task has, but names look alike everywhere. So a
@@ -122,6 +122,7 @@ class TwoStageTagger(BaseEstimator):  # type: ignore[misc]
         self.detector_ = detector.fit(X, _any_type(spans, len(X)), ids if meta else None)
         self.types_ = sorted({span.type for span in spans})
         self.typer_ = None
+        self.__dict__.pop("_is_adapted", None)  # of an adapted copy that is fitted anew
         if can_adapt(self.typer):
             tasks = None if ids is None else ids[[span.start for span in spans]]
             self.typer_ = fit_over_tasks(clone(self.typer), rows, _types(spans), tasks)
@@ -184,31 +185,6 @@ class TwoStageTagger(BaseEstimator):  # type: ignore[misc]
         """
         return np.asarray(tags_of(self.predict_spans(X), len(X)), dtype=object)
 
-    def span_scores(self, X: pd.DataFrame, y: Sequence[str]) -> SpanScores:
-        """Return precision, recall and F1 of the predicted entities.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_tokens, ...)
-            Token table, in reading order.
-        y : array-like of str, shape (n_tokens,)
-            True tags.
-        """
-        sentences = sentence_numbers(X, self.sentence).tolist()
-        return span_scores([str(tag) for tag in y], self.predict(X).tolist(), sentences)
-
-    def score(self, X: pd.DataFrame, y: Sequence[str]) -> float:
-        """Return the F1 of whole entities, in [0, 1].
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_tokens, ...)
-            Token table, in reading order.
-        y : array-like of str, shape (n_tokens,)
-            True tags.
-        """
-        return self.span_scores(X, y).f1
-
     def _entities(self, X: pd.DataFrame, y: Any) -> tuple[npt.NDArray[np.object_], list[Span]]:
         """Return the rows of the true entities, and where they are."""
         sentences = sentence_numbers(X, self.sentence).tolist()
@@ -219,13 +195,6 @@ class TwoStageTagger(BaseEstimator):  # type: ignore[misc]
     def _span_rows(self, X: pd.DataFrame, spans: list[Span]) -> npt.NDArray[np.object_]:
         tokens = table_tokens(X, self.token).tolist()
         return span_windows(tokens, sentence_numbers(X, self.sentence).tolist(), spans, self.window)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
 
 
 def _any_type(spans: list[Span], n_tokens: int) -> list[str]:

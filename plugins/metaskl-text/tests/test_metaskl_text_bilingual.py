@@ -24,6 +24,15 @@ def test_the_map_is_scipys():
     assert model.coef_ @ model.coef_.T == pytest.approx(np.eye(4))
 
 
+def test_with_fewer_outputs_than_features_the_agreement_is_greatest():
+    # Xᵀy = (1, 4): W = (1, 4) / √17. The squared error is less for (1, ½) / √1.25, which is not it.
+    X, y = np.diag([1.0, 4.0]), np.array([1.0, 1.0])
+    found = OrthogonalMap().fit(X, y).coef_
+    assert found == pytest.approx(np.array([[1.0, 4.0]]) / 17**0.5)
+    other = np.array([[1.0, 0.5]]) / 1.25**0.5
+    assert ((X @ other[0] - y) ** 2).sum() < ((X @ found[0] - y) ** 2).sum()
+
+
 def test_a_turned_and_shifted_language_is_found_exactly():
     X, turn = rng().normal(size=(10, 4)), ortho_group.rvs(4, random_state=1)
     y = X @ turn + np.array([1.0, 2.0, 3.0, 4.0])

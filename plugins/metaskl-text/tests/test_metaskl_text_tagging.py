@@ -189,6 +189,13 @@ def test_two_stages_learn_new_types_from_one_sentence(two_stage):
         two_stage.predict(query)
 
 
+def test_an_adapted_copy_that_is_fitted_anew_must_be_adapted_anew(two_stage):
+    support = sentences("zzz", 2, 8)
+    adapted = two_stage.adapt(support, support["tag"])
+    with pytest.raises(NotFittedError, match="Call adapt with tagged sentences first"):
+        adapted.fit(support, support["tag"]).predict(support)
+
+
 def test_two_stages_with_a_support_of_one_type_or_none(two_stage):
     support, query = sentences("zzz", 2, 8), sentences("zzz", 3, 9)
     people = support["tag"].where(support["tag"].str.endswith("person"), "O")

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from metaskl import adapt
 from metaskl.errors import NotAdaptedError, ParameterError, SupportError
+from metaskl.estimators.adapt import can_adapt
 from metaskl_vision.boxes import cut, overlap, suppress
 from metaskl_vision.precision import Detections
 from metaskl_vision.proposals import ComponentProposals
@@ -114,9 +115,12 @@ class FewShotDetector(BaseEstimator):  # type: ignore[misc]
                 raise ParameterError(
                     f"{name} must be from 0 to {high:g}, got {getattr(self, name)!r}."
                 )
+        for name in ("n_ground_classes", "n_ground_windows"):
+            if getattr(self, name) < 0:
+                raise ParameterError(f"{name} must be 0 or more, got {getattr(self, name)!r}.")
         X, y = self._things(scenes)
         self.estimator_ = clone(self.estimator)
-        if hasattr(self.estimator_, "adapt"):
+        if can_adapt(self.estimator_):
             self.estimator_.fit(X, y)
         rng = np.random.default_rng(self.random_state)
         kept = rng.permutation(np.unique(y))[: self.n_ground_classes]
@@ -162,7 +166,7 @@ class FewShotDetector(BaseEstimator):  # type: ignore[misc]
         with warnings.catch_warnings():
             # That many classes have one row each is meant here.
             warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
-            if hasattr(self.estimator_, "adapt"):
+            if can_adapt(self.estimator_):
                 adapted.estimator_ = adapt(self.estimator_, rows, labels)
             else:
                 adapted.estimator_ = clone(self.estimator_).fit(rows, labels)
@@ -212,7 +216,7 @@ class FewShotDetector(BaseEstimator):  # type: ignore[misc]
 
     def _things(self, scenes: Sequence[Scene]) -> tuple[Array, Array]:
         """Cut out the things of scenes."""
-        cuts = [cut(scene.image, scene.boxes, self.size) for scene in scenes]
+        cuts = [cut(_image(scene), scene.boxes, self.size) for scene in scenes]
         if not sum(map(len, cuts)):
             raise SupportError(
                 f"scenes must hold boxes with labels, got none in {len(cuts)} scenes."

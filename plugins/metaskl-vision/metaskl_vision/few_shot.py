@@ -12,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from metaskl import adapt
 from metaskl.errors import TaskError
+from metaskl.estimators.adapt import can_adapt
 
 
 def few_shot_scores(
@@ -37,7 +38,7 @@ def few_shot_scores(
     X_test, y_test : array-like of shape (m, C, H, W) and (m,)
         What is predicted, all of it every time. Of other patients than `X`, if the data say so.
     n_shot : sequence of int, default=(1, 5, 10)
-        Pictures of each class in a support.
+        Pictures of each class in a support, >= 1.
     n_repeats : int, default=20
         Draws of the support; the same for all candidates.
     random_state : int, default=0
@@ -71,13 +72,15 @@ def few_shot_scores(
     classes, counts = np.unique(y, return_counts=True)
     if (
         len(classes) < 2
+        or min(n_shot) < 1
         or counts.min() < max(n_shot)
         or not np.array_equal(classes, np.unique(y_test))
     ):
+        held = dict(zip(classes.tolist(), counts.tolist(), strict=True))
         raise TaskError(
-            f"y must hold at least 2 classes with n_shot={max(n_shot)} pictures each, and y_test "
-            f"the same classes, got {dict(zip(classes.tolist(), counts.tolist(), strict=True))} "
-            f"and {np.unique(y_test).tolist()}. Lower n_shot or add pictures."
+            f"y must hold at least 2 classes with n_shot={list(n_shot)} pictures each (at least "
+            f"1), and y_test the same classes, got {held} and "
+            f"{np.unique(y_test).tolist()}. Lower n_shot or add pictures."
         )
     records = []
     for repeat in range(n_repeats):
@@ -95,7 +98,7 @@ def few_shot_scores(
 
 def _learned(estimator: Any, X: Any, y: Any) -> Any:
     """Adapt a meta-learner, or fit a clone of anything else."""
-    if hasattr(estimator, "adapt"):
+    if can_adapt(estimator):
         return adapt(estimator, X, y)
     return clone(estimator).fit(X, y)
 

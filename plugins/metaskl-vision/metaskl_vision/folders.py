@@ -105,13 +105,16 @@ def _checked(size: Any, channels: str, fit: str) -> tuple[int, int] | None:
         raise ParameterError(f"fit must be one of {_FITS}, got {fit!r}.")
     if size is None:
         return None
-    shape = (size, size) if isinstance(size, int) else tuple(size)
-    if len(shape) != 2 or not all(isinstance(side, int) and side >= 1 for side in shape):
+    shape = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(shape) != 2 or not all(
+        isinstance(side, int | np.integer) and not isinstance(side, bool) and side >= 1
+        for side in shape
+    ):
         raise ParameterError(
             f"size must be a whole number of pixels or (height, width), got {size!r}. Give for "
             "example 84."
         )
-    return shape
+    return int(shape[0]), int(shape[1])
 
 
 def _pictures(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -187,7 +190,7 @@ def _sized(band: Image.Image, shape: tuple[int, int] | None, fit: str) -> npt.ND
         if fit == "crop":
             band = ImageOps.fit(band, size, bilinear)
         elif fit == "pad":
-            band = ImageOps.pad(band, size, bilinear)
+            band = ImageOps.pad(band, size, bilinear, color=0)
         else:
             band = band.resize(size, bilinear)
     values = np.asarray(band, dtype=np.float32) / np.float32(255)

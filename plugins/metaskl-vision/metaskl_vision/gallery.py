@@ -26,7 +26,9 @@ class Gallery(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     embedding : transformer
-        Fitted; maps pictures to features (n, n_features). It is used as it is, not cloned.
+        Fitted; maps pictures to features (n, n_features). `fit` uses it as it is; where the
+        gallery itself is cloned, as by cross-validation, wrap it in
+        :class:`~sklearn.frozen.FrozenEstimator`, or its copy is not fitted.
     metric : {"cosine", "euclidean"}, default="cosine"
         The similarity of two pictures: the cosine of their features, or minus their distance.
     rule : {"mean", "nearest"}, default="mean"

@@ -81,7 +81,7 @@ def average_precision(
     right: list[bool] = []
     n_true = 0
     for found, scene in zip(detections, scenes, strict=True):
-        true = scene.boxes[scene.labels == label]
+        true = np.asarray(scene.boxes)[np.asarray(scene.labels) == label]
         n_true += len(true)
         of_class = np.flatnonzero(np.asarray(found.labels) == label)
         order = of_class[np.argsort(-np.asarray(found.scores)[of_class], kind="stable")]

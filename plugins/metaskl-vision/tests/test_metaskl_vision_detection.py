@@ -101,6 +101,12 @@ def test_average_precision_ranks_over_all_scenes_and_looks_at_one_class():
         average_precision(detections[:1], scenes, "a")
 
 
+def test_scenes_of_lists_are_scored_as_those_of_arrays():
+    listed = Scene(np.zeros((9, 9)), [[0, 0, 4, 4], [5, 5, 9, 9]], ["a", "b"])
+    right = Detections([[0, 0, 4, 4]], [0.9], ["a"])
+    assert average_precision([right], [listed], "a") == 1.0
+
+
 def test_a_detection_counts_for_the_thing_it_overlaps_most():
     # Both overlap the first thing most; VOC calls the second wrong though B2 is still free.
     close = scene([[0, 0, 10, 10], [0, 3, 10, 13]], ["a", "a"])

@@ -128,6 +128,10 @@ def test_bad_input_to_the_detector():
         ParameterError, match=r"grey pictures \(H, W\), got one of shape \(3, 50, 50\)"
     ):
         fitted.adapt(scenes).predict([np.zeros((3, 50, 50))])
+    with pytest.raises(ParameterError, match=r"grey pictures \(H, W\), got .* \(9, 9, 3\)"):
+        fitted.adapt([Scene(np.zeros((9, 9, 3)), np.array([[0, 0, 4, 4]]), np.array(["a"]))])
+    with pytest.raises(ParameterError, match="n_ground_windows must be 0 or more, got -1"):
+        detector(n_ground_windows=-1).fit(scenes)
 
 
 def test_templates_by_hand():

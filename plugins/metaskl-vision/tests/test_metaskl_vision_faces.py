@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -238,3 +241,11 @@ def test_saved_without_pickle_a_gallery_knows_the_same_people(tmp_path):
         load(file)
     found = load(file, trusted=own).similarity(X)
     np.testing.assert_allclose(found, known.similarity(X), rtol=1e-6)
+
+
+def test_a_gallery_with_a_frozen_embedding_may_be_cloned():
+    X, y = np.repeat([0.0, 4.0, 8.0], 6).reshape(18, 1, 1, 1), np.repeat(list("abc"), 6)
+    X = np.concatenate([X, np.random.default_rng(0).random((18, 1, 1, 1))], axis=3)
+    embedding = make_pipeline(flatten_pictures(), PCA(1)).fit(X)
+    gallery = Gallery(FrozenEstimator(embedding), metric="euclidean")
+    assert cross_val_score(gallery, X, y, cv=3).tolist() == [1.0, 1.0, 1.0]

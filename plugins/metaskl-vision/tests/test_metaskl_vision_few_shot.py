@@ -90,9 +90,24 @@ def test_meta_learners_are_adapted_not_fitted_anew():
     assert meta.net_ is network
 
 
+def test_pipelines_of_meta_learners_are_adapted_too():
+    y = np.repeat(np.arange(6), 10)
+    X = (y[:, None] + 0.1 * np.random.default_rng(0).normal(size=(60, 4))).reshape(60, 1, 2, 2)
+    meta = ProtoNetClassifier(
+        backbone=MLP((8,)), label_space="task", n_way=2, n_shot=2, max_epochs=1, steps_per_epoch=3,
+        random_state=0,
+    )  # fmt: skip
+    held = make_pipeline(flatten_pictures(), meta).fit(X[:40], y[:40])
+    new = {"X_test": X[40:], "y_test": y[40:], "n_shot": [2], "n_repeats": 2}
+    scores = few_shot_scores({"held": held}, X[40:], y[40:], **new)
+    assert scores["balanced_accuracy"].mean() > 0.9
+
+
 def test_too_few_pictures_or_other_classes():
     X, y = levels()
-    with pytest.raises(TaskError, match=r"n_shot=11 pictures each.*got \{0: 10, 1: 10\}"):
+    with pytest.raises(TaskError, match=r"n_shot=\[0, 1\] pictures each \(at least 1\)"):
+        few_shot_scores({}, X, y, X_test=X, y_test=y, n_shot=[0, 1])
+    with pytest.raises(TaskError, match=r"n_shot=\[11\] pictures each.*got \{0: 10, 1: 10\}"):
         few_shot_scores({}, X, y, X_test=X, y_test=y, n_shot=[11])
     with pytest.raises(TaskError, match=r"and \[0\]"):
         few_shot_scores({}, X, y, X_test=X[:5], y_test=y[:5], n_shot=[1])

@@ -135,10 +135,17 @@ def test_a_root_that_is_not_there(tmp_path):
         load_image_folder(tmp_path / "nowhere")
 
 
+def test_sizes_of_numpy_are_sizes(tmp_path):
+    save(tmp_path, "a/1.png", grey(10))
+    assert load_image_folder(tmp_path, size=np.int64(3)).data.shape == (1, 1, 3, 3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"size": 0}, "size must be a whole number of pixels"),
+        ({"size": 84.0}, "size must be a whole number of pixels.* got 84.0"),
+        ({"size": True}, "size must be a whole number of pixels"),
         ({"size": (4, 4, 4)}, "size must be a whole number of pixels"),
         ({"channels": "CMYK"}, "channels must be one of"),
         ({"fit": "squash"}, "fit must be one of"),
