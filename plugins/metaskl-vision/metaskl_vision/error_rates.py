@@ -73,6 +73,11 @@ def verification_report(trials: pd.DataFrame, *, random_state: int = 0) -> pd.Da
         ``false_reject``: the value, and its 95 % percentile interval over 1,000 draws of as many
         persons with replacement, each with all its trials.
 
+    Raises
+    ------
+    ParameterError
+        If a person is claimed in trials of one kind only.
+
     Examples
     --------
     >>> import pandas as pd
@@ -85,6 +90,12 @@ def verification_report(trials: pd.DataFrame, *, random_state: int = 0) -> pd.Da
     >>> verification_report(trials)["mean"].tolist()
     [1.0, 0.0, 0.0, 0.0]
     """
+    kinds = trials.groupby("claimed")["same"].nunique()
+    if not len(kinds) or kinds.min() < 2:
+        raise ParameterError(
+            "trials must hold, of each person claimed, some of this person and some of another, "
+            f"got one kind of {kinds.index[kinds < 2][:5].tolist()}. Add trials, or leave them out."
+        )
     trials = trials.assign(above=trials["similarity"] - trials["threshold"])
     trials = trials.sort_values("above", ascending=False, kind="stable")
     same, accepted = trials["same"].to_numpy(bool), trials["accepted"].to_numpy(bool)

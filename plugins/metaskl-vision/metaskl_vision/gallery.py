@@ -111,10 +111,10 @@ class Gallery(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         alike, claimed = self.similarity(X), np.asarray(claimed)
         unknown = np.setdiff1d(claimed, self.classes_)
-        if len(unknown) or len(claimed) != len(alike):
+        if len(unknown) or claimed.shape != (len(alike),):
             raise SupportError(
                 f"claimed must name one enrolled person for each of the {len(alike)} pictures, got "
-                f"{len(claimed)} names, unknown among them: {unknown[:5].tolist()}."
+                f"names of shape {claimed.shape}, unknown among them: {unknown[:5].tolist()}."
             )
         own = alike[np.arange(len(alike)), np.searchsorted(self.classes_, claimed)]
         accepted: npt.NDArray[np.bool_] = own >= self.threshold

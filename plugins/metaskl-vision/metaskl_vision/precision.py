@@ -155,10 +155,11 @@ def proposal_recall(
     Returns
     -------
     float
-        From 0 to 1: no detector on these proposals can find more.
+        From 0 to 1: no detector on these proposals can find more. NaN if there are no things.
     """
     best = [
         overlap(boxes, scene.boxes).max(axis=0, initial=0.0)
         for boxes, scene in zip(proposals, scenes, strict=True)
     ]
-    return float(np.mean(np.concatenate(best) >= iou))
+    found = np.concatenate([np.zeros(0), *best]) >= iou
+    return float(found.mean()) if len(found) else float("nan")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from metaskl.errors import ParameterError
 
@@ -44,6 +44,7 @@ class TemplateMatching(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ParameterError(
                 f"temperature must be above 0, got {self.temperature!r}. Take 0.05."
             )
+        check_consistent_length(X, y)
         self.templates_ = _standardised(X)
         self.classes_, self.numbers_ = np.unique(y, return_inverse=True)
         return self

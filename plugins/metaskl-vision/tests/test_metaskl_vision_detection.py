@@ -119,6 +119,11 @@ def test_recall_of_proposals():
     assert proposal_recall([np.array([A]), np.zeros((0, 4))], scenes) == pytest.approx(1 / 3)
 
 
+def test_recall_where_nothing_is():
+    assert np.isnan(proposal_recall([[A]], [scene([], [])]))
+    assert np.isnan(proposal_recall([], []))
+
+
 def test_components_join_at_a_distance():
     image = np.zeros((40, 40))
     image[10:20, 10] = image[10:20, 14] = 1  # 3 pixels between: joined when thickened by 2

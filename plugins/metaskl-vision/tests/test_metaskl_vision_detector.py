@@ -146,3 +146,8 @@ def test_templates_by_hand():
     assert matching.predict([[1, 2, 3], [0, 9, 0]]).tolist() == [0, 1]
     with pytest.raises(ParameterError, match="temperature must be above 0, got 0"):
         TemplateMatching(temperature=0).fit([[0, 1]], [0])
+
+
+def test_templates_need_a_class_each():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        TemplateMatching().fit(np.zeros((3, 4)), [0, 1])

@@ -64,7 +64,7 @@ def test_bad_claims_and_parameters():
     known = gallery().fit(points([1, 0], [0, 1]), ["ann", "bob"])
     with pytest.raises(SupportError, match=r"unknown among them: \['cy'\]"):
         known.verify(points([1, 0]), ["cy"])
-    with pytest.raises(SupportError, match="got 2 names"):
+    with pytest.raises(SupportError, match=r"got names of shape \(2,\)"):
         known.verify(points([1, 0]), ["ann", "bob"])
     with pytest.raises(SupportError, match="got 1 names for 2 pictures"):
         known.fit(points([1, 0], [0, 1]), ["ann"])
@@ -249,3 +249,20 @@ def test_a_gallery_with_a_frozen_embedding_may_be_cloned():
     embedding = make_pipeline(flatten_pictures(), PCA(1)).fit(X)
     gallery = Gallery(FrozenEstimator(embedding), metric="euclidean")
     assert cross_val_score(gallery, X, y, cv=3).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_person_of_one_kind_of_trials_has_no_rates():
+    trials = pd.DataFrame(
+        {"claimed": ["ann", "ann", "bob"], "same": [True, False, False], "similarity": 0.5,
+         "threshold": 0.5, "accepted": True}
+    )  # fmt: skip
+    with pytest.raises(ParameterError, match=r"of each person claimed.* one kind of \['bob'\]"):
+        verification_report(trials)
+    with pytest.raises(ParameterError, match=r"one kind of \[\]"):
+        verification_report(trials[:0])
+
+
+def test_a_single_name_is_no_claim_for_each_picture():
+    known = gallery().fit(np.zeros((2, 1, 1, 1)), ["ann", "bob"])
+    with pytest.raises(SupportError, match=r"each of the 2 pictures, got names of shape \(\)"):
+        known.verify(np.zeros((2, 1, 1, 1)), "ann")
