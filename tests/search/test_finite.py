@@ -40,15 +40,6 @@ def test_ends_when_each_configuration_was_tried():
     assert sorted(result.trials["estimator__alpha"]) == [0.1, 1.0, 10.0]
 
 
-def test_choices_of_many_digits_are_not_tried_twice():
-    digits = [10 ** (power / 7) for power in range(6)]
-    with pytest.warns(MetasklWarning, match="6 configurations"):
-        trials = search(
-            {"ridge": PerTask(Ridge())}, {"estimator__alpha": CategoricalDistribution(digits)}
-        ).trials
-    assert sorted(trials["estimator__alpha"]) == digits
-
-
 def test_ends_without_a_warning_where_the_trials_suffice():
     result = search({"ridge": PerTask(Ridge())}, ALPHAS, n_trials=3)
     assert result.trials["estimator__alpha"].nunique() == 3
