@@ -64,7 +64,9 @@ class MANN(StackedLearner):
     The paper writes a row with the controller's output of the row after, when its label is
     known. Here a row is written from the controller's state at that row and its label, so that
     the last row of a support is written too before any query, and each slot holds what is known
-    of certain rows. As in the memory's ancestor, the neural Turing machine, the strength β of a
+    of certain rows. Keys and what is written are made from the row's features beside the
+    controller's state, which by itself mixes a row with those before it: the reads are sharper,
+    and much sooner. As in the memory's ancestor, the neural Turing machine, the strength β of a
     read is the controller's choice, and blank slots are not read; in the paper's softmax over
     128 cosines they would drown the others, the more the shorter the support.
 
@@ -122,9 +124,10 @@ class MANN(StackedLearner):
         self.usage_decay = usage_decay
         n_read = n_reads * slot_size
         self.controller = nn.LSTMCell(self.n_features_out + n_outputs + n_read, controller_size)
-        self.key = nn.Linear(controller_size, n_read)
+        described = controller_size + self.n_features_out
+        self.key = nn.Linear(described, n_read)
         self.strength = nn.Linear(controller_size, n_reads)
-        self.content = nn.Linear(controller_size + n_outputs, slot_size)
+        self.content = nn.Linear(described + n_outputs, slot_size)
         self.gate = nn.Linear(controller_size, 1)
         self.head = nn.Linear(controller_size + n_read, n_outputs)
         with torch.no_grad():
@@ -239,14 +242,15 @@ class MANN(StackedLearner):
         inputs = [features.flatten(0, 1), for_each_row("label"), for_each_row("vectors")]
         before = for_each_row("hidden"), for_each_row("cell")
         hidden, cell = self.controller(torch.cat(inputs, dim=-1), before)
-        keys = torch.tanh(self.key(hidden)).view(n_tasks, n_rows, self.n_reads, self.slot_size)
+        described = torch.cat([hidden, inputs[0]], dim=-1)
+        keys = torch.tanh(self.key(described)).view(n_tasks, n_rows, self.n_reads, self.slot_size)
         strength = 1 + F.softplus(self.strength(hidden)).view(n_tasks, n_rows, self.n_reads)
         read = read_weights(state["memory"], keys, strength)
         vectors = (read.flatten(1, 2) @ state["memory"]).view(n_tasks, n_rows, -1)
-        hidden, cell = hidden.unflatten(0, (n_tasks, n_rows)), cell.unflatten(0, (n_tasks, n_rows))
-        output = self.head(torch.cat([hidden, vectors], dim=-1))
-        seen = {"read": read, "vectors": vectors, "hidden": hidden, "cell": cell}
-        return {**seen, "output": output}
+        flat = {"hidden": hidden, "cell": cell, "described": described}
+        seen = {name: value.unflatten(0, (n_tasks, n_rows)) for name, value in flat.items()}
+        output = self.head(torch.cat([seen["hidden"], vectors], dim=-1))
+        return {**seen, "read": read, "vectors": vectors, "output": output}
 
     def _store(
         self, state: Adapted, seen: Adapted, label: Tensor, weight: Tensor, row: int
@@ -257,7 +261,7 @@ class MANN(StackedLearner):
         usage = self.usage_decay * state["usage"] + read
         unused = least_used(usage.detach())
         write = write_weights(torch.sigmoid(self.gate(hidden)), read, unused)
-        content = torch.tanh(self.content(torch.cat([hidden, label], dim=-1)))
+        content = torch.tanh(self.content(torch.cat([seen["described"][:, 0], label], dim=-1)))
         erased = state["memory"] * (1 - real * unused)[..., None]
         # Which slot holds how much of which row: the memory's content in terms of rows.
         written = state["written"] * (1 - real * unused)[..., None]

@@ -82,7 +82,9 @@ def by_hand(learner, X, y):
         strength = 1 + np.log1p(np.exp(linear("strength", h)))
         reads = []
         for key, beta in zip(
-            np.tanh(linear("key", h)).reshape(n_reads, size), strength, strict=True
+            np.tanh(linear("key", np.concatenate([h, x]))).reshape(n_reads, size),
+            strength,
+            strict=True,
         ):
             square = (memory**2).sum(axis=1)
             cosine = memory @ key / np.linalg.norm(key) / np.sqrt(square + 0.01)
@@ -95,7 +97,7 @@ def by_hand(learner, X, y):
         slot = usage.argmin()
         gate = sigmoid(linear("gate", h))[0]
         write = gate * read + (1 - gate) * (np.arange(n_slots) == slot)
-        contents.append(np.tanh(linear("content", np.concatenate([h, label]))))
+        contents.append(np.tanh(linear("content", np.concatenate([h, x, label]))))
         memory[slot] = 0
         memory = memory + np.outer(write, contents[-1])
         usage = usage + write
