@@ -1,7 +1,8 @@
 """FS-Mol, regression on the logarithm of the measured activity: R² on assays never seen.
 
-Protocol: as in fsmol.py; supports are drawn at random and are the same for every candidate; R² of
-each assay's query against its own mean, mean over repeats, then over assays; inductive.
+Protocol: as in fsmol.py; supports are drawn at random and are the same for every candidate; rows
+without a value are left out; R² of each assay's query against its own mean, mean over repeats, then
+over assays; inductive.
 """
 
 import argparse
@@ -82,10 +83,12 @@ def main() -> None:
     data = fetch_fsmol()
     split = dict(zip(data.group_names, data.task_split, strict=True))
     old = np.array([split[name] for name in data.groups]) == 0
-    X = data.data.astype(np.float32)
-    y, _ = centred(data.y_log.astype(np.float64), data.groups)
+    known = ~np.isnan(data.y_log)
+    groups, old = data.groups[known], old[known]
+    X = data.data[known].astype(np.float32)
+    y, _ = centred(data.y_log[known].astype(np.float64), groups)
     names = data.group_names[data.task_split == SPLITS.index(options.split)]
-    assays = [(X[data.groups == name], y[data.groups == name]) for name in names]
+    assays = [(X[groups == name], y[groups == name]) for name in names]
     print(
         f"{len(assays)} {options.split} assays, {options.n_repeats} draws, {os.cpu_count()} cores"
     )
@@ -96,7 +99,7 @@ def main() -> None:
         print(line("forest", n_shot, reference[n_shot], None), flush=True)
     for name, meta in learners(options.epochs, options.outer_lr, options.seed).items():
         start = time.perf_counter()
-        meta.fit(X[old], y[old], groups=data.groups[old])
+        meta.fit(X[old], y[old], groups=groups[old])
         print(f"{name}: trained in {time.perf_counter() - start:.0f} s", flush=True)
         for n_shot in sizes:
             found = scores(meta.adapt, assays, n_shot, options.n_repeats)

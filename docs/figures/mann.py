@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100, help="of 50 outer steps")
     parser.add_argument("--pretrain", type=int, default=0, help="epochs of 100 steps of the body")
     parser.add_argument("--every", type=int, default=2, help="epochs between looks at the test")
+    parser.add_argument("--slot-size", type=int, default=40)
+    parser.add_argument("--controller-size", type=int, default=128)
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--norm", default="batch")
     parser.add_argument("--meta-batch-size", type=int, default=8)
@@ -129,6 +131,8 @@ def main() -> None:
         n_way=N_WAY,
         n_shot=tuple(options.n_shot),
         n_query=1,
+        slot_size=options.slot_size,
+        controller_size=options.controller_size,
         meta_batch_size=options.meta_batch_size,
         outer_lr=options.outer_lr,
         max_epochs=options.epochs,
