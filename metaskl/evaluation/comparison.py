@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from metaskl.evaluation.curve import shots_curve
+from metaskl.evaluation.plain import plain
 from metaskl.evaluation.scoring import within_bounds
 from metaskl.evaluation.verdict import Verdict, failure_lines
 
@@ -124,7 +125,7 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """Return protocol, leaderboard and verdict as plain values, for JSON."""
         curve = self._curve()
-        return {
+        held = {
             "metric": self.metric,
             "lower_is_better": self.lower_is_better,
             "protocol": self.protocol,
@@ -135,3 +136,4 @@ class Comparison:
             "failures": self.failures,
             "seconds": self.seconds,
         }
+        return {name: plain(value) for name, value in held.items()}

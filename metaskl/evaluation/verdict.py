@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from metaskl.evaluation.differences import Difference, chosen_difference
+from metaskl.evaluation.plain import plain
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Verdict:
         return over_all or difference.sign > 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as plain values."""
-        return {
+        """Return the verdict as plain values, for JSON; a bound that is not a number is None."""
+        held = {
             "compared": self.compared,
             "pays": self.pays,
             "condition": self.condition,
@@ -87,6 +88,7 @@ class Verdict:
             "left_out": [{"n_shot": k, "reason": why} for k, why in self.left_out.items()],
             "text": str(self),
         }
+        return {name: plain(value) for name, value in held.items()}
 
     def __str__(self) -> str:
         left_out = [f"  {shots_words(k)}: {why}." for k, why in self.left_out.items()]

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -190,3 +192,10 @@ def test_it_is_plain_values_too():
     found = verdict(difference(5, 0.2, 0.1)).as_dict()
     assert found["pays"] is True
     assert found["against_baselines"][0]["mean"] == 0.2
+
+
+def test_a_bound_that_is_not_a_number_is_none_among_plain_values():
+    alone = Difference(5, "maml", "pooled ridge", 0.1, float("nan"), float("nan"), n_tasks=1)
+    found = verdict(alone).as_dict()
+    assert found["against_baselines"][0]["low"] is None
+    assert '"mean": 0.1' in json.dumps(found, allow_nan=False)
