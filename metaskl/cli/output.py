@@ -9,8 +9,6 @@ from typing import Any
 
 import typer
 
-from metaskl.evaluation.plain import plain
-
 
 class Notes:
     """What was done with the data, said on stderr unless it is to be quiet."""
@@ -37,6 +35,8 @@ def print_json(value: Any) -> None:
 
 def as_json(value: Any) -> str:
     """Return a value as JSON; what is not a finite number becomes null."""
+    from metaskl.evaluation.plain import plain
+
     return json.dumps(plain(value), indent=2, allow_nan=False)
 
 
