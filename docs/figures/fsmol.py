@@ -22,6 +22,7 @@ from sklearn.model_selection import train_test_split
 from metaskl import ADKFClassifier, DKTClassifier, ProtoNetClassifier, RidgeHeadClassifier
 from metaskl.backbones import MLP
 from metaskl.datasets import fetch_fsmol
+from metaskl.evaluation.differences import interval
 
 SPLITS = ("train", "valid", "test")
 LEARNERS: dict[str, Callable[..., Any]] = {
@@ -73,15 +74,12 @@ def gains(
 def line(name: str, n_shot: int, found: np.ndarray, reference: np.ndarray | None) -> str:
     """Say how good a candidate is, and by how much better than the forest on the same draws."""
     kept = found[~np.isnan(found)]
-    text = (
-        f"  {name:12s} {n_shot:4d}: {kept.mean():.3f} ± {1.96 * kept.std() / len(kept) ** 0.5:.3f}"
-    )
+    mean, _, high = interval(kept)
+    text = f"  {name:12s} {n_shot:4d}: {mean:.3f} ± {high - mean:.3f}"
     if reference is None:
         return f"{text} ({len(kept)} assays)"
-    more = (found - reference)[~np.isnan(found)]
-    return (
-        f"{text}, above the forest {more.mean():+.3f} ± {1.96 * more.std() / len(more) ** 0.5:.3f}"
-    )
+    mean, _, high = interval((found - reference)[~np.isnan(found)])
+    return f"{text}, above the forest {mean:+.3f} ± {high - mean:.3f}"
 
 
 def options_given() -> argparse.Namespace:

@@ -18,6 +18,7 @@ from sklearn.metrics import r2_score
 from metaskl import DKTRegressor, RidgeHeadRegressor
 from metaskl.backbones import MLP
 from metaskl.datasets import fetch_fsmol
+from metaskl.evaluation.differences import interval
 
 SPLITS = ("train", "valid", "test")
 Assay = tuple[Any, Any]
@@ -45,13 +46,12 @@ def scores(
 def line(name: str, n_shot: int, found: np.ndarray, reference: np.ndarray | None) -> str:
     """Say how good a candidate is, and by how much better than the forest on the same draws."""
     kept = found[~np.isnan(found)]
-    half = 1.96 * kept.std(ddof=1) / len(kept) ** 0.5
-    text = f"  {name:10s} {n_shot:4d}: {kept.mean():+.3f} ± {half:.3f} ({len(kept)} assays)"
+    mean, _, high = interval(kept)
+    text = f"  {name:10s} {n_shot:4d}: {mean:+.3f} ± {high - mean:.3f} ({len(kept)} assays)"
     if reference is None:
         return text
-    more = (found - reference)[~np.isnan(found)]
-    half = 1.96 * more.std(ddof=1) / len(more) ** 0.5
-    return f"{text}, above the forest {more.mean():+.3f} ± {half:.3f}"
+    mean, _, high = interval((found - reference)[~np.isnan(found)])
+    return f"{text}, above the forest {mean:+.3f} ± {high - mean:.3f}"
 
 
 def learners(epochs: int, outer_lr: float, seed: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from metaskl import MAMLClassifier, ProtoNetClassifier
 from metaskl.backbones import Backbone, Conv4, FromModule
 from metaskl.datasets import fetch_omniglot
 from metaskl.evaluation import episode_scores
+from metaskl.evaluation.differences import interval
 from metaskl.tasks import RandomAffine
 
 
@@ -114,8 +115,8 @@ def main() -> None:
             print(f"  {n_way}-way {n_shot}-shot: {scores.mean():.4f} ± {half:.4f}", flush=True)
     if prototypes:
         errors = lake_errors(meta)
-        half = 1.96 * errors.std(ddof=1) / np.sqrt(len(errors))
-        print(f"  error in Lake's 20 runs: {errors.mean():.4f} ± {half:.4f}")
+        mean, _, high = interval(errors)
+        print(f"  error in Lake's 20 runs: {mean:.4f} ± {high - mean:.4f}")
 
 
 if __name__ == "__main__":

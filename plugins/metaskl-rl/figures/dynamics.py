@@ -23,6 +23,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from metaskl import MetaRegressor
 from metaskl.backbones import MLP
+from metaskl.evaluation.differences import interval
 from metaskl_rl import (
     CartPoleTasks,
     ModelPredictiveControl,
@@ -66,10 +67,10 @@ class Corrected(RegressorMixin, BaseEstimator):
         return self.shared.predict(X) + self.rest_.predict(X)
 
 
-def interval(values):
+def shown(values):
     """Return mean and half the 95 % interval over tasks, as text."""
-    values = np.asarray(values)
-    return f"{values.mean():8.3f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.3f}"
+    mean, _, high = interval(np.asarray(values))
+    return f"{mean:8.3f} ± {high - mean:.3f}"
 
 
 def arguments():
@@ -135,8 +136,8 @@ def main():
     first = args.learners[0]
     for (n_shot, what, name), values in sorted(table.items(), key=lambda item: item[0][:2]):
         less = np.asarray(table[n_shot, what, first]) - values
-        line = f"{n_shot:3} {what:6} {name:27} {interval(values)}"
-        print(f"{line}   {first} less it: {interval(less)}")
+        line = f"{n_shot:3} {what:6} {name:27} {shown(values)}"
+        print(f"{line}   {first} less it: {shown(less)}")
     print(f"{time.process_time() - start:.0f} s of CPU")
 
 

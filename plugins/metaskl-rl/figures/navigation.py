@@ -17,11 +17,20 @@ from metaskl_rl import MAMLPolicyGradient, NavigationTasks
 EVERY = 40  # outer steps from one line to the next
 
 
+def line(returns):
+    """Return the means over goals before and after each update, with their intervals."""
+    half = 1.96 * returns.std(0) / len(returns) ** 0.5
+    return ", ".join(f"{m:.2f} ± {h:.2f}" for m, h in zip(returns.mean(0), half, strict=True))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=("fixed", "per_parameter"), default="fixed")
     parser.add_argument("--inner-lr", type=float, default=0.1)
     parser.add_argument("--iterations", type=int, default=120)
+    parser.add_argument(
+        "--test-episodes", type=int, nargs="*", default=[], help="of the update, on 200 goals"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -37,13 +46,15 @@ def main():
     )
     for done in range(0, args.iterations, EVERY):
         meta.fit(min(EVERY, args.iterations - done))
-        returns = meta.returns(tasks, n_steps=2)
-        half = 1.96 * returns.std(0) / len(returns) ** 0.5
-        text = ", ".join(f"{m:.2f} ± {h:.2f}" for m, h in zip(returns.mean(0), half, strict=True))
+        text = line(meta.returns(tasks, n_steps=2))
         print(
             f"{len(meta.history_):4} outer steps, {time.process_time() - start:.0f} s of CPU: "
             f"return after 0, 1, 2 updates {text}",
             flush=True,
+        )
+    for meta.n_episodes in args.test_episodes:
+        print(
+            f"updates from {meta.n_episodes} episodes: {line(meta.returns(tasks[:200], n_steps=2))}"
         )
 
 

@@ -57,7 +57,9 @@ class MAMLPolicyGradient:
     trust : float, default=0.01
         Mean divergence of the adapted policies that an outer step may cause, > 0.
     curvature_episodes : int, default=5
-        Episodes of each task from which that divergence's curvature is estimated.
+        Episodes of each task from which that divergence's curvature is estimated, inner step
+        included (the sub-sampling of [2]_, appendix C). They shape the outer step's direction
+        only; how far it goes is checked on all episodes.
     random_state : int, default=0
         Seed.
 

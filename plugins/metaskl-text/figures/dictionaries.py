@@ -15,16 +15,15 @@ import numpy as np
 
 from metaskl import MetaRegressor
 from metaskl.backbones import MLP
+from metaskl.evaluation.differences import interval
 from metaskl_text import LanguagePairs, OrthogonalMap, precision_at_one
 
 N_WORDS, N_KNOWN, N_NEW = 400, 40, 20
 
 
-def interval(values):
+def shown(values):
     """Return the mean and its 95 % interval as text."""
-    values = np.asarray(values)
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():.3f} [{values.mean() - half:.3f}, {values.mean() + half:.3f}]"
+    return "{:.3f} [{:.3f}, {:.3f}]".format(*interval(np.asarray(values)))
 
 
 def main():
@@ -66,8 +65,8 @@ def main():
                     share = precision_at_one(vectors, there, answers, method=options.method)
                     found[name].append(share)
             gain = np.subtract(found["meta"], found["own Procrustes"])
-            line = ", ".join(f"{name} {interval(values)}" for name, values in found.items())
-            print(f"spread {spread}, {n_shot} words: {line}; gain {interval(gain)}", flush=True)
+            line = ", ".join(f"{name} {shown(values)}" for name, values in found.items())
+            print(f"spread {spread}, {n_shot} words: {line}; gain {shown(gain)}", flush=True)
         print(f"{time.process_time() - start:.0f} s")
 
 

@@ -13,7 +13,6 @@ import time
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 from sklearn.decomposition import TruncatedSVD
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -23,6 +22,7 @@ from text_sets import Remembered, read
 
 from metaskl import MetaClassifier, adapt
 from metaskl.backbones import MLP
+from metaskl.evaluation.differences import interval
 from metaskl_text import SentenceEncoder, SpanTagger, TokenFeatures, TokenWindows, TwoStageTagger
 
 BASELINE = "tokens: logistic on the support"
@@ -108,10 +108,9 @@ def scores_of(domain, frame, remembered, options):
     return {key: np.mean(values) for key, values in found.items()}
 
 
-def interval(values):
+def shown(values):
     """Return the mean and its 95 % interval as text."""
-    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():+.3f} [{values.mean() - half:+.3f}, {values.mean() + half:+.3f}]"
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*interval(values))
 
 
 def main():
@@ -130,7 +129,7 @@ def main():
         for name, shots in result.columns:
             if shots == n_shot:
                 gain = result[name, shots] - result[BASELINE, shots]
-                print(f"{shots} {name:45} {interval(result[name, shots])} gain {interval(gain)}")
+                print(f"{shots} {name:45} {shown(result[name, shots])} gain {shown(gain)}")
     print(result.round(3).to_string())
 
 
