@@ -222,3 +222,11 @@ def test_both_stages_may_be_meta_learned():
     ).fit(table, table["tag"], groups=table["domain"])
     support, query = sentences("zzz", 3, 8), sentences("zzz", 10, 9)
     assert tagger.adapt(support, support["tag"]).score(query, query["tag"]) > 0.9
+
+
+@pytest.mark.parametrize("tagger", [SpanTagger, lambda plain: TwoStageTagger(plain, plain)])
+def test_tasks_without_a_meta_learner_are_refused(tagger):
+    table = sentences("abc", 3, 0)
+    plain = make_pipeline(TokenFeatures(), LogisticRegression())
+    with pytest.raises(ParameterError, match="groups must be left out without a meta-learner, got"):
+        tagger(plain).fit(table, table["tag"], groups=table["domain"])

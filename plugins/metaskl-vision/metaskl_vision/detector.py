@@ -32,7 +32,8 @@ class FewShotDetector(BaseEstimator):  # type: ignore[misc]
     the best of those that overlap are kept. The classifier is adapted to the examples *and* to
     a ground: things of other classes, and windows that hold no whole thing, both kept from
     meta-training. The score of a box is the probability of the class among all of these, so
-    that a thing of a class not asked for is not found.
+    that a thing of a class not asked for is not found. A class of meta-training that is asked for
+    leaves the ground; classes are told by their labels.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ class FewShotDetector(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         scenes : sequence of Scene
-            With boxes and labels of many classes, none of which is to be looked for later.
+            With boxes and labels of many classes, best none of which is looked for later.
 
         Returns
         -------
@@ -129,6 +130,8 @@ class FewShotDetector(BaseEstimator):  # type: ignore[misc]
         sizes = [len(of_class) for of_class in rows] + [1] * len(windows)
         self.ground_ = np.concatenate([*(X[of_class] for of_class in rows), windows])
         self.ground_classes_ = np.repeat(np.arange(len(sizes)), sizes)
+        labels = np.array([*kept.tolist(), *[None] * len(windows)], dtype=object)
+        self.ground_labels_ = np.repeat(labels, sizes)
         self.__dict__.pop("classes_", None)
         return self
 
@@ -155,14 +158,16 @@ class FewShotDetector(BaseEstimator):  # type: ignore[misc]
         X, y = self._things(scenes)
         adapted: Self = copy.copy(self)
         adapted.classes_, number = np.unique(y, return_inverse=True)
-        ground = self.ground_classes_ + len(adapted.classes_)
+        wanted = set(adapted.classes_.tolist())
+        others = np.array([label not in wanted for label in self.ground_labels_], dtype=bool)
+        ground = self.ground_classes_[others] + len(adapted.classes_)
         labels = np.concatenate([number, ground])
         if labels.max() < 1:
             raise SupportError(
                 f"the support must hold 2 classes or more where there is no ground, got "
                 f"{adapted.classes_.tolist()}. Set n_ground_windows=50."
             )
-        rows = np.concatenate([X, self.ground_])
+        rows = np.concatenate([X, self.ground_[others]])
         with warnings.catch_warnings():
             # That many classes have one row each is meant here.
             warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")

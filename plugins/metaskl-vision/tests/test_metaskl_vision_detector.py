@@ -65,6 +65,24 @@ def test_the_ground_takes_things_of_other_classes():
     assert best[1] < 0.1
 
 
+def test_a_class_that_is_asked_for_leaves_the_ground():
+    X, y = shapes()
+    scenes = compose_scenes(X, y, n_scenes=4, n_things=3, random_state=4)
+    meant = [np.unique(scenes[0].labels)[0]]
+    chosen = [one.labels == meant for one in scenes]
+    support = [
+        Scene(one.image, one.boxes[own], one.labels[own])
+        for one, own in zip(scenes, chosen, strict=True)
+    ]
+    fitted = detector(n_ground_windows=0).fit(scenes)
+    assert set(meant) < set(fitted.ground_labels_.tolist())
+    adapted = fitted.adapt(support)
+    # With its own things in the ground the class would get half of the probability at most.
+    found = adapted.predict(scenes[:1])[0]
+    assert found.scores[0] > 0.5
+    assert (overlap(found.boxes[:1], support[0].boxes) > 0.5).any()
+
+
 def test_windows_of_the_ground_hold_no_whole_thing():
     X, y = shapes()
     X = np.concatenate([X, X[:1] * 0])
