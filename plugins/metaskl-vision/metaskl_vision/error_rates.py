@@ -71,7 +71,8 @@ def verification_report(trials: pd.DataFrame, *, random_state: int = 0) -> pd.Da
     DataFrame
         ``mean``, ``low`` and ``high`` of ``roc_auc``, ``equal_error_rate``, ``false_accept`` and
         ``false_reject``: the value, and its 95 % percentile interval over 1,000 draws of as many
-        persons with replacement, each with all its trials.
+        persons claimed with replacement, each with all its trials. Who else is in these is not
+        drawn anew: the interval of ``false_accept`` is a little narrow where few others are.
 
     Raises
     ------
