@@ -135,7 +135,8 @@ def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
     path : path-like
         The file.
     trusted : sequence of str
-        Full names of further types to allow, such as a plugin's or one's own network.
+        Full names of further types to allow, such as one's own network's or transformer's. The
+        learner of a plugin needs none: it is found by its name, the plugin being installed.
 
     Returns
     -------

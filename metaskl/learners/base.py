@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -121,13 +121,27 @@ class MetaLearner(nn.Module, abc.ABC):
         """
         if weight is None:
             weight = X_support.new_ones(X_support.shape[:2])
-        adapted: Adapted = torch.func.vmap(self.adapt)(X_support, y_support, weight)
+        adapted: Adapted = self._mapped(self.adapt, X_support, y_support, weight)
         return adapted
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Predict a stack of tasks: as :meth:`predict`, with a leading task axis everywhere."""
-        output: Tensor = torch.func.vmap(self.predict)(adapted, X_query)
+        output: Tensor = self._mapped(self.predict, adapted, X_query)
         return output
+
+    def _mapped(self, method: Callable[..., Any], *stacks: Any) -> Any:
+        """Run a method of one task on a stack of tasks; an error says what ran it."""
+        try:
+            return torch.func.vmap(method)(*stacks)
+        except Exception as error:
+            name = method.__name__
+            error.add_note(
+                f"{type(self).__name__}.{name} was run on all tasks at once by torch.func.vmap, "
+                "which cannot do .item(), `if` on values, boolean indexing, writing into a tensor "
+                "made inside, nor random numbers. Use torch.where and products with the weights "
+                f"instead, or override {name}_tasks."
+            )
+            raise
 
     def predict_std(self, adapted: Adapted, X_query: Tensor) -> Tensor | None:
         """Return the predictive standard deviation (query, output) of one task, or None."""
