@@ -5,6 +5,8 @@ After Santoro et al. (see :class:`metaskl.learners.mann.MANN`), for a stack of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,7 +42,8 @@ def read_weights(memory: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
     square = (memory**2).sum(-1)
     full = square + _BLANK**2
     keys = F.normalize(keys, dim=-1)
-    similarity = torch.einsum("trhw,tsw->trhs", keys, memory / full.sqrt()[..., None])
+    product = (keys.flatten(1, 2) @ memory.mT).view(*keys.shape[:3], -1)
+    similarity = product / full.sqrt()[:, None, None]
     log_fullness = ((square + _TINY) / full).log()[:, None, None]
     return torch.softmax(strength[..., None] * similarity + log_fullness, dim=-1)
 
@@ -66,3 +69,22 @@ def write_weights(gate: Tensor, read: Tensor, unused: Tensor) -> Tensor:
         Weights that sum to 1 over the slots.
     """
     return gate * read + (1 - gate) * unused
+
+
+def rows_of_slots(written: Sequence[Tensor], erased: Sequence[Tensor]) -> Tensor:
+    """Return how much of what each row wrote its slots still hold after the last row.
+
+    Parameters
+    ----------
+    written, erased : sequence of Tensor of shape (task, slot)
+        Of each row: how much it wrote to each slot, and 1 for the slots that it erased before.
+
+    Returns
+    -------
+    Tensor of shape (task, slot, row)
+        Weights >= 0.
+    """
+    write, gone = torch.stack(list(written), dim=-1), torch.stack(list(erased), dim=-1)
+    kept = (1 - gone).flip(-1).cumprod(-1).flip(-1)  # by the row and all after it
+    after = torch.cat([kept[..., 1:], torch.ones_like(kept[..., :1])], dim=-1)
+    return write * after

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.addressing import least_used, read_weights, write_weights
+from metaskl.learners.addressing import least_used, read_weights, rows_of_slots, write_weights
 from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
 from metaskl.learners.space import Dimension, Integer, Real
 from metaskl.learners.stacked import StackedLearner
@@ -201,14 +201,18 @@ class MANN(StackedLearner):
 
     def _present(self, X: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Adapted, Tensor]:
         """Return the state after the rows, and what was predicted for each before its label."""
-        weight = X.new_ones(X.shape[:2]) if weight is None else weight
+        # Where no row is padding, nothing need be kept from changing.
+        real = None if weight is None or _is_all_rows(weight) else weight[..., None]
         features = embed_tasks(self.backbone, X)
-        state, outputs = self._blank(*X.shape[:2]), []
+        state, outputs, writes = self._blank(*X.shape[:2]), [], []
         for row in range(X.shape[1]):
             seen = self._look(state, features[:, row : row + 1])
             outputs.append(seen["output"])
-            state = self._store(state, seen, y[:, row], weight[:, row], row)
-        state["presented"] = weight
+            present = None if real is None else real[:, row]
+            state, written = self._store(state, seen, y[:, row], present)
+            writes.append(written)
+        state["presented"] = X.new_ones(X.shape[:2]) if weight is None else weight
+        state["written"] = rows_of_slots(*zip(*writes, strict=True))
         return state, torch.cat(outputs, dim=1)
 
     def _blank(self, n_tasks: int, n_rows: int) -> Adapted:
@@ -253,19 +257,17 @@ class MANN(StackedLearner):
         return {**seen, "read": read, "vectors": vectors, "output": output}
 
     def _store(
-        self, state: Adapted, seen: Adapted, label: Tensor, weight: Tensor, row: int
-    ) -> Adapted:
-        """Present the label of the row just seen, and write both; weight 0 changes nothing."""
-        real = weight[:, None]
+        self, state: Adapted, seen: Adapted, label: Tensor, real: Tensor | None
+    ) -> tuple[Adapted, tuple[Tensor, Tensor]]:
+        """Present the label of the row just seen, and write both, unless it is not real (0).
+
+        Also return how much was written to each slot, and which one was erased.
+        """
         hidden, read = seen["hidden"][:, 0], seen["read"][:, 0].mean(1)
         usage = self.usage_decay * state["usage"] + read
         unused = least_used(usage.detach())
         write = write_weights(torch.sigmoid(self.gate(hidden)), read, unused)
         content = torch.tanh(self.content(torch.cat([seen["described"][:, 0], label], dim=-1)))
-        erased = state["memory"] * (1 - real * unused)[..., None]
-        # Which slot holds how much of which row: the memory's content in terms of rows.
-        written = state["written"] * (1 - real * unused)[..., None]
-        written[..., row] = (real * write).detach()
         new = {
             "usage": (usage + write).detach(),
             "read": read,
@@ -275,9 +277,12 @@ class MANN(StackedLearner):
             "cell": seen["cell"][:, 0],
             "label": label,
         }
-        kept = {name: torch.where(real > 0, value, state[name]) for name, value in new.items()}
-        memory = erased + (real * write)[..., None] * content[:, None]
-        return {**kept, "memory": memory, "written": written, "presented": state["presented"]}
+        if real is not None:
+            new = {name: torch.where(real > 0, value, state[name]) for name, value in new.items()}
+            write, unused = real * write, real * unused
+        erased = state["memory"] * (1 - unused)[..., None]
+        new["memory"] = torch.baddbmm(erased, write[..., None], content[:, None])
+        return new, (write.detach(), unused)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
@@ -287,3 +292,8 @@ class MANN(StackedLearner):
             "controller_size": Integer(32, 256, log=True),
             "usage_decay": Real(0.9, 0.999),
         }
+
+
+def _is_all_rows(weight: Tensor) -> bool:
+    """Say whether no row is padding, where asking does not make a GPU wait."""
+    return weight.device.type == "cpu" and bool((weight > 0).all())
