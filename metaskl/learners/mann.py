@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.errors import ParameterError
-from metaskl.learners.addressing import least_used, read_weights, rows_of_slots, write_weights
+from metaskl.learners.addressing import (
+    copies_of,
+    expanded,
+    is_all_rows,
+    least_used,
+    read_weights,
+    rows_of_slots,
+    write_weights,
+)
 from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
 from metaskl.learners.space import Dimension, Integer, Real
 from metaskl.learners.stacked import StackedLearner
@@ -187,13 +195,11 @@ class MANN(StackedLearner):
         """Return the blank memory (none where the classes are private to a task)."""
         if self.private_labels:
             return None
-        return {name: value[0].detach() for name, value in self._blank(1, 0).items()}
+        return {name: value[0].detach() for name, value in self._blank(1, 0, self.n_slots).items()}
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the mean loss of the whole sequence, each row before its label is presented."""
-        adapted, during = self._present(
-            episode.X_support, episode.y_support, episode.weight_support
-        )
+        adapted, during = self._present(*episode[:3])
         output = torch.cat([during, self.predict_tasks(adapted, episode.X_query)], dim=1)
         y = torch.cat([episode.y_support, episode.y_query], dim=1)
         weight = torch.cat([episode.weight_support, episode.weight_query], dim=1)
@@ -201,41 +207,39 @@ class MANN(StackedLearner):
 
     def _present(self, X: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Adapted, Tensor]:
         """Return the state after the rows, and what was predicted for each before its label."""
-        # Where no row is padding, nothing need be kept from changing.
-        real = None if weight is None or _is_all_rows(weight) else weight[..., None]
+        real = None if weight is None or is_all_rows(weight) else weight[..., None]
         features = embed_tasks(self.backbone, X)
-        state, outputs, writes = self._blank(*X.shape[:2]), [], []
+        copies = copies_of(self.n_slots, X.shape[1], features)
+        n_slots = self.n_slots if copies is None else len(copies)
+        state, outputs, writes = self._blank(len(X), X.shape[1], n_slots), [], []
         for row in range(X.shape[1]):
-            seen = self._look(state, features[:, row : row + 1])
+            seen = self._look(state, features[:, row : row + 1], copies)
             outputs.append(seen["output"])
             present = None if real is None else real[:, row]
             state, written = self._store(state, seen, y[:, row], present)
             writes.append(written)
-        state["presented"] = X.new_ones(X.shape[:2]) if weight is None else weight
         state["written"] = rows_of_slots(*zip(*writes, strict=True))
+        for name in ("memory", "usage", "read", "write", "written"):
+            state[name] = expanded(state[name], copies)
+        state["presented"] = X.new_ones(X.shape[:2]) if weight is None else weight
         return state, torch.cat(outputs, dim=1)
 
-    def _blank(self, n_tasks: int, n_rows: int) -> Adapted:
+    def _blank(self, n_tasks: int, n_rows: int, n_slots: int) -> Adapted:
         """Return the state before a sequence."""
-        own = self.head.weight
-
-        def filled(*shape: int, value: float = 0.0) -> Tensor:
-            return own.new_full((n_tasks, *shape), value)
-
-        return {
-            "memory": filled(self.n_slots, self.slot_size, value=_INITIAL),
-            "usage": filled(self.n_slots),
-            "read": filled(self.n_slots),
-            "write": filled(self.n_slots),
-            "vectors": filled(self.n_reads * self.slot_size),
-            "hidden": filled(self.controller.hidden_size),
-            "cell": filled(self.controller.hidden_size),
-            "label": filled(self.n_outputs),
-            "written": filled(self.n_slots, n_rows),
-            "presented": filled(n_rows),
+        shapes = {
+            "memory": (n_slots, self.slot_size),
+            **dict.fromkeys(("usage", "read", "write"), (n_slots,)),
+            **dict.fromkeys(("hidden", "cell"), (self.controller.hidden_size,)),
+            "vectors": (self.n_reads * self.slot_size,),
+            "label": (self.n_outputs,),
+            "written": (n_slots, n_rows),
+            "presented": (n_rows,),
         }
+        own = self.head.weight
+        state = {name: own.new_zeros(n_tasks, *shape) for name, shape in shapes.items()}
+        return {**state, "memory": state["memory"] + _INITIAL}
 
-    def _look(self, state: Adapted, features: Tensor) -> Adapted:
+    def _look(self, state: Adapted, features: Tensor, copies: Tensor | None = None) -> Adapted:
         """Run the controller on (task, row, embedding) and read, each row for itself."""
         n_tasks, n_rows = features.shape[:2]
 
@@ -249,11 +253,12 @@ class MANN(StackedLearner):
         described = torch.cat([hidden, inputs[0]], dim=-1)
         keys = torch.tanh(self.key(described)).view(n_tasks, n_rows, self.n_reads, self.slot_size)
         strength = 1 + F.softplus(self.strength(hidden)).view(n_tasks, n_rows, self.n_reads)
-        read = read_weights(state["memory"], keys, strength)
+        read = read_weights(state["memory"], keys, strength, copies)
         vectors = (read.flatten(1, 2) @ state["memory"]).view(n_tasks, n_rows, -1)
         flat = {"hidden": hidden, "cell": cell, "described": described}
         seen = {name: value.unflatten(0, (n_tasks, n_rows)) for name, value in flat.items()}
         output = self.head(torch.cat([seen["hidden"], vectors], dim=-1))
+        read = read if copies is None else read / copies  # of each slot by itself
         return {**seen, "read": read, "vectors": vectors, "output": output}
 
     def _store(
@@ -265,7 +270,7 @@ class MANN(StackedLearner):
         """
         hidden, read = seen["hidden"][:, 0], seen["read"][:, 0].mean(1)
         usage = self.usage_decay * state["usage"] + read
-        unused = least_used(usage.detach())
+        unused = least_used(usage.detach(), last=usage.shape[1] == self.n_slots)
         write = write_weights(torch.sigmoid(self.gate(hidden)), read, unused)
         content = torch.tanh(self.content(torch.cat([seen["described"][:, 0], label], dim=-1)))
         new = {
@@ -292,8 +297,3 @@ class MANN(StackedLearner):
             "controller_size": Integer(32, 256, log=True),
             "usage_decay": Real(0.9, 0.999),
         }
-
-
-def _is_all_rows(weight: Tensor) -> bool:
-    """Say whether no row is padding, where asking does not make a GPU wait."""
-    return weight.device.type == "cpu" and bool((weight > 0).all())

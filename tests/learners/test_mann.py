@@ -119,6 +119,22 @@ def test_a_sequence_is_what_the_definition_says(kind):
     assert adapted["label"].tolist() == y[-1].tolist()
 
 
+@pytest.mark.parametrize("n_slots", [8, 9, 30])
+def test_blank_slots_that_are_alike_are_computed_once(n_slots):
+    # Seven rows: from nine slots on, the last ones are computed as one.
+    learner, (X, y) = learner_of(kind="classification", n_slots=n_slots), sequence(7)
+    with torch.no_grad():
+        learner.gate.bias.fill_(0.0)  # half of a write goes to the slots that were read
+    outputs, memory, _, usage = by_hand(learner, X, y)
+    with torch.no_grad():
+        found = learner.predict_sequence(X[None], y[None])[0]
+        adapted = learner.adapt(X, y)
+    np.testing.assert_allclose(found, outputs, rtol=1e-6)
+    np.testing.assert_allclose(adapted["memory"], memory, rtol=1e-6)
+    np.testing.assert_allclose(adapted["usage"], usage, rtol=1e-6)
+    assert adapted["written"].shape == (n_slots, 7)
+
+
 def test_a_query_is_the_next_row_of_the_sequence():
     learner, (X, y) = learner_of(), sequence(6)
     with torch.no_grad():
