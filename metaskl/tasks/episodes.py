@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from metaskl.errors import TaskError
-from metaskl.tasks.rows import draw_rows
-from metaskl.tasks.taskset import TaskSet, _gather
+from metaskl.tasks.blocks import draw_stacks, is_even
+from metaskl.tasks.rows import draw_rows, draw_units
+from metaskl.tasks.taskset import TaskSet, rows_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -98,6 +99,11 @@ class EpisodeSampler(abc.ABC):
         while True:
             yield self.sample()
 
+    def stream(self, n_stacks: int) -> Iterator[Episode]:
+        """Draw what as many calls of :meth:`sample` would."""
+        for _ in range(n_stacks):
+            yield self.sample()
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the draws (plain numbers and strings)."""
         return dict(self._generator.bit_generator.state)
@@ -151,12 +157,27 @@ class TaskEpisodes(EpisodeSampler):
 
     def sample(self) -> Episode:
         """Draw the next stack of episodes."""
-        chosen = self._usable[_distinct_or_not(self._generator, len(self._usable), self)]
+        chosen = self._usable[draw_units(self._generator, len(self._usable), self.meta_batch_size)]
         sizes = self.tasks.sizes[chosen]
         n_support, n_query = self._draw_sizes(sizes)
         drawn = draw_rows(self._generator, sizes, int((n_support + n_query).max()))
         rows = self.tasks.offsets[chosen][:, None] + drawn
         return _split(self.tasks, rows, n_support, n_query)
+
+    def stream(self, n_stacks: int) -> Iterator[Episode]:
+        """Draw what as many calls of :meth:`sample` would, many at once if all are of one shape."""
+        ranges = self.n_shot[0] < self.n_shot[1]
+        if ranges or not is_even(self.tasks, self._usable, self.meta_batch_size):
+            return super().stream(n_stacks)
+        n_support, n_query = (int(n) for n in self._draw_sizes(self.tasks.sizes[self._usable[0]]))
+        drawn = draw_stacks(
+            self._generator,
+            self.tasks,
+            self._usable,
+            (n_stacks, self.meta_batch_size),
+            (n_support, n_query),
+        )
+        return (Episode(*parts) for parts in drawn)
 
 
 class ClassEpisodes(EpisodeSampler):
@@ -271,29 +292,7 @@ class ClassEpisodes(EpisodeSampler):
         )
 
 
-def _distinct_or_not(rng: np.random.Generator, n_usable: int, sampler: EpisodeSampler) -> IntArray:
-    """Draw the tasks of a meta-batch: distinct ones as long as there are enough."""
-    if sampler.meta_batch_size <= n_usable:
-        distinct: IntArray = draw_rows(rng, np.array([n_usable]), sampler.meta_batch_size)[0]
-        return distinct
-    repeated: IntArray = rng.integers(n_usable, size=sampler.meta_batch_size)
-    return repeated
-
-
 def _split(tasks: TaskSet, rows: IntArray, n_support: IntArray, n_query: IntArray) -> Episode:
     """Cut drawn rows into support and query, padded to the longest of each."""
-    device = tasks.X.device
-
-    def take(start: IntArray, count: IntArray) -> tuple[Tensor, Tensor, Tensor]:
-        n_rows = int(count.max())
-        if (count == n_rows).all() and (start == start[0]).all():  # no padding
-            index = np.ascontiguousarray(rows[:, start[0] : start[0] + n_rows])
-            real = np.ones(index.shape, bool)
-        else:
-            step = np.arange(n_rows)
-            real = step < count[:, None]
-            column = np.where(real, start[:, None] + step, 0)
-            index = np.where(real, np.take_along_axis(rows, column, axis=1), 0)
-        return _gather(tasks.X, tasks.y, torch.from_numpy(index).to(device), real)
-
-    return Episode(*take(np.zeros_like(n_support), n_support), *take(n_support, n_query))
+    support = rows_of(tasks, rows, np.zeros_like(n_support), n_support)
+    return Episode(*support, *rows_of(tasks, rows, n_support, n_query))

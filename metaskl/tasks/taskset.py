@@ -180,12 +180,30 @@ def pad_tasks(
     return _gather(X, y, index, real)
 
 
-def _gather(
-    X: Tensor, y: Tensor, index: Tensor, real: npt.NDArray[np.bool_]
+def rows_of(
+    tasks: TaskSet, rows: npt.NDArray[Any], start: npt.NDArray[Any], count: npt.NDArray[Any]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Index rows, with zeros where the index is padding."""
-    weight = torch.from_numpy(real).to(y.device, y.dtype)
+    """Return `count` of the drawn rows (task, drawn) from `start` on, padded to the most."""
+    n_rows, first = int(count.max()), int(start[0])
+    real = None  # no padding
+    if n_rows == count.min() and first == start.max() == start.min():
+        index = np.ascontiguousarray(rows[:, first : first + n_rows])
+    else:
+        step = np.arange(n_rows)
+        real = step < count[:, None]
+        column = np.where(real, start[:, None] + step, 0)
+        index = np.where(real, np.take_along_axis(rows, column, axis=1), 0)
+    return _gather(tasks.X, tasks.y, torch.from_numpy(index).to(tasks.X.device), real)
+
+
+def _gather(
+    X: Tensor, y: Tensor, index: Tensor, real: npt.NDArray[np.bool_] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Index rows, with zeros where the index is padding (None: nowhere)."""
     X_out, y_out = X[index], y[index]
+    if real is None:
+        return X_out, y_out, y.new_ones(index.shape)
+    weight = torch.from_numpy(real).to(y.device, y.dtype)
     if not real.all():
         X_out = X_out * weight.reshape(*weight.shape, *[1] * (X.ndim - 1)).to(X.dtype)
         y_out = y_out * weight[..., None]

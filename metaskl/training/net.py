@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -35,8 +36,7 @@ class Episodes:
         self.n_steps = n_steps
 
     def __iter__(self) -> Iterator[Episode]:
-        for _ in range(self.n_steps):
-            yield self.sampler.sample()
+        yield from self.sampler.stream(self.n_steps)
 
     def __len__(self) -> int:
         return self.n_steps
@@ -114,14 +114,18 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             self._refuse_divergence(float(loss.detach()), math.inf)
         loss.backward()
         if self.gradient_clip is not None:
-            # Torch's own choice on a CPU is one call for each parameter.
-            at_once = True if loss.device.type == "cpu" else None
-            nn.utils.clip_grad_norm_(self._learned(), self.gradient_clip, foreach=at_once)
+            self._clip(self.gradient_clip, wait=loss.device.type == "cpu")
         return {"loss": loss, "y_pred": None}
 
-    def _learned(self) -> list[Any]:
-        """Return what the optimiser changes, without a walk through the modules."""
-        return [p for group in self.optimizer_.param_groups for p in group["params"]]
+    def _clip(self, limit: float, *, wait: bool) -> None:
+        """Shorten the outer gradient to a limit; where one need not wait, look first if it must."""
+        # Of the optimiser, without a walk through the modules.
+        learned = [p for group in self.optimizer_.param_groups for p in group["params"]]
+        gradients = [p.grad for p in learned if p.grad is not None]
+        # Torch's own choice on a CPU is one call for each parameter.
+        norm = nn.utils.get_total_norm(gradients, foreach=True if wait else None)
+        if not (wait and float(norm) <= limit):
+            nn.utils.clip_grads_with_norm_(learned, limit, norm, foreach=True if wait else None)
 
     def validation_step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Return the loss of one stack of meta-validation episodes."""
@@ -205,8 +209,10 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             f"infinite or not a number. {self.advice}"
         )
 
-    def _autocast(self) -> torch.autocast:
+    def _autocast(self) -> AbstractContextManager[Any]:
         kind = torch.device(self.device).type
+        if self.precision == "float32" and not torch.is_autocast_enabled(kind):
+            return nullcontext()  # the same, in less time
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _refuse_divergence(self, loss: float, limit: float) -> None:

@@ -223,3 +223,22 @@ class TestClassEpisodes:
 
 def _rows_of_way(X, y, task, way):
     return X[task, y[task, :, way] > 0, 0].int().tolist()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_shot", "at_once"),
+    [([6] * 40, 3, True), ([6] * 40, (2, 3), False), ([6] * 39 + [5], 3, False), ([6], 3, False)],
+)
+def test_a_stream_is_what_single_draws_are(sizes, n_shot, at_once):
+    draw = {"n_shot": n_shot, "n_query": 2, "meta_batch_size": 4, "random_state": 0}
+    one, many = (TaskEpisodes(numbered(sizes), **draw) for _ in range(2))
+    streamed = list(many.stream(75))
+    assert len(streamed) == 75
+    for episode in streamed:
+        expected = one.sample()
+        for part, known in zip(episode[:6], expected[:6], strict=True):
+            assert torch.equal(part, known)
+            assert part.is_contiguous()
+    assert one.state_dict() == many.state_dict()
+    own = streamed[0].X_support.untyped_storage().nbytes()
+    assert (own > streamed[0].X_support.nbytes) is at_once
