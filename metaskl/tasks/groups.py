@@ -186,8 +186,22 @@ def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
     if ids.dtype == object:
         # Mixed types (1 and "1") cannot be sorted by numpy, so they are told apart as text.
         kinds = {type(value) for value in ids}
+        if len(kinds) > 1:
+            _refuse_twins(ids)
         ids = ids.astype(str) if kinds <= {str} or len(kinds) > 1 else np.array(ids.tolist())
     return ids
+
+
+def _refuse_twins(ids: npt.NDArray[Any]) -> None:
+    """Raise if two ids of different types read the same."""
+    seen: dict[str, Any] = {}
+    for value in ids:
+        twin = seen.setdefault(str(value), value)
+        if twin != value:
+            raise GroupsError(
+                f"groups must not hold ids that read the same, got {twin!r} and {value!r}. If they "
+                "are one task, give all ids one type: groups.astype(str)."
+            )
 
 
 def are_private(y: npt.NDArray[Any], ids: npt.NDArray[Any]) -> bool:

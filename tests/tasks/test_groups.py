@@ -1,8 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from metaskl.errors import GroupsWarning
-from metaskl.tasks import resolve_groups
+from metaskl.errors import GroupsError, GroupsWarning
+from metaskl.tasks import check_groups, resolve_groups
 
 
 class TestColumnOfTheFrame:
@@ -62,3 +63,9 @@ def test_nothing_is_said_of_other_columns(X, groups):
 
 def test_nothing_is_said_of_the_rows_to_predict():
     resolve_groups(FRAME, FRAME["shop"].tolist(), fitting=False)
+
+
+def test_ids_of_two_types_that_read_the_same_are_refused():
+    with pytest.raises(GroupsError, match="read the same, got 1 and '1'"):
+        check_groups(np.array([1, "1", 2], dtype=object), 3)
+    assert check_groups(np.array([1, "a", 1.0], dtype=object), 3).tolist() == ["1", "a", "1.0"]
