@@ -105,6 +105,7 @@ class Adapting:
             sizes,
             widths,
             row_cost(self.in_shape_),
+            self.device_,
             equal_sizes=self.transductive_,
         ):
             rows = np.concatenate([np.flatnonzero(number == task) for task in stack])

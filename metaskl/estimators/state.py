@@ -21,7 +21,8 @@ Array = npt.NDArray[Any]
 # One stack of tasks holds at most so many values inside the network and so many tasks: the
 # memory of adapting is bounded whatever the number of tasks.
 _STACK_VALUES = 2**25
-_STACK_TASKS = 256
+# A CPU is fastest on stacks that its caches hold, a GPU on long ones.
+_STACK_TASKS, _STACK_TASKS_ON_CPU = 256, 64
 # Rows of a prediction are padded to a multiple of this: single-precision products of another
 # size round differently, and a row's prediction must not depend on the others in the call.
 _ROW_BLOCK = 32
@@ -133,13 +134,14 @@ def row_cost(in_shape: tuple[int, ...]) -> int:
 
 
 def stacks_of_tasks(
-    sizes: Array, widths: Array, row_values: int, *, equal_sizes: bool = False
+    sizes: Array, widths: Array, row_values: int, device: str, *, equal_sizes: bool = False
 ) -> Iterator[Array]:
     """Group tasks of similar size and equal target width into stacks of bounded memory.
 
     With `equal_sizes` no task is padded, for networks in which padding would count.
     """
     order = np.lexsort((sizes, widths))
+    most = _STACK_TASKS_ON_CPU if torch.device(device).type == "cpu" else _STACK_TASKS
     start = 0
     for stop in range(1, len(order) + 1):
         stack = order[start:stop]
@@ -150,7 +152,7 @@ def stacks_of_tasks(
                 sizes[stack[0]] if equal_sizes else 2 * sizes[stack[0]] + 8
             )
             same = widths[following] == widths[stack[0]]
-            if fits and alike and same and len(stack) < _STACK_TASKS:
+            if fits and alike and same and len(stack) < most:
                 continue
         yield stack
         start = stop

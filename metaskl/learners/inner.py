@@ -17,7 +17,7 @@ from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.engine.dense import Dense, dense_of, rows_of
 from metaskl.learners.engine.gradients import gradient_by_task, leaves
 from metaskl.learners.engine.graphs import LossOf, by_graphs, graph_bytes
-from metaskl.learners.engine.memory import by_parts, need_of, prediction
+from metaskl.learners.engine.memory import at_once, by_parts, need_of, prediction
 from metaskl.learners.engine.packing import packing_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
@@ -199,8 +199,9 @@ class InnerLoop(StackedLearner, abc.ABC):
         if form not in self._graph_bytes:
             own = [*self.parameters(), *self.buffers()]
             self._graph_bytes[form] = max(graph_bytes(loss_of, episode, own), 1)
-        size = max(self.memory_budget // self._graph_bytes[form], 1)
-        self._note_memory(prediction(self._graph_bytes[form], n_tasks, size))
+        a_task, device = self._graph_bytes[form], episode.X_support.device
+        size = at_once(a_task, n_tasks, self.memory_budget, device)
+        self._note_memory(prediction(a_task, n_tasks, size))
         return by_graphs(loss_of, episode, size, [p for p in self.parameters() if p.requires_grad])
 
     def _note_memory(self, note: str) -> None:

@@ -14,9 +14,9 @@ from metaskl.learners.engine.problems import DenseProblem
 
 # Beside what each step leaves: gradients, directions and products that live at once.
 _LIVE_ROWS = 4
-# On a CPU, parts cost nothing from so many bytes on: there a long inner loop is held to so many
-# times the memory of a single step.
-_LARGE, _GROWTH = 2**26, 1.5
+# On a CPU a stack is taken in parts of about so many bytes, which its caches hold: more at once
+# is slower, up to twice, and never faster.
+_OF_A_CPU = 2**24
 Gradients = tuple[Tensor, list[Tensor | None]]
 Find = Callable[[Plan, int], Gradients]
 
@@ -60,11 +60,8 @@ class Need(NamedTuple):
         Fewer tasks cost no further work, fewer steps do: they are for a single task that does
         not fit.
         """
-        a_task, limit = self.bytes_a_task(self.n_steps), budget
-        if device.type == "cpu":
-            grown = int(_GROWTH * self.n_tasks * (self.once + self.a_step))
-            limit = min(budget, max(grown, _LARGE))
-        n_tasks, n_kept = max(1, min(self.n_tasks, limit // a_task)), self.n_steps
+        a_task = self.bytes_a_task(self.n_steps)
+        n_tasks, n_kept = at_once(a_task, self.n_tasks, budget, device), self.n_steps
         while n_kept > 1 and n_tasks * self.bytes_a_task(n_kept) > budget:
             n_kept = (n_kept + 1) // 2
         return n_tasks, n_kept
@@ -84,6 +81,13 @@ def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need
     size = plan.start[0].element_size()
     n_steps = plan.rates.inner.n_steps
     return Need(size * once, size * a_step, size * n_parameters, n_steps, plan.n_tasks)
+
+
+def at_once(a_task: int, n_tasks: int, budget: int, device: torch.device) -> int:
+    """Return how many tasks of so many bytes to take at once, in parts of about one size."""
+    limit = min(budget, _OF_A_CPU) if device.type == "cpu" else budget
+    n_parts = -(-n_tasks // max(1, min(n_tasks, limit // a_task)))
+    return -(-n_tasks // n_parts)
 
 
 def prediction(a_task: int, n_tasks: int, n_at_once: int) -> str:

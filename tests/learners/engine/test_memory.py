@@ -200,9 +200,11 @@ def test_what_is_taken_at_once():
     assert small.fitted(120, gpu) == small.fitted(120, cpu) == (2, 8)
     assert small.fitted(40, gpu) == (1, 4)  # 10 + 4 * 6 + 2 = 36
     assert small.fitted(1, gpu) == (1, 1)
-    large = Need(10 * 2**20, 6 * 2**20, 2 * 2**20, n_steps=8, n_tasks=40)
+    large = Need(10 * 2**14, 6 * 2**14, 2 * 2**14, n_steps=8, n_tasks=40)
     assert large.fitted(2**40, gpu) == (40, 8)
-    assert large.fitted(2**40, cpu) == (16, 8)  # 1.5 * 40 * (10 + 6) = 960 = 16 * 58 + 32
+    # 16 MiB hold 17 of 58 * 2^14 bytes: three parts, of 14, 14 and 12.
+    assert large.fitted(2**40, cpu) == (14, 8)
+    assert Need(2**25, 0, 0, n_steps=1, n_tasks=2).fitted(2**40, cpu) == (1, 1)
 
 
 def test_many_steps_take_hardly_more_than_one_where_memory_is_short():
