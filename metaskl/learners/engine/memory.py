@@ -15,8 +15,8 @@ from metaskl.learners.engine.problems import DenseProblem
 # Beside what each step leaves: gradients, directions and products that live at once.
 _LIVE_ROWS = 4
 # On a CPU a stack is taken in parts of about so many bytes, which its caches hold: more at once
-# is slower, up to twice, and never faster.
-_OF_A_CPU = 2**24
+# is slower, up to twice. Large tasks go by a few, up to the second bound.
+_OF_A_CPU, _FEW, _OF_FEW = 2**23, 3, 2**25
 Gradients = tuple[Tensor, list[Tensor | None]]
 Find = Callable[[Plan, int], Gradients]
 
@@ -85,7 +85,9 @@ def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need
 
 def at_once(a_task: int, n_tasks: int, budget: int, device: torch.device) -> int:
     """Return how many tasks of so many bytes to take at once, in parts of about one size."""
-    limit = min(budget, _OF_A_CPU) if device.type == "cpu" else budget
+    limit = budget
+    if device.type == "cpu":
+        limit = min(budget, max(_OF_A_CPU, min(_FEW * a_task, _OF_FEW)))
     n_parts = -(-n_tasks // max(1, min(n_tasks, limit // a_task)))
     return -(-n_tasks // n_parts)
 
