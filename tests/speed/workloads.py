@@ -1,0 +1,13 @@
+"""The workloads by name, in the order in which they run."""
+
+from collections.abc import Callable
+
+from speed import steps
+from speed.options import Options
+
+WORKLOADS: dict[str, Callable[[Options], None]] = {
+    "gradients": steps.gradients,
+    "sinusoids": steps.sinusoids,
+    "many": steps.many,
+    "tabular": steps.tabular,
+}
