@@ -1,6 +1,7 @@
 """The command: `make speed`, or `make speed SPEED="gradients fit --rounds 5"`."""
 
 import argparse
+import os
 import time
 import warnings
 from pathlib import Path
@@ -33,6 +34,8 @@ def main() -> None:
     if given.learn2learn:
         use_learn2learn(given.learn2learn)
     torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):  # one core, which is how JAX is kept to one thread
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     warnings.simplefilter("ignore")
     show(f"Versions: {versions()}.")
     options = Options(given.rounds, given.quick, not given.not_compiled, given.figures)

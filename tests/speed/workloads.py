@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from speed import steps
+from speed import fitting, steps
 from speed.options import Options
 
 WORKLOADS: dict[str, Callable[[Options], None]] = {
@@ -10,4 +10,5 @@ WORKLOADS: dict[str, Callable[[Options], None]] = {
     "sinusoids": steps.sinusoids,
     "many": steps.many,
     "tabular": steps.tabular,
+    "fit": fitting.fit,
 }
