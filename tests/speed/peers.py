@@ -4,7 +4,7 @@ Each has `gradient(episode)`, `gradients()` (what that found), and `train(n)`, c
 episodes, take the meta-gradient, change the weights by Adam.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,6 @@ class OneByOne:
         self.problem = problem
         self.network = problem.network().to(dtype)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=OUTER_RATE)
-        self.arrays = problem.arrays()
         self.draw = np.random.default_rng(0)
 
     def gradient(self, episode: Episode) -> None:
@@ -62,17 +61,24 @@ class OneByOne:
     def task_loss(self, X: Tensor, y: Tensor, u: Tensor, v: Tensor) -> Tensor:
         weights = [p.clone() for p in self.network.parameters()]
         for _ in range(self.problem.n_steps):
-            loss = F.mse_loss(run(weights, X), y)
+            loss = self.problem.loss(self.run(weights, X), y)
             steps = torch.autograd.grad(loss, weights, create_graph=True)
             rate = self.problem.rate
             weights = [w - rate * g for w, g in zip(weights, steps, strict=True)]
-        return F.mse_loss(run(weights, u), v)
+        return self.problem.loss(self.run(weights, u), v)
+
+    def run(self, weights: Sequence[Tensor], X: Tensor) -> Tensor:
+        """Run the network, an MLP with ReLU, by its weights."""
+        for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+            X = torch.relu(F.linear(X, weight, bias))
+        return F.linear(X, weights[-2], weights[-1])
 
     def sample(self) -> Iterator[Rows]:
         """Draw tasks and their rows in turn."""
         problem = self.problem
-        for task in self.draw.choice(len(self.arrays[0]), problem.n_tasks, replace=False):
-            X, y = self.arrays[0][task], self.arrays[1][task]
+        every_X, every_y = problem.arrays()
+        for task in self.draw.choice(len(every_X), problem.n_tasks, replace=False):
+            X, y = every_X[task], every_y[task]
             rows = torch.randperm(len(X))
             support, query = rows[: problem.n_shot], rows[problem.n_shot :][: problem.n_query]
             yield X[support], y[support], X[query], y[query]
@@ -98,8 +104,8 @@ class Learn2Learn(OneByOne):
     def task_loss(self, X: Tensor, y: Tensor, u: Tensor, v: Tensor) -> Tensor:
         learner = self.maml.clone()
         for _ in range(self.problem.n_steps):
-            learner.adapt(F.mse_loss(learner(X), y))
-        return F.mse_loss(learner(u), v)
+            learner.adapt(self.problem.loss(learner(X), y))
+        return self.problem.loss(learner(u), v)
 
 
 class Higher(OneByOne):
@@ -120,8 +126,8 @@ class Higher(OneByOne):
             )
             with context as (network, steps):
                 for _ in range(self.problem.n_steps):
-                    steps.step(F.mse_loss(network(X), y))
-                (F.mse_loss(network(u), v) / self.problem.n_tasks).backward()
+                    steps.step(self.problem.loss(network(X), y))
+                (self.problem.loss(network(u), v) / self.problem.n_tasks).backward()
 
 
 class TorchOpt(OneByOne):
@@ -134,7 +140,7 @@ class TorchOpt(OneByOne):
         inner = torchopt.sgd(lr=problem.rate)
 
         def loss(weights: dict[str, Tensor], X: Tensor, y: Tensor) -> Tensor:
-            return F.mse_loss(torch.func.functional_call(self.network, weights, (X,)), y)
+            return problem.loss(torch.func.functional_call(self.network, weights, (X,)), y)
 
         def task(weights: dict[str, Tensor], X: Tensor, y: Tensor, u: Tensor, v: Tensor) -> Tensor:
             state = inner.init(weights)
@@ -156,23 +162,14 @@ class TorchOpt(OneByOne):
 
     def train(self, n_steps: int) -> None:
         for _ in range(n_steps):
-            rows = (torch.from_numpy(part) for part in stack(self.problem, self.draw, self.arrays))
+            rows = (torch.from_numpy(part) for part in stack(self.problem, self.draw))
             self.backward_stack(*rows)
             self.optimizer.step()
 
 
-def run(weights: Sequence[Tensor], X: Tensor) -> Tensor:
-    """Run the network by its weights."""
-    for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
-        X = torch.relu(F.linear(X, weight, bias))
-    return F.linear(X, weights[-2], weights[-1])
-
-
-def stack(
-    problem: Problem, draw: np.random.Generator, arrays: Sequence[Tensor]
-) -> Iterator[np.ndarray]:
+def stack(problem: Problem, draw: np.random.Generator) -> Iterator[np.ndarray]:
     """Draw a stack of episodes by one index operation each."""
-    X, y = (array.numpy() for array in arrays)
+    X, y = (array.numpy() for array in problem.arrays())
     tasks = draw.choice(len(X), problem.n_tasks, replace=False)[:, None]
     rows = draw.permuted(np.tile(np.arange(X.shape[1]), (problem.n_tasks, 1)), axis=1)
     support, query = rows[:, : problem.n_shot], rows[:, problem.n_shot :][:, : problem.n_query]
@@ -190,12 +187,12 @@ class JaxRow(Jax):
 
     def __init__(self, problem: Problem, dtype: torch.dtype) -> None:
         super().__init__(list(problem.network().to(dtype).parameters()), problem, OUTER_RATE)
-        self.problem, self.arrays = problem, problem.arrays()
+        self.problem = problem
         self.draw = np.random.default_rng(0)
 
     def train(self, n_steps: int) -> None:
         for _ in range(n_steps):
-            self.step(*stack(self.problem, self.draw, self.arrays))
+            self.step(*stack(self.problem, self.draw))
         self.wait()
 
 
@@ -216,15 +213,15 @@ _told: set[str] = set()
 
 
 def made(
-    problem: Problem, dtype: torch.dtype = torch.float32, names: Sequence[str] = tuple(ROWS)
+    problem: Any, dtype: torch.dtype, rows: Mapping[str, Callable[[Any, torch.dtype], Any]]
 ) -> dict[str, Any]:
     """Return the rows that can be made here, and say once which cannot."""
     found = {}
-    for name in names:
+    for name, make in rows.items():
         try:
-            found[name] = ROWS[name](problem, dtype)
+            found[name] = make(problem, dtype)
         except ImportError as error:
             if name not in _told:
-                print(f"Left out: {name} ({error}).", flush=True)
+                print(f"\nLeft out: {name} ({error}).", flush=True)
             _told.add(name)
     return found

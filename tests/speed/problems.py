@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from metaskl.backbones import MLP
 from metaskl.learners.maml import MAML
@@ -44,10 +45,15 @@ class Problem:
         """Return the rows of a task: the same for most problems, to share the data."""
         return max(40, self.n_shot + self.n_query)
 
+    @functools.cache  # noqa: B019 - there are few problems
     def arrays(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return all tasks' features and targets as (task, row, ...)."""
         tasks = task_set(self.n_features, self.n_rows())
         return tasks.X.unflatten(0, (N_TASKS, -1)), tasks.y.unflatten(0, (N_TASKS, -1))
+
+    def loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the mean squared error."""
+        return F.mse_loss(output, y)
 
     def learner(self, engine: str) -> MAML:
         """Return metaskl's learner."""

@@ -17,8 +17,8 @@ TABULAR = Problem(
 )
 
 
-def _names(options: Options) -> list[str]:
-    return [name for name in ROWS if options.compiled or name != COMPILED]
+def _rows(options: Options) -> dict:
+    return {name: row for name, row in ROWS.items() if options.compiled or name != COMPILED}
 
 
 def _title(problem: Problem) -> str:
@@ -29,9 +29,9 @@ def _title(problem: Problem) -> str:
 
 def checked(problem: Problem, options: Options) -> dict:
     """Return the rows of a problem, after all gave the same meta-gradient in float64."""
-    names, episode = _names(options), problem.sampler().sample()
-    same_gradients(made(problem, torch.float64, names), in_double(episode))
-    rows = made(problem, torch.float32, names)  # JAX has one precision at a time: this one from now
+    episode = problem.sampler().sample()
+    same_gradients(made(problem, torch.float64, _rows(options)), in_double(episode))
+    rows = made(problem, torch.float32, _rows(options))  # JAX has one precision at a time: this one from now
     for row in rows.values():
         row.gradient(episode)
     return rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from speed import fitting, steps
+from speed import fitting, pictures, prototypes, sequences, steps
 from speed.options import Options
 
 WORKLOADS: dict[str, Callable[[Options], None]] = {
@@ -11,4 +11,7 @@ WORKLOADS: dict[str, Callable[[Options], None]] = {
     "many": steps.many,
     "tabular": steps.tabular,
     "fit": fitting.fit,
+    "pictures": pictures.pictures,
+    "sequences": sequences.sequences,
+    "prototypes": prototypes.prototypes,
 }
