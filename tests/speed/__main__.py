@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="of every workload, instead of its own number")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes, one round")
     parser.add_argument("--not-compiled", action="store_true", help="leave engine='compiled' out")
+    parser.add_argument("--any-core", action="store_true", help="do not stay on one core")
     parser.add_argument("--learn2learn", type=Path, help="folder of its unpacked source archive")
     parser.add_argument("--figures", type=Path, help="folder for the drawings of 'scaling'")
     given = parser.parse_args()
@@ -34,7 +35,7 @@ def main() -> None:
     if given.learn2learn:
         use_learn2learn(given.learn2learn)
     torch.set_num_threads(1)
-    if hasattr(os, "sched_setaffinity"):  # one core, which is how JAX is kept to one thread
+    if hasattr(os, "sched_setaffinity") and not given.any_core:  # else JAX takes more threads
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     warnings.simplefilter("ignore")
     show(f"Versions: {versions()}.")

@@ -6,6 +6,7 @@ do the same.
 
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Problem:
         """Return the same network, with the same weights, of torch's own modules."""
         sizes = [self.n_features, *self.hidden, 1]
         layers: list[nn.Module] = []
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.ReLU()]
         network = nn.Sequential(*layers[:-1])
         own = self.learner("loop").network.parameters()

@@ -48,9 +48,7 @@ class Metaskl:
         return peers.found_in(self.module.backbone)
 
     def train(self, n_steps: int) -> None:
-        meta_train(
-            self.module, self.sampler, TrainingPlan(max_epochs=1, steps_per_epoch=n_steps)
-        )
+        meta_train(self.module, self.sampler, TrainingPlan(max_epochs=1, steps_per_epoch=n_steps))
 
 
 class WrittenOut:
@@ -75,7 +73,7 @@ class WrittenOut:
     def logits(self, support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
         features = self.network(torch.cat([support, query]))
         prototypes = features[: len(support)].view(self.n_way, N_SHOT, -1).mean(1)
-        return -torch.cdist(features[len(support) :], prototypes) ** 2
+        return -(torch.cdist(features[len(support) :], prototypes) ** 2)
 
     def gradients(self) -> list[np.ndarray]:
         return peers.found_in(self.network)
@@ -135,9 +133,7 @@ def prototypes(options: Options) -> None:
     for name, (body, flat) in BODIES.items():
         if options.quick and not flat:
             continue
-        rows = {
-            label: lambda how, dtype, row=row: row(*how, dtype) for label, row in ROWS.items()
-        }
+        rows = {label: lambda how, dtype, row=row: row(*how, dtype) for label, row in ROWS.items()}
         exact = peers.made((body, flat, n_way), torch.float64, rows)
         episode = next(reversed(exact.values())).sampler.sample()
         same_gradients(exact, in_double(episode))

@@ -1,5 +1,8 @@
 """Memory-augmented networks on sequences, against the same network written step by step."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,6 +88,13 @@ def gradient(learner: MANN, outputs: Tensor, y: Tensor) -> list[Tensor]:
     return [p.grad.clone() for p in learner.parameters() if p.grad is not None]
 
 
+def step(
+    learner: MANN, run: Callable[[Tensor, Tensor], Tensor], X: Tensor, y: Tensor
+) -> list[Tensor]:
+    """Run the sequences, and take the gradient."""
+    return gradient(learner, run(X, y), y)
+
+
 def check(n_features: int, length: int) -> None:
     """Raise unless outputs and gradients are the same in double precision."""
     learner = learner_of(n_features, torch.float64)
@@ -102,16 +112,9 @@ def sequences(options: Options) -> None:
         check(n_features, length)
         learner = learner_of(n_features, torch.float32)
         X, y = rows_of(n_features, length, torch.float32)
-        plain = StepByStep(learner)
-        times = interleaved(
-            [
-                Row("step by step", lambda l=learner, p=plain, X=X, y=y: gradient(l, p(X, y), y)),
-                Row(
-                    "metaskl, MANN",
-                    lambda l=learner, X=X, y=y: gradient(l, l.predict_sequence(X, y), y),
-                ),
-            ],
-            options.rounds(20),
-        )
+        timed = [
+            Row("step by step", partial(step, learner, StepByStep(learner), X, y)),
+            Row("metaskl, MANN", partial(step, learner, learner.predict_sequence, X, y)),
+        ]
         title = f"{N_TASKS} sequences of {length} rows of {n_features} features, 128 slots, 4 heads"
-        show(table(title, times))
+        show(table(title, interleaved(timed, options.rounds(20))))

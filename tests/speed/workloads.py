@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from speed import fitting, pictures, prototypes, sequences, steps
+from speed import adapting, fitting, memory, pictures, prototypes, scaling, sequences, steps
 from speed.options import Options
 
 WORKLOADS: dict[str, Callable[[Options], None]] = {
@@ -14,4 +14,8 @@ WORKLOADS: dict[str, Callable[[Options], None]] = {
     "pictures": pictures.pictures,
     "sequences": sequences.sequences,
     "prototypes": prototypes.prototypes,
+    "adapting": adapting.adapting,
+    "predicting": adapting.predicting,
+    "memory": memory.memory,
+    "scaling": scaling.scaling,
 }
