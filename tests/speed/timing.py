@@ -1,9 +1,10 @@
 """Interleaved rounds on one thread, and tables of ratios.
 
-Times are of the process's CPU, so that other work on the machine counts little. In each round every
-row runs in turn, quick ones so often that they run for a while, as they do in training: a single
-call after another row's would find none of its data in the cache, which made the quickest rows three
-times slower. A ratio is taken within the round; told are the median over rounds and its quartiles.
+Times are of the process's CPU, so that other work on the machine counts little. In each round all
+rows run in turn, quick ones so often that they run for a while, as they do in training: a single
+call after another row's would find none of its data in the cache, which made the quickest rows
+three times slower. A ratio is taken within the round; told are the median over rounds and its
+quartiles.
 """
 
 import math
