@@ -38,7 +38,7 @@ pytest: .venv/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 speed: .venv/.ready
-	$(BIN)/python tests/speed/meta_gradients.py
+	PYTHONPATH=tests $(BIN)/python -m speed $(SPEED)
 
 clean:
 	rm -rf .venv docs/_build docs/generated .*_cache .hypothesis build dist

@@ -1,0 +1,49 @@
+"""An iteration of `fit` against the bare meta-step: one batch, gradient, fused Adam."""
+
+import statistics
+
+import torch
+
+from metaskl.training import TrainingPlan, meta_train
+from speed.options import Options
+from speed.problems import Problem
+from speed.timing import Row, interleaved, markdown, middle, ratios, show
+
+
+def fit(options: Options) -> None:
+    """An iteration of fit against a bare meta-step, engine="auto"."""
+    lines = []
+    for n_tasks in (25,) if options.quick else (25, 256):
+        for n_steps in (1,) if options.quick else (1, 5, 10):
+            times = iterations(Problem(n_tasks=n_tasks, n_steps=n_steps), options)
+            ms = (f"{1e3 * statistics.median(own):.3g}" for own in times.values())
+            longer = middle(ratios(times, "bare", reference="fit"))
+            lines.append((str(n_tasks), str(n_steps), *ms, *longer.split(" | ")))
+    header = ("tasks", "inner steps", "bare, CPU ms", "drawing", "fit", "fit / bare", "quartiles")
+    show(markdown(header, lines))
+
+
+def iterations(problem: Problem, options: Options) -> dict[str, list[float]]:
+    """Return the CPU seconds of a bare meta-step, of drawing its episodes, and of `fit`."""
+    module, sampler = problem.learner("auto"), problem.sampler()
+    batch = sampler.sample()
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+    n_steps = 20 if options.quick else max(400 // (problem.n_steps * problem.n_tasks // 25), 50)
+    plan = TrainingPlan(max_epochs=1, steps_per_epoch=n_steps)
+
+    def bare() -> None:
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            module.episode_loss(batch).backward()
+            optimizer.step()
+
+    def draw() -> None:
+        for _ in range(n_steps):
+            sampler.sample()
+
+    rows = [
+        Row("bare", bare, n_steps),
+        Row("draw", draw, n_steps),
+        Row("fit", lambda: meta_train(module, sampler, plan), n_steps),
+    ]
+    return interleaved(rows, options.rounds(20))
