@@ -38,8 +38,8 @@ def iterations(problem: Problem, options: Options) -> dict[str, list[float]]:
             optimizer.step()
 
     def draw() -> None:
-        for _ in range(n_steps):
-            sampler.sample()
+        for _ in sampler.stream(n_steps):
+            pass
 
     rows = [
         Row("bare", bare, n_steps),

@@ -40,7 +40,8 @@ class StepByStep(nn.Module):
         for row in range(n_rows):
             inputs = torch.cat([X[:, row], label, seen], dim=1)
             hidden, cell = self.controller(inputs, (hidden, cell))
-            read = self.attention(memory, hidden)
+            described = torch.cat([hidden, X[:, row]], dim=1)
+            read = self.attention(memory, hidden, described)
             seen = torch.bmm(read, memory).flatten(1)
             outputs.append(self.head(torch.cat([hidden, seen], dim=1)))
             label, read = y[:, row], read.mean(1)
@@ -48,15 +49,15 @@ class StepByStep(nn.Module):
             oldest = F.one_hot(usage.argmin(1), n_slots).to(usage.dtype)
             gate = torch.sigmoid(self.gate(hidden))
             write = (gate * read + (1 - gate) * oldest).unsqueeze(2)
-            content = torch.tanh(self.content(torch.cat([hidden, label], dim=1)))
+            content = torch.tanh(self.content(torch.cat([described, label], dim=1)))
             memory = memory * (1 - oldest).unsqueeze(2) + write * content.unsqueeze(1)
             usage = (usage + write.squeeze(2)).detach()
         return torch.stack(outputs, dim=1)
 
-    def attention(self, memory: Tensor, hidden: Tensor) -> Tensor:
+    def attention(self, memory: Tensor, hidden: Tensor, described: Tensor) -> Tensor:
         """Return how much each head reads of each slot."""
         n_reads, _, width = self.shape
-        keys = torch.tanh(self.key(hidden)).view(-1, n_reads, width)
+        keys = torch.tanh(self.key(described)).view(-1, n_reads, width)
         strength = 1 + F.softplus(self.strength(hidden))
         square = memory.square().sum(2)
         full = square + 0.01

@@ -31,9 +31,7 @@ def checked(problem: Problem, options: Options) -> dict:
     """Return the rows of a problem, after all gave the same meta-gradient in float64."""
     episode = problem.sampler().sample()
     same_gradients(made(problem, torch.float64, _rows(options)), in_double(episode))
-    rows = made(
-        problem, torch.float32, _rows(options)
-    )  # JAX has one precision at a time: this one from now
+    rows = made(problem, torch.float32, _rows(options))  # JAX is in one precision at a time
     for row in rows.values():
         row.gradient(episode)
     return rows
