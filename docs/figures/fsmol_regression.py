@@ -1,8 +1,9 @@
 """FS-Mol, regression on the logarithm of the measured activity: R² on assays never seen.
 
 Protocol: as in fsmol.py; supports are drawn at random and are the same for every candidate; rows
-without a value are left out; R² of each assay's query against its own mean, mean over repeats, then
-over assays; inductive.
+without a value are left out; targets in units of each assay's own mean and deviation (of the
+support's, in a new one), as assays measure different things; R² of each assay's query against its
+own mean, mean over repeats, then over assays; inductive.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from metaskl.datasets import fetch_fsmol
 from metaskl.evaluation.differences import interval
 
 SPLITS = ("train", "valid", "test")
+LEAST = 1e-3  # deviation of the targets of an assay
 Assay = tuple[Any, Any]
 
 
@@ -64,10 +66,30 @@ def learners(epochs: int, outer_lr: float, seed: int) -> dict[str, Any]:
     }
 
 
-def centred(y: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return targets around the mean of all assays, and their spread."""
-    spread = float(np.sqrt(np.mean([np.var(y[groups == g]) for g in np.unique(groups)])))
-    return (y - y.mean()) / spread, spread
+def centred(y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return targets in units of their own assay: around its mean, by its deviation."""
+    units = y.copy()
+    for name in np.unique(groups):
+        rows = groups == name
+        units[rows] = (y[rows] - y[rows].mean()) / max(y[rows].std(), LEAST)
+    return units
+
+
+class OfAnAssay:
+    """A learner adapted to a support in the support's own units."""
+
+    def __init__(self, meta: Any) -> None:
+        self.meta = meta
+
+    def adapt(self, X: np.ndarray, y: np.ndarray) -> "OfAnAssay":
+        """Adapt, in units of the support."""
+        self.mean, self.deviation = y.mean(), max(y.std(), LEAST)
+        self.adapted = self.meta.adapt(X, (y - self.mean) / self.deviation)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predict, in the assay's units."""
+        return self.mean + self.deviation * self.adapted.predict(X)
 
 
 def main() -> None:
@@ -86,7 +108,7 @@ def main() -> None:
     known = ~np.isnan(data.y_log)
     groups, old = data.groups[known], old[known]
     X = data.data[known].astype(np.float32)
-    y, _ = centred(data.y_log[known].astype(np.float64), groups)
+    y = data.y_log[known].astype(np.float64)
     names = data.group_names[data.task_split == SPLITS.index(options.split)]
     assays = [(X[groups == name], y[groups == name]) for name in names]
     print(
@@ -99,10 +121,10 @@ def main() -> None:
         print(line("forest", n_shot, reference[n_shot], None), flush=True)
     for name, meta in learners(options.epochs, options.outer_lr, options.seed).items():
         start = time.perf_counter()
-        meta.fit(X[old], y[old], groups=groups[old])
+        meta.fit(X[old], centred(y[old], groups[old]), groups=groups[old])
         print(f"{name}: trained in {time.perf_counter() - start:.0f} s", flush=True)
         for n_shot in sizes:
-            found = scores(meta.adapt, assays, n_shot, options.n_repeats)
+            found = scores(OfAnAssay(meta).adapt, assays, n_shot, options.n_repeats)
             print(line(name, n_shot, found, reference[n_shot]), flush=True)
 
 
