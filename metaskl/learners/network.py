@@ -49,9 +49,7 @@ class Network(nn.Module):
         parameters that are not in it are the module's own.
         """
         if self.engine == "loop":
-            each = [{n: p[t] for n, p in parameters.items()} for t in range(len(X))]
-            call = torch.func.functional_call
-            return torch.stack([call(self, p, (X[t],)) for t, p in enumerate(each)])
+            return _task_by_task(self, parameters, X)
         body = {n.removeprefix("body."): p for n, p in parameters.items() if n.startswith("body.")}
         features = self._body_tasks(body, X) if body else embed_tasks(self.body, X)
         return self.head_tasks(parameters, features)
@@ -76,10 +74,7 @@ class Network(nn.Module):
             features: Tensor = self.body.forward_tasks(parameters, X)  # type: ignore[operator]
             return features
         if self.loop_tasks and X.device.type == "cpu" and self.engine != "vmap":
-            each = [{n: p[t] for n, p in parameters.items()} for t in range(n_tasks)]
-            return torch.stack(
-                [torch.func.functional_call(self.body, p, (X[t],)) for t, p in enumerate(each)]
-            )
+            return _task_by_task(self.body, parameters, X)
 
         def forward(p: Adapted, rows: Tensor) -> Tensor:
             output: Tensor = torch.func.functional_call(self.body, p, (rows,))
@@ -87,6 +82,17 @@ class Network(nn.Module):
 
         mapped: Tensor = torch.func.vmap(forward, randomness="different")(parameters, X)
         return mapped
+
+
+def _task_by_task(module: nn.Module, parameters: Adapted, X: Tensor) -> Tensor:
+    """Run a module on each task with its own weights."""
+    # Unbound at once: going back through an index would make a whole stack for each task.
+    stacks = [stack.unbind() for stack in parameters.values()]
+    found = []
+    for rows, *own in zip(X.unbind(), *stacks, strict=True):
+        weights = dict(zip(parameters, own, strict=True))
+        found.append(torch.func.functional_call(module, weights, (rows,)))
+    return torch.stack(found)
 
 
 def refuse_running_statistics(backbone: nn.Module, learner: str) -> None:
