@@ -94,7 +94,7 @@ class SpanTagger(EntityTagger):
         y : array-like of str, shape (n_tokens,)
             Tags ``O``, ``B-type``, ``I-type``.
         groups : array-like of shape (n_tokens,), optional
-            Task of each token, for a meta-learner.
+            Task of each token, for a meta-learner; an ordinary classifier has no use for it.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 import metaskl
 from metaskl.estimators.adapt import can_adapt
 from metaskl_text.entity_tagger import EntityTagger
-from metaskl_text.fitting import check_has_use_of, fit_over_tasks
+from metaskl_text.fitting import fit_over_tasks
 from metaskl_text.spans import Span, spans_of, tags_of
 from metaskl_text.tagger import SpanTagger
 from metaskl_text.windows import sentence_numbers, span_windows, table_tokens
@@ -106,22 +106,20 @@ class TwoStageTagger(EntityTagger):
         y : array-like of str, shape (n_tokens,)
             Tags ``O``, ``B-type``, ``I-type``.
         groups : array-like of shape (n_tokens,), optional
-            Task of each token; needed where one of the two is a meta-learner, for which alone
-            it is used.
+            Task of each token, for those of the two that are meta-learners; an ordinary one
+            has no use for it.
 
         Returns
         -------
         self
             The fitted tagger. Without a meta-learner as typer it predicts once adapted.
         """
-        check_has_use_of(groups, self.detector, self.typer)
         rows, spans = self._entities(X, y)
         detector = SpanTagger(
             self.detector, window=self.window, token=self.token, sentence=self.sentence
         )
         ids = None if groups is None else np.asarray(groups)
-        meta = can_adapt(self.detector)
-        self.detector_ = detector.fit(X, _any_type(spans, len(X)), ids if meta else None)
+        self.detector_ = detector.fit(X, _any_type(spans, len(X)), ids)
         self.types_ = sorted({span.type for span in spans})
         self.typer_ = None
         self.__dict__.pop("_is_adapted", None)  # of an adapted copy that is fitted anew

@@ -224,9 +224,14 @@ def test_both_stages_may_be_meta_learned():
     assert tagger.adapt(support, support["tag"]).score(query, query["tag"]) > 0.9
 
 
-@pytest.mark.parametrize("tagger", [SpanTagger, lambda plain: TwoStageTagger(plain, plain)])
-def test_tasks_without_a_meta_learner_are_refused(tagger):
-    table = sentences("abc", 3, 0)
+@pytest.mark.parametrize("two_stages", [False, True])
+def test_an_ordinary_classifier_has_no_use_for_tasks(two_stages):
+    table = sentences("abc", 6, 0)
     plain = make_pipeline(TokenFeatures(), LogisticRegression())
-    with pytest.raises(ParameterError, match="groups must be left out without a meta-learner, got"):
-        tagger(plain).fit(table, table["tag"], groups=table["domain"])
+    tagger = TwoStageTagger(plain, plain) if two_stages else SpanTagger(plain)
+    found = []
+    for groups in (None, table["domain"]):
+        fitted = tagger.fit(table, table["tag"], groups=groups)
+        fitted = fitted.adapt(table, table["tag"]) if two_stages else fitted
+        found.append(fitted.predict(table))
+    np.testing.assert_array_equal(*found)
