@@ -11,6 +11,7 @@ from metaskl.errors import ParameterError
 from metaskl.evaluation.draws import check_count
 from metaskl.learners.space import Choice
 from metaskl.search._optuna import TrialState, optuna, put_back, tell
+from metaskl.search.blaming import sampled
 from metaskl.search.finite import n_configurations, n_left, tell_the_end, without_repeats
 from metaskl.search.identity import (
     claim,
@@ -68,7 +69,7 @@ def ask_and_tell(
             _tell(study, trials, [math.nan] * len(trials))
             if not _all_fits_failed(error):
                 raise
-            last_error = error
+            last_error = _with_values(error, candidate, trials)
             continue
         over = _tell(study, trials, results["mean_test_score"][evaluated:])
         evaluated += len(trials)
@@ -199,6 +200,13 @@ def _tell(study: Any, trials: list[Any], scores: Any) -> bool:
         value, state = (float(score), None) if finite else (None, TrialState.FAIL)
         over = tell(study, trial, value, state) or over
     return over
+
+
+def _with_values(error: Exception, candidate: Candidate, trials: list[Any]) -> Exception:
+    """Return an error with a note of what was sampled for the trials that raised it."""
+    for trial in trials:
+        error.add_note(sampled(candidate.name, trial.params, str(error)))
+    return error
 
 
 def _all_fits_failed(error: BaseException) -> bool:

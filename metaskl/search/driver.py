@@ -161,7 +161,7 @@ class Driver:
     def _again(self, trial: Any, job: Job) -> None:
         """Run a trial whose worker was lost once more, with nothing beside it."""
         trial.set_user_attr("runs", 2)
-        job = self._job(trial, job.estimator, job.learner)
+        job = self._job(trial, job.estimator, job.learner, job.values)
         try:
             # Two workers, of which one is idle: with one, joblib would run it in this process.
             work = joblib.Parallel(2, batch_size=1)
@@ -207,12 +207,12 @@ class Driver:
             trial = self.study.ask()
             self.owner.take(trial)
             candidate, values = suggest(trial, self.candidates)
-            job = self._job(trial, candidate.make(values), candidate.name)
+            job = self._job(trial, candidate.make(values), candidate.name, values)
             self.running[trial.number] = trial, job
             self.overhead += time.perf_counter() - start
             return job
 
-    def _job(self, trial: Any, estimator: Any, learner: str) -> Job:
+    def _job(self, trial: Any, estimator: Any, learner: str, values: dict[str, Any]) -> Job:
         best, earlier, rungs = history_for(self.study, self.rules, learner)
         return Job(
             trial.number,
@@ -221,6 +221,7 @@ class Driver:
             self.data,
             self.scorer,
             self.rules,
+            values,
             best=best,
             earlier=earlier,
             rungs=rungs,

@@ -20,6 +20,7 @@ from metaskl.evaluation.draws import Draw
 from metaskl.evaluation.folds import Array
 from metaskl.evaluation.protocol import Protocol
 from metaskl.search.averaging import mean_score
+from metaskl.search.blaming import reason_of
 from metaskl.search.pruning import Rival, TaskRival
 from metaskl.search.trial import Job, Outcome
 from metaskl.search.watching import (
@@ -88,7 +89,7 @@ def run_trial(job: Job) -> Outcome:
     except DivergenceError as error:  # as bad as can be: the sampler shall keep away from there
         outcome.state, outcome.error = "pruned", str(error)
     except Exception as error:  # noqa: BLE001 - a candidate's fault is no reason to lose the rest
-        outcome.state, outcome.error = "failed", f"{type(error).__name__}: {error}"
+        outcome.state, outcome.error = "failed", reason_of(error, job.learner, job.values)
     outcome.seconds = time.perf_counter() - start
     return outcome
 

@@ -45,6 +45,8 @@ class Job:
         The scorer, apart from the data since it may be a function of the user's own.
     rules : Rules
         What holds for every trial.
+    values : dict
+        What was sampled for the trial, by the names of the search space.
     best : list of float or None
         Scores of the best trial so far, draw by draw.
     earlier : list of Earlier
@@ -61,6 +63,7 @@ class Job:
     data: Any
     scorer: Any
     rules: Rules
+    values: dict[str, Any] = field(default_factory=dict)
     best: list[float] | None = None
     earlier: list[Earlier] = field(default_factory=list)
     rungs: list[list[float]] = field(default_factory=list)

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 
@@ -12,11 +12,13 @@ from metaskl import (
     AutoMetaRegressor,
     MAMLRegressor,
     PerTask,
+    Pooled,
     compare,
     cross_validate_tasks,
     run_study,
 )
 from metaskl.errors import CandidateError, MetasklWarning, StudyError
+from metaskl.search.blaming import reason_of
 from metaskl.search.watching import memory_held
 from metaskl.tasks import BlobTasks, LinearTasks
 
@@ -216,6 +218,35 @@ def test_trials_that_fail_are_told_and_the_rest_goes_on():
     assert failed.any()
     assert (result.trials["estimator__alpha"] > 1.5).equals(failed)
     assert result.trials["error"][failed].unique().tolist() == ["RuntimeError: too large"]
+
+
+class Fussy(Faulty):
+    def fit(self, X, y):
+        if self.alpha > 1.5:
+            raise ValueError("alpha must be at most 1.5")
+        return super().fit(X, y)
+
+
+def test_a_value_that_an_estimator_refuses_is_named_with_its_place_in_the_search_space():
+    space = {"estimator__alpha": CategoricalDistribution([3.0])}
+    # Behind PerTask a refused task would get a constant; Pooled hands the error on.
+    with pytest.raises(CandidateError, match="alpha must be") as caught:
+        search(learners={"fussy": Pooled(Fussy())}, space=space, n_trials=1)
+    assert (
+        "ValueError: alpha must be at most 1.5 (sampled from the search space of 'fussy': "
+        "estimator__alpha=3.0)" in str(caught.value)
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("inner_lr must be above 0", "a__inner_lr=0.0"), ("lr", "a__inner_lr=0.0, steps=3")],
+)
+def test_only_values_that_the_error_names_are_given_if_it_names_any(said, found):
+    values = {"a__inner_lr": 0.0, "steps": 3}
+    expected = f"ValueError: {said} (sampled from the search space of 'maml': {found})"
+    assert reason_of(ValueError(said), "maml", values) == expected
+    assert reason_of(OSError(said), "maml", values) == f"OSError: {said}"
 
 
 def test_divergence_teaches_the_sampler():

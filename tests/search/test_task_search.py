@@ -195,8 +195,10 @@ def test_when_every_trial_fails_it_says_why():
     search = TaskSearchCV(
         PerTask(FailsAbove()), {"estimator__alpha": [100.0]}, n_trials=2, cv=KFold(2)
     )
-    with pytest.raises(ValueError, match="too stiff"):
+    with pytest.raises(ValueError, match="too stiff") as caught:
         search.fit(LINES.X, LINES.y)
+    (note,) = caught.value.__notes__
+    assert note.endswith(": estimator__alpha=100.0")
 
 
 @pytest.mark.parametrize(
