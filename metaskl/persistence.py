@@ -140,8 +140,9 @@ def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
 
     Returns
     -------
-    estimator
-        The estimator, on a device that is there.
+    estimator, or dict or list of estimators
+        What was given to :func:`save`, of the same types, on a device that is there: of a plugin's
+        learner the :class:`~metaskl.MetaRegressor` or :class:`~metaskl.MetaClassifier` around it.
 
     Raises
     ------

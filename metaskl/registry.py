@@ -109,7 +109,9 @@ def get_learner(name: str) -> type[Any]:
     Returns
     -------
     type
-        The learner's class.
+        The learner's class, a plugin's as one of metaskl's own: a subclass of
+        :class:`metaskl.learners.MetaLearner`, a torch module and no estimator. The estimators of
+        it are ``MetaRegressor(learner=name)`` and ``MetaClassifier(learner=name)``.
 
     Raises
     ------

@@ -139,7 +139,7 @@ class MetaLearner(nn.Module, abc.ABC):
                 f"{type(self).__name__}.{name} was run on all tasks at once by torch.func.vmap, "
                 "which cannot do .item(), `if` on values, boolean indexing, writing into a tensor "
                 "made inside, nor random numbers. Use torch.where and products with the weights "
-                f"instead, or override {name}_tasks."
+                f"instead, or override {name}_tasks: see 'Write a learner' in the guide."
             )
             raise
 
