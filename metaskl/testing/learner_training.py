@@ -11,6 +11,11 @@ from metaskl.learners import MetaLearner
 from metaskl.testing.comparing import require_close
 from metaskl.testing.trials import SIZES, Trial
 
+_CUT = (
+    "Look for what cuts the graph between it and the query's loss: .detach(), .data, .item(), "
+    "torch.no_grad(), argmax, round, or a new torch.tensor(...) of a tensor."
+)
+
 
 class TrainingLaws:
     """The outer gradient is the one that the definition says, and it helps."""
@@ -19,18 +24,21 @@ class TrainingLaws:
         self, trials: list[Trial], without_gradient: frozenset[str]
     ) -> None:
         """All that require one, but those that `without_gradient` lists."""
-        for trial in trials:
-            learner = trial.learner().train()
-            learner.episode_loss(trial.episode()).backward()  # type: ignore[no-untyped-call]
-            named = {n: p for n, p in learner.named_parameters() if p.requires_grad}
-            reached = {
-                n for n, p in named.items() if p.grad is not None and bool((p.grad != 0).any())
-            }
-            assert reached, f"{trial.name}: the outer gradient reaches no parameter"
-            missed = sorted(set(named) - reached - without_gradient)
-            assert not missed, f"{trial.name}: the outer gradient does not reach {missed}"
-            endless = [n for n in reached if not bool(torch.isfinite(named[n].grad).all())]  # type: ignore[arg-type]
-            assert not endless, f"{trial.name}: the outer gradient of {endless} is not finite"
+        gradients = {trial.name: _outer_gradients(trial) for trial in trials}
+        reached = {
+            name: {n for n, g in found.items() if g is not None and bool((g != 0).any())}
+            for name, found in gradients.items()
+        }
+        for name, found in gradients.items():
+            assert reached[name], f"{name}: the outer gradient reaches no parameter. {_CUT}"
+            missed = sorted(set(found) - reached[name] - without_gradient)
+            assert not missed, (
+                f"{name}: the outer gradient does not reach {missed}. "
+                f"{_why_missed(missed, reached)} If it is meant, list the names in the fixture "
+                "without_gradient, or set requires_grad_(False)."
+            )
+            endless = [n for n in sorted(reached[name]) if not bool(found[n].isfinite().all())]
+            assert not endless, f"{name}: the outer gradient of {endless} is not finite"
 
     def test_the_meta_gradient_of_a_stack_is_the_mean_of_its_tasks(
         self, trials: list[Trial]
@@ -69,6 +77,26 @@ class TrainingLaws:
             assert loss.shape == (), trial.name
             assert torch.isfinite(loss), trial.name
             assert not loss.requires_grad, trial.name
+
+
+def _outer_gradients(trial: Trial) -> dict[str, Any]:
+    """Return the outer gradient of each parameter that requires one, None where it has none."""
+    learner = trial.learner().train()
+    loss = learner.episode_loss(trial.episode())
+    if loss.requires_grad:  # else the graph is cut from every parameter
+        loss.backward()  # type: ignore[no-untyped-call]
+    return {n: p.grad for n, p in learner.named_parameters() if p.requires_grad}
+
+
+def _why_missed(missed: list[str], reached: dict[str, set[str]]) -> str:
+    """Say what to look for where no gradient reaches some parameters of a trial."""
+    elsewhere = [name for name, found in reached.items() if found.issuperset(missed)]
+    if not elsewhere:
+        return _CUT
+    return (
+        f"It does for {', '.join(map(repr, elsewhere))}: what serves one kind of target only is "
+        "made for that kind only (if kind == ...)."
+    )
 
 
 def _gradients(trial: Trial, loss: Any) -> dict[str, Tensor]:

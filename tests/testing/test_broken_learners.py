@@ -350,6 +350,32 @@ def test_parameters_that_no_gradient_reaches_can_be_listed():
     law(trials_of(Idle), frozenset({"idle"}))
 
 
+def test_a_parameter_that_serves_one_kind_only_is_told_from_a_graph_that_is_cut():
+    class OneKind(Good):
+        def predict(self, adapted, X_query):
+            output = super().predict(adapted, X_query)
+            return output * (1 + self.scale) if self.kind == "regression" else output
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.scale = nn.Parameter(torch.zeros(()))
+
+    class Detached(Good):
+        def predict(self, adapted, X_query):
+            return super().predict(adapted, X_query).detach()
+
+    law = LAWS["the_outer_gradient_reaches_the_parameters"]
+    trials = trials_of(OneKind)
+    one_kind = (
+        r"^classes: .*\['scale'\]\. It does for 'regression', .*if kind == .*without_gradient"
+    )
+    with pytest.raises(AssertionError, match=one_kind):
+        law(trials, frozenset())
+    law(trials, frozenset({"scale"}))
+    with pytest.raises(AssertionError, match=r"reaches no parameter\. Look for .*\.detach\(\)"):
+        law(trials_of(Detached), frozenset())
+
+
 def test_one_call_checks_all_laws_and_names_the_broken_one():
     check_learner(Good)
     with pytest.raises(AssertionError, match="the order of the support does not matter: regress"):
