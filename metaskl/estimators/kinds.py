@@ -23,6 +23,8 @@ class BaseMetaRegressor(RegressorMixin, BaseMetaEstimator):  # type: ignore[misc
     """A meta-learner of numbers."""
 
     kind: ClassVar[str] = "regression"
+    # So that a Pipeline hands it on with routing too, and what refuses it is its own message.
+    __metadata_request__predict: ClassVar = {"return_std": True}
 
     def predict(self, X: Any, return_std: bool = False) -> Array:
         """Predict targets.
@@ -83,6 +85,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
     allow_single_class: bool = False
 
     kind: ClassVar[str] = "classification"
+    __metadata_request__predict: ClassVar = {"return_std": True}
 
     def partial_fit(self, X: Any, y: Any, groups: Any = None, classes: Any = None) -> Self:
         """Meta-train further, on these rows, from where training stands.

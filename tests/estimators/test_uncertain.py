@@ -7,8 +7,15 @@ from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from metaskl import AdaptedRegressor, PerTask, RidgeHeadRegressor, adapt
-from metaskl.errors import ParameterError
+from metaskl import (
+    AdaptedRegressor,
+    MAMLRegressor,
+    PerTask,
+    ProtoNetClassifier,
+    RidgeHeadRegressor,
+    adapt,
+)
+from metaskl.errors import OneTaskWarning, ParameterError
 from metaskl.tasks import LinearTasks
 
 LINES = LinearTasks(n_features=3).sample(10, 12, random_state=0)
@@ -46,3 +53,25 @@ class TestThroughOthers:
         mean, std = per_task.predict([[5.0]], groups=[1], return_std=True)
         assert mean.tolist() == [7.0]
         assert np.isnan(std).all()
+
+    @pytest.mark.parametrize("routing", [False, True])
+    @pytest.mark.parametrize(
+        ("last", "message"),
+        [
+            (
+                ProtoNetClassifier,
+                "return_std must be False for a ProtoNetClassifier.*predict_proba",
+            ),
+            (
+                MAMLRegressor,
+                "return_std must be False for a MAMLRegressor, which gives no standard",
+            ),
+        ],
+    )
+    def test_a_pipeline_that_ends_in_what_knows_none_says_so(self, last, message, routing):
+        pipe = make_pipeline(FunctionTransformer(), last(max_epochs=1, steps_per_epoch=1))
+        with config_context(enable_metadata_routing=routing):
+            with pytest.warns(OneTaskWarning):
+                pipe.fit(LINES.X, LINES.X[:, 0] > 0)
+            with pytest.raises(ParameterError, match=message):
+                pipe.predict(LINES.X, return_std=True)
