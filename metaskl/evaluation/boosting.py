@@ -6,6 +6,7 @@ import math
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 # With more columns than this (pixels, embeddings) a split looks at the root of their number only.
@@ -31,6 +32,13 @@ class _SplitsOrConstant:
     max_features: float
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        if issparse(X):
+            raise TypeError(
+                "X must be dense for the boosting baselines, got sparse features: each column's "
+                "values are put in bins. Give X.toarray() if it fits in memory, fewer columns by "
+                "TruncatedSVD, or leave these baselines out: those named 'ridge', 'logistic' and "
+                "'forest' take sparse features."
+            )
         asked = self.max_iter, self.max_features
         if len(y) < 2 * self.min_samples_leaf:
             self.max_iter = 1

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from metaskl.evaluation.boosting import BoostingClassifier, BoostingRegressor
@@ -43,3 +44,9 @@ def test_with_many_columns_a_split_looks_at_the_root_of_their_number(n_columns, 
     full = HistGradientBoostingRegressor(max_features=share, **settings).fit(X, y)
     np.testing.assert_array_equal(found.predict(X), full.predict(X))
     assert found.max_features == asked
+
+
+@pytest.mark.parametrize("kind", [BoostingRegressor, BoostingClassifier])
+def test_sparse_features_are_refused_in_the_baselines_words(kind):
+    with pytest.raises(TypeError, match=r"dense for the boosting baselines.*Give X\.toarray\(\)"):
+        kind().fit(csr_matrix(np.eye(4)), [0, 1, 0, 1])
