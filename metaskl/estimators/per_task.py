@@ -16,10 +16,9 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from metaskl.errors import GroupsError
 from metaskl.estimators.adapt import adapt, adapt_groups, can_adapt
 from metaskl.estimators.uncertain import predict_with_std
-from metaskl.estimators.wrapper import TaskWrapper, rows_of_tasks, wrapped_has
+from metaskl.estimators.wrapper import TaskWrapper, check_kind, rows_of_tasks, wrapped_has
 from metaskl.tasks.groups import resolve_groups
 
 
@@ -157,16 +156,37 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             to the support alone, or the meta-learner adapted to it. The original is unchanged.
         """
         X = self._features(X)
-        new = copy(self)
         if can_adapt(self.shared_):
-            new.adapted_, refused = adapt(self.shared_, X, y), False
-        else:
-            # Bad features shall raise here, and not be taken for a support that is too small.
-            self.shared_.predict(X)
-            new.adapted_, refused = self._fit_alone(X, y)
+            return self._copy(adapt(self.shared_, X, y))
+        # Bad features shall raise here, and not be taken for a support that is too small.
+        self.shared_.predict(X)
+        return self._copy(*self._fit_alone(X, y))
+
+    @available_if(lambda self: can_adapt(self.shared_))  # type: ignore[untyped-decorator]
+    def adapt_groups(self, X: Any, y: Any, groups: Any) -> dict[Any, Self]:
+        """Adapt to many tasks as the meta-learner inside does, a support of one class included.
+
+        Parameters
+        ----------
+        X, y, groups
+            The supports of all tasks, as in :meth:`fit`.
+
+        Returns
+        -------
+        dict
+            A copy for each task id, as of :meth:`adapt`.
+        """
+        X, ids, _ = resolve_groups(X, groups, column=self.groups_column_, fitting=False)
+        found = adapt_groups(self.shared_, X, y, ids)
+        return {task: self._copy(model) for task, model in found.items()}
+
+    def _copy(self, model: Any, refused: bool = False) -> Self:
+        """Return a copy for the one task of a model."""
+        new = copy(self)
+        new.adapted_ = model
         new.fallback_tasks_ = ["support"] if refused else []
         if is_classifier(self):
-            new.classes_ = np.union1d(self.classes_, new.adapted_.classes_)
+            new.classes_ = np.union1d(self.classes_, model.classes_)
         return new
 
     def predict(self, X: Any, groups: Any = None, return_std: bool = False) -> Any:
@@ -252,7 +272,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             return np.asarray(call(self.adapted_, X))
         if ids is None or not self.estimators_:
             return np.asarray(call(self.shared_, X))
-        _check_kind(ids, next(iter(self.estimators_)))
+        check_kind(ids, next(iter(self.estimators_)))
         parts = [
             (rows, call(self.estimators_.get(task, self.shared_), _safe_indexing(X, rows)))
             for task, rows in rows_of_tasks(ids).items()
@@ -278,12 +298,3 @@ def _seen_tasks(estimator: Any) -> dict[Any, Any]:
         *before, (name, last) = estimator.steps
         return {t: Pipeline([*before, (name, model)]) for t, model in _seen_tasks(last).items()}
     return dict(estimator.adapted_tasks()) if hasattr(estimator, "adapted_tasks") else {}
-
-
-def _check_kind(ids: npt.NDArray[Any], seen: Any) -> None:
-    """Refuse numbers where fit saw texts, or texts for numbers: no task would be found."""
-    if (ids.dtype.kind in "US") != isinstance(seen, str | bytes):
-        raise GroupsError(
-            f"groups must hold task ids like those of fit, such as {seen!r}, got "
-            f"{ids.tolist()[0]!r}. Convert them to the same type: every task would look unseen."
-        )

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from metaskl.errors import ParameterError
+from metaskl.errors import GroupsError, ParameterError
 from metaskl.tasks.groups import resolve_groups
 
 
@@ -127,3 +127,12 @@ def rows_of_tasks(ids: npt.NDArray[Any] | None) -> dict[Any, npt.NDArray[np.intp
     tasks, codes = np.unique(ids, return_inverse=True)
     rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     return dict(zip(tasks.tolist(), rows, strict=True))
+
+
+def check_kind(ids: npt.NDArray[Any], seen: Any) -> None:
+    """Refuse numbers where fit saw texts, or texts for numbers: no task would be found."""
+    if (ids.dtype.kind in "US") != isinstance(seen, str | bytes):
+        raise GroupsError(
+            f"groups must hold task ids like those of fit, such as {seen!r}, got "
+            f"{ids.tolist()[0]!r}. Convert them to the same type: every task would look unseen."
+        )

@@ -17,10 +17,13 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from metaskl import RidgeHeadClassifier
 from metaskl.errors import GroupsError
+from metaskl.estimators.adapt import adapt_groups
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
 from metaskl.estimators.shrunk import ShrunkRegressor
+from metaskl.tasks import BlobTasks
 
 
 class Shift(RegressorMixin, BaseEstimator):
@@ -285,3 +288,16 @@ def test_boosting_adapts_to_a_support_of_one_class():
     model = PerTask(HistGradientBoostingClassifier()).fit(X, y, groups=np.repeat(range(3), 20))
     probabilities = model.adapt(X[:8], np.ones(8, int)).predict_proba(X[8:])
     np.testing.assert_array_equal(probabilities, np.tile([0.0, 1.0], (52, 1)))
+
+
+def test_a_meta_learner_inside_takes_a_support_of_one_class_among_many_tasks_as_it_does_bare():
+    blobs = BlobTasks(n_way=2).sample(6, 12, random_state=0)
+    meta = RidgeHeadClassifier(max_epochs=1, steps_per_epoch=2, random_state=0)
+    y = np.where(blobs.groups == blobs.groups[0], blobs.y[0], blobs.y)
+    bare = meta.fit(blobs.X, blobs.y, groups=blobs.groups).adapt_groups(blobs.X, y, blobs.groups)
+    per_task = PerTask(meta).fit(blobs.X, blobs.y, groups=blobs.groups)
+    found = adapt_groups(per_task, blobs.X, y, blobs.groups)
+    for task, model in bare.items():
+        expected = model.predict_proba(blobs.X)
+        np.testing.assert_allclose(found[task].predict_proba(blobs.X), expected, rtol=1e-5)
+    assert not hasattr(PerTask(Ridge()).fit([[0.0], [1.0]], [0.0, 1.0]), "adapt_groups")
