@@ -191,8 +191,8 @@ _HOMES = {
 
 # Without this, `metaskl.datasets` would work or not depending on what ran before.
 _ROOMS = frozenset(
-    {"backbones", "datasets", "errors", "estimators", "evaluation", "learners", "persistence"}
-    | {"progress", "registry", "report", "search", "tasks", "testing", "training"}
+    {"backbones", "datasets", "errors", "estimators", "evaluation", "files", "learners"}
+    | {"persistence", "progress", "registry", "report", "search", "tasks", "testing", "training"}
 )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metaskl.errors import ModelFileError
+from metaskl.files import replacing
 
 # Trees of scikit-learn's own, in forests and boosting: arrays behind a class of compiled code,
 # whose constructor takes numbers and arrays and does nothing else.
@@ -61,8 +61,6 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
 
     _require_fitted(estimator)
     path = Path(path)
-    # A name of its own: another process may be writing the same model.
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         content = skops.io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
     except Exception as error:
@@ -73,10 +71,9 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
         ) from error
     _require_importable(skops.io.get_untrusted_types(data=content))
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ModelFileError(
             f"the model could not be written to {str(path)!r}: {error}. Give a path in a folder "
             "that exists and that you may write to."

@@ -193,7 +193,7 @@ def _schema_of(value):
     ("module", "function"),
     [
         ("metaskl.persistence", "save"),
-        ("metaskl.training.checkpoint", "_replace"),
+        ("metaskl.files", "replacing"),
         ("metaskl.report.display", "import_module"),
         ("metaskl.persistence", "Path"),
         ("metaskl.__main__", "app"),

@@ -3,8 +3,6 @@
 import csv
 import gzip
 import io
-import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from metaskl.datasets._source import Arrays, ColumnKind
+from metaskl.files import replacing
 
 # What reading a damaged file of any of the formats may raise.
 UNREADABLE = (
@@ -39,16 +38,11 @@ def read_arrays(path: Path, columns: Mapping[str, ColumnKind]) -> Arrays:
 def write_arrays(path: Path, arrays: Arrays) -> None:
     """Write an npz or csv file so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with partial.open("xb") as file:
-            if path.suffix == ".npz":
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            else:
-                _write_table(file, arrays, compress=path.suffix == ".gz")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        if path.suffix == ".npz":
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        else:
+            _write_table(file, arrays, compress=path.suffix == ".gz")
 
 
 def _read_table(path: Path, columns: Mapping[str, ColumnKind]) -> Arrays:

@@ -14,6 +14,7 @@ import torch
 from skorch.callbacks import Callback
 
 from metaskl.errors import CheckpointError
+from metaskl.files import replacing
 from metaskl.tasks import EpisodeSampler, TaskSet
 
 _FORMAT = 2
@@ -108,7 +109,8 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
         content = io.BytesIO()  # torch hides a full disk's error behind one of its own
         torch.save(state, content)
         try:
-            _replace(self.path, content.getbuffer())
+            with replacing(self.path) as file:
+                file.write(content.getbuffer())
         except OSError as error:
             raise CheckpointError(
                 f"checkpoint could not be written to {str(self.path)!r}: {error}. Training up to "
@@ -151,16 +153,3 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
                 "or give another path."
             )
         return state
-
-
-def _replace(path: Path, content: memoryview) -> None:
-    """Write a file as a whole or not at all, leaving nothing else behind."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
