@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -60,6 +61,22 @@ def compile_graph(
         return [next(outputs) if there else None for there in given]
 
     return call
+
+
+def swallows_errors() -> bool:
+    """Say whether what called this function was called by scikit-learn to get a score.
+
+    Unless ``error_score="raise"`` it turns a scorer's errors into nan. A score that is no number
+    is the only thing that it refuses.
+    """
+    frame = sys._getframe(2)
+    name, held = frame.f_globals.get("__name__"), frame.f_locals
+    if name == "sklearn.metrics._scorer":  # of several scores, or of cross_val_score
+        return not getattr(held.get("self"), "_raise_exc", True)
+    return (
+        name == "sklearn.model_selection._validation"
+        and held.get("error_score", "raise") != "raise"
+    )
 
 
 class _ThreadLimits:

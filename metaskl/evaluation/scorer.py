@@ -13,12 +13,23 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from metaskl._compat import swallows_errors
 from metaskl.errors import GroupsError, GroupsWarning, TaskError
 from metaskl.evaluation.answers import score_draws
 from metaskl.evaluation.cross_validate import private_ways
 from metaskl.evaluation.draws import Draw, check_count, draw_classes, draw_rows
 from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import check_groups
+
+
+class _NoScore:
+    """What stands for a score that no candidate can have: scikit-learn's error shows the reason."""
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"none, for {self.reason}"
 
 
 class FewShotScorer(BaseEstimator):  # type: ignore[misc]
@@ -70,15 +81,25 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         request.score.add_request(param="groups", alias=True)
         return request
 
-    def __call__(self, estimator: Any, X: Any, y: Any, groups: Any = None) -> float:
-        """Return the mean score over tasks, each the mean of its repeats."""
+    def __call__(self, estimator: Any, X: Any, y: Any, groups: Any = None) -> Any:
+        """Return the mean score over tasks, each the mean of its repeats.
+
+        Raises
+        ------
+        GroupsError
+            If there are no task ids. A search of scikit-learn's raises a ValueError that holds its
+            message, instead of filling ``cv_results_`` with nan.
+        """
         if groups is None:
-            raise GroupsError(
+            error = GroupsError(
                 "FewShotScorer must be given groups, got None. Turn metadata routing on "
                 "(sklearn.set_config(enable_metadata_routing=True)) and pass them: "
                 "cross_val_score(..., params={'groups': groups}), or "
                 "GridSearchCV(...).fit(X, y, groups=groups). Or use metaskl.cross_validate_tasks."
             )
+            if swallows_errors():
+                return _NoScore(error)
+            raise error
         y = np.asarray(y)
         ids = check_groups(groups, len(y))
         draws = self.draws(estimator, y, ids)

@@ -315,6 +315,21 @@ def test_the_scorer_refuses_to_work_without_groups():
         FewShotScorer(n_shot=29)(fitted, LINES.X, LINES.y, groups=LINES.groups)
 
 
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("scoring", [FewShotScorer(), {"few": FewShotScorer()}])
+def test_a_search_without_routed_groups_stops_instead_of_scoring_nan(scoring, routing):
+    space = {"estimator__alpha": [1.0]}
+    # Without routing they reach the splitter alone; with it, none were given.
+    cv, given = (2, {}) if routing else (GroupKFold(2), {"groups": LINES.groups})
+    search = GridSearchCV(PerTask(Ridge()), space, scoring=scoring, refit=False, cv=cv)
+    reason = r"FewShotScorer must be given groups, got None\. Turn metadata routing on"
+    with config_context(enable_metadata_routing=routing):
+        with pytest.raises(ValueError, match=f"must return a number, got none, for {reason}"):
+            search.fit(LINES.X, LINES.y, **given)
+        with pytest.raises(GroupsError, match=f"^{reason}"):
+            search.set_params(error_score="raise").fit(LINES.X, LINES.y, **given)
+
+
 def test_episode_scores_of_separate_blobs_are_perfect():
     classes = BlobTasks(spread=100.0).sample_classes(20, 10, random_state=0)
     y = np.repeat(classes.task_ids, classes.sizes)
