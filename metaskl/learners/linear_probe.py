@@ -43,6 +43,15 @@ class LinearProbe(Pretrained):
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`; pre-training tells the pool's classes apart.
 
+    Notes
+    -----
+    Of more than two classes the probabilities are those of the regressions, one for each class
+    against the rest, divided by their sum, as in scikit-learn's ``OneVsRestClassifier``: each
+    regression was fitted by itself, and nothing was trained to make a softmax of their log-odds a
+    probability. In :class:`~metaskl.learners.logistic_head.LogisticHead` that is what
+    meta-training does, so there the probabilities are that softmax. The likeliest class is the
+    same. scikit-learn's ``LogisticRegression`` fits all classes together.
+
     References
     ----------
     .. [1] G. Alain, Y. Bengio. Understanding intermediate layers using linear classifier

@@ -50,6 +50,13 @@ class LogisticHead(StackedLearner):
     In [1]_ the outer gradient goes through a fixed number of steps. Here it is the one of the
     maximum itself (implicit), which those gradients tend to as the steps converge.
 
+    Of more than two classes the probabilities are the softmax of the regressions' log-odds times
+    a learned scale, since it is the cross entropy of these that meta-training lowers.
+    :class:`~metaskl.learners.linear_probe.LinearProbe`, whose head is not meta-trained, divides
+    the regressions' own probabilities by their sum. The likeliest class is the same; of two
+    classes, with a scale of 1, so are the probabilities. Neither is scikit-learn's
+    ``LogisticRegression``, which fits all classes together.
+
     References
     ----------
     .. [1] L. Bertinetto, J. Henriques, P. Torr, A. Vedaldi. Meta-Learning with Differentiable

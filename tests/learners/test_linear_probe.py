@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
 from metaskl.learners.linear_probe import LinearProbe
+from metaskl.learners.logistic_head import LogisticHead
 from metaskl.tasks import Episode, LinearTasks, TaskEpisodes
 
 ALPHA = 0.7
@@ -121,3 +122,29 @@ def test_rows_far_out_do_not_break_the_solve(kind, n_rows):
     X[0] *= -1
     adapted = learner.adapt(X, torch.eye(2, dtype=torch.float64)[(X[:, 0] > 0).long()])
     assert learner.predict(adapted, X).argmax(1).tolist() == (X[:, 0] > 0).long().tolist()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_logistic_head_has_the_same_weights_and_likeliest_class(n_classes):
+    X, label = rows(12, n_classes)
+    one_hot = torch.eye(n_classes, dtype=torch.float64)[torch.tensor(label)]
+    given = {"kind": "classification", "private_labels": True, "n_pool_classes": 5}
+    body = MLP(()).build((3,))
+    ours = LinearProbe(body, n_classes, alpha=ALPHA, **given).double().eval()
+    head = LogisticHead(body, n_classes, prior_precision=ALPHA, **given).double().eval()
+    query = 3 * torch.tensor(np.random.default_rng(1).standard_normal((40, 3)))
+    with torch.no_grad():
+        adapted = ours.adapt(torch.tensor(X), one_hot)
+        weight = head.adapt(torch.tensor(X), one_hot)["weight"]
+        torch.testing.assert_close(adapted["weight"], weight, rtol=1e-5, atol=1e-6)
+        odds = torch.cat([query, torch.ones(40, 1)], 1).double() @ weight
+        found = ours.predict(adapted, query).softmax(-1)
+        theirs = head.predict({"weight": weight}, query).softmax(-1)
+    assert torch.equal(found.argmax(-1), theirs.argmax(-1))
+    if n_classes == 2:
+        expected = torch.cat([1 - odds.sigmoid(), odds.sigmoid()], 1)
+        torch.testing.assert_close(theirs, expected, rtol=1e-5, atol=1e-6)
+    else:  # as OneVsRestClassifier divides by the sum, and as a softmax
+        expected = odds.sigmoid() / odds.sigmoid().sum(-1, keepdim=True)
+        torch.testing.assert_close(theirs, odds.softmax(-1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
