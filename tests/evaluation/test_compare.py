@@ -1,4 +1,6 @@
+import json
 import re
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 
@@ -120,6 +122,10 @@ def test_a_candidate_that_fails_is_named_and_the_rest_goes_on():
     assert str(result).count("hidden_layer_sizes") == 1
     assert not result.compared
     assert result.as_dict()["verdict"]["compared"] is False
+    alone = replace(result, scores=result.scores[result.scores["task"] == 0], seconds={"a": np.inf})
+    found = json.loads(json.dumps(alone.as_dict(), allow_nan=False))
+    assert (found["curve"][0]["n_tasks"], found["curve"][0]["low"]) == (1, None)
+    assert found["seconds"] == {"a": None}
 
 
 def lines(**changed):
