@@ -41,10 +41,11 @@ def main() -> None:
     show(f"Versions: {versions()}.")
     options = Options(given.rounds, given.quick, not given.not_compiled, given.figures)
     for name in given.workloads or WORKLOADS:
-        start = time.monotonic()
+        start, cpu = time.monotonic(), sum(os.times()[:4])
         show(f"## {name}: {WORKLOADS[name].__doc__}")
         WORKLOADS[name](options)
-        show(f"<!-- {name}: {time.monotonic() - start:.0f} s on the clock -->")
+        took, own = time.monotonic() - start, sum(os.times()[:4]) - cpu
+        show(f"<!-- {name}: {took:.0f} s on the clock, {own:.0f} s of the CPU -->")
 
 
 if __name__ == "__main__":

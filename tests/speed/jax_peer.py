@@ -21,6 +21,11 @@ def jax_on_one_thread(*, double: bool) -> Any:
 
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", double)
+    if hasattr(os, "sched_setaffinity"):  # it starts as many threads as it finds cores
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(cores)})
+        jax.devices()
+        os.sched_setaffinity(0, cores)
     return jax
 
 

@@ -7,19 +7,16 @@ the C library is told to give freed memory back, so that none of that call's hid
 
 import ctypes
 import gc
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
+from speed.apart import GIVE_BACK, in_a_process
 from speed.options import Options
 from speed.peers import Metaskl
 from speed.problems import Problem
 from speed.timing import markdown, show
-
-_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def status(key: str) -> int:
@@ -43,16 +40,6 @@ def measured(engine: str, n_tasks: int, n_steps: int) -> float:
     return (status("VmHWM") - before) / 1024
 
 
-def in_a_process(engine: str, n_tasks: int, n_steps: int) -> float:
-    """Return what :func:`measured` returns, of a new process."""
-    command = [sys.executable, "-m", "speed.memory", engine, str(n_tasks), str(n_steps)]
-    folder = str(Path(__file__).parents[1])
-    path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | _GIVE_BACK | {"PYTHONPATH": path}
-    found = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return float(found.stdout)
-
-
 def memory(options: Options) -> None:
     """Peak memory of 20 inner steps against 1, on sinusoids."""
     if not Path("/proc/self/clear_refs").exists():
@@ -62,7 +49,7 @@ def memory(options: Options) -> None:
     lines = []
     for n_tasks in (25,) if options.quick else (25, 256, 512):
         for engine in ("auto",) if options.quick else engines:
-            few, many = (in_a_process(engine, n_tasks, n) for n in (1, 20))
+            few, many = (in_a_process("memory", GIVE_BACK, engine, n_tasks, n) for n in (1, 20))
             ratio = f"{many / few:.2f}" if few else "–"
             lines.append((str(n_tasks), engine, f"{few:.1f}", f"{many:.1f}", ratio))
     show(markdown(("tasks", "engine", "1 step, MiB", "20 steps", "20 / 1"), lines))
