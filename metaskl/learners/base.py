@@ -176,6 +176,31 @@ class MetaLearner(nn.Module, abc.ABC):
         """Return the outer loss: the query's, after adapting, averaged over tasks."""
         return self.query_loss(episode)
 
+    def outer_step(
+        self, episode: Episode, optimizer: torch.optim.Optimizer, clip: float | None
+    ) -> Tensor | None:
+        """Take a whole outer step, or return None: then training takes it by `episode_loss`.
+
+        For a learner with a program of its own for all of it. Training asks only where it has
+        nothing else to do with the gradient.
+
+        Parameters
+        ----------
+        episode : Episode
+            A stack of tasks.
+        optimizer : Optimizer
+            Of the learner's parameters; its state is to be changed as by a step of its own.
+        clip : float or None
+            Largest norm of the outer gradient.
+
+        Returns
+        -------
+        Tensor of shape () or None
+            The outer loss.
+        """
+        del episode, optimizer, clip
+        return None
+
     def validation_loss(self, episode: Episode) -> Tensor:
         """Return the loss by which learners are told apart on meta-validation tasks."""
         return self.query_loss(episode)

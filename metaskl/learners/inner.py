@@ -167,11 +167,15 @@ class InnerLoop(StackedLearner, abc.ABC):
         """Take note of how many outer steps are planned: compiling must repay itself."""
         self.planned_steps = n_steps
 
+    def compiles(self, device: torch.device) -> bool:
+        """Say whether the outer gradient is to be compiled: asked for, or likely to pay."""
+        return self.engine == "compiled" or (
+            self.engine == "auto" and self.compiler.repays(self.planned_steps, device)
+        )
+
     def loss_of(self, plan: Plan, weights: Sequence[float], *, second_order: bool) -> Tensor:
         """Return the mean over tasks of a plan's outer loss, whose gradient is known already."""
-        compiled = self.engine == "compiled" or (
-            self.engine == "auto" and self.compiler.repays(self.planned_steps, plan.start[0].device)
-        )
+        compiled = self.compiles(plan.start[0].device)
         find = self.compiler.gradients if compiled else Plan.gradients
 
         def find_part(part: Plan, n_kept: int) -> tuple[Tensor, list[Tensor | None]]:
@@ -181,7 +185,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         if isinstance(plan.problem, DenseProblem):
             need = need_of(plan, weights, second_order=second_order)
             size, n_kept = need.fitted(self.memory_budget, plan.start[0].device)
-            self._note_memory(need.said(size))
+            self.note_memory(need.said(size))
         with torch.no_grad():
             loss, gradients = by_parts(plan, size, n_kept, find_part)
         return plan.as_loss(loss, gradients)
@@ -201,10 +205,10 @@ class InnerLoop(StackedLearner, abc.ABC):
             self._graph_bytes[form] = max(graph_bytes(loss_of, episode, own), 1)
         a_task, device = self._graph_bytes[form], episode.X_support.device
         size = at_once(a_task, n_tasks, self.memory_budget, device)
-        self._note_memory(prediction(a_task, n_tasks, size))
+        self.note_memory(prediction(a_task, n_tasks, size))
         return by_graphs(loss_of, episode, size, [p for p in self.parameters() if p.requires_grad])
 
-    def _note_memory(self, note: str) -> None:
+    def note_memory(self, note: str) -> None:
         """Keep a prediction, and log it once."""
         if note != self.memory_note:
             logging.getLogger("metaskl").info("%s", note)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
-from metaskl.learners.base import Adapted, embed_tasks
+from metaskl.learners.base import Adapted
 from metaskl.learners.engine.dense import Dense
-from metaskl.learners.engine.gradients import gradient_by_task, leaves
 from metaskl.learners.engine.networks import plan_of_network
 from metaskl.learners.engine.plan import Plan, RowTensors
 from metaskl.learners.engine.rates import Inner
+from metaskl.learners.engine.whole import compiled_step
 from metaskl.learners.inner import InnerLoop
 from metaskl.learners.learned_rates import RATES, LearnedRates
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
+from metaskl.learners.unrolled import unrolled
 from metaskl.tasks import Episode
 
 _PARTS = {"all": ("body.", "head."), "head": ("head.",), "body": ("body.",)}
@@ -199,12 +198,30 @@ class MAML(InnerLoop):
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps (averaged over them if asked)."""
         weights = self._step_weights()
-        own_steps = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")
-        by_adjoint = not own_steps and self.goes_back_by_adjoint(self._dense())
-        if torch.is_grad_enabled() and by_adjoint:
+        if torch.is_grad_enabled() and self._by_adjoint():
             plan = self._plan(episode[:3], episode[3:6])
             return self.loss_of(plan, weights, second_order=self._second_order())
         return self.loss_by_graph(episode, self._loss_by_graph, second_order=self._second_order())
+
+    def outer_step(
+        self, episode: Episode, optimizer: torch.optim.Optimizer, clip: float | None
+    ) -> Tensor | None:
+        """Take a whole outer step if it is compiled."""
+        if self.replaces(MAML, "episode_loss") or not self._by_adjoint():
+            return None
+        return compiled_step(
+            self,
+            lambda: self._plan(episode[:3], episode[3:6]),
+            episode,
+            self._step_weights(),
+            optimizer,
+            clip,
+            second_order=self._second_order(),
+        )
+
+    def _by_adjoint(self) -> bool:
+        own_steps = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")
+        return not own_steps and self.goes_back_by_adjoint(self._dense())
 
     def _loss_by_graph(self, episode: Episode) -> Tensor:
         weights = self._step_weights()
@@ -246,28 +263,11 @@ class MAML(InnerLoop):
     def _second_order(self) -> bool:
         return not self.first_order and self.epoch >= self.first_order_epochs
 
-    def _inner_loop(self, X: Tensor, y: Tensor, weight: Tensor) -> list[Adapted]:
+    def _inner_loop(self, *support: Tensor) -> list[Adapted]:
         """Return the weights after each inner step."""
-        outer = torch.is_grad_enabled()
-        second_order = outer and self._second_order()
-        parameters = self.start(len(X), detach=not outer)
-        path = []
-        run: Callable[[Adapted, Tensor], Tensor] = self.predict_tasks
-        if self._head_alone():
-            run, X = self.network.head_tasks, embed_tasks(self.network.body, X)
-            X = X if second_order else X.detach()
-        for step in range(self.n_steps()):
-            with torch.enable_grad():
-                point = parameters if second_order else leaves(parameters)
-                losses = self.task_loss(run(point, X), y, weight)
-                gradients = gradient_by_task(losses, point, create_graph=second_order)
-            clipped = self.clipped(gradients)
-            parameters = {
-                name: p - self.rates.at(name, step) * clipped[name]
-                for name, p in parameters.items()
-            }
-            path.append(parameters)
-        return path
+        X, y, weight = support
+        how = {"head_alone": self._head_alone(), "second_order": self._second_order()}
+        return unrolled(self, (X, y, weight), **how)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

@@ -103,6 +103,16 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         """Return an epoch's episodes."""
         return Episodes(dataset, self.steps_per_epoch) if training else dataset
 
+    def train_step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
+        """Take an outer step: at once, if the learner has a way of its own to do so."""
+        if self.steps_at_once_:
+            loss = self.module_.outer_step(batch, self.optimizer_, self.gradient_clip)
+            if loss is not None:
+                self._refuse_divergence(float(loss), math.inf)
+                return {"loss": loss, "y_pred": None}
+        step: dict[str, Any] = super().train_step(batch, **fit_params)
+        return step
+
     def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Take the gradient of the outer loss on one stack of episodes."""
         del fit_params
@@ -161,6 +171,16 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         super().on_train_begin(net, **kw)
         self.module_.begin_training(self.max_epochs * self.steps_per_epoch)
         self._set_training(True)  # a new module says that it is, a part that is held is not
+        self.steps_at_once_ = self._only_the_optimizer_wants_gradients()
+
+    def _only_the_optimizer_wants_gradients(self) -> bool:
+        """Say whether a step may be taken as a whole: no callback or subclass looks inside."""
+        ours = all(
+            type(callback).__module__.startswith("metaskl.") for _, callback in self.callbacks_
+        )
+        same = type(self).train_step_single is MetaNet.train_step_single
+        on_cpu = torch.device(self.device).type == "cpu"
+        return ours and same and on_cpu and isinstance(self._autocast(), nullcontext)
 
     def on_epoch_begin(self, net: Any, **kw: Any) -> None:
         """Tell the learner how far training is: counted from the history, so also resumed."""

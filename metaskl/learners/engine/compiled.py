@@ -1,26 +1,36 @@
-"""The whole way there and back as one compiled function."""
+"""The whole way there and back, or the whole outer step, as one compiled function."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from metaskl._compat import compile_graph
-from metaskl.learners.engine.dense import Rows
+from metaskl.learners.engine.dense import Rows, rows_of
+from metaskl.learners.engine.outer import (
+    Adam,
+    State,
+    adam_of,
+    rates_of,
+    settings_of,
+    state_of,
+)
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.engine.rates import Rates
 
-# Compiling takes 10 s (one inner step) to 35 s (five) and saves 0.4 to 1 ms of an outer step.
-_REPAID_FROM = 50_000
+# Compiling takes 18 s (one inner step) to 28 s (ten) and saves 0.9 to 3 ms of an outer step.
+_REPAID_FROM = 25_000
 # Each shape of the episodes needs a function of its own.
 _MOST_SHAPES = 3
 
 Function = Callable[[list[Tensor]], list[Tensor | None]]
+# The rows of the support and of the query, and how an outer step is taken.
+Step = Callable[[Sequence[Tensor], torch.optim.Optimizer], Tensor]
 
 
 class Compiler:
@@ -38,6 +48,7 @@ class Compiler:
     def __init__(self) -> None:
         self.note = ""
         self._functions: dict[Any, Function] = {}
+        self._steps: dict[Any, Step | None] = {}
 
     def __reduce__(self) -> Any:
         return Compiler, ()
@@ -61,50 +72,169 @@ class Compiler:
         rows = (*problem.support_rows, *problem.query_rows)
         tensors = [t.detach().contiguous() for t in (*plan.start, *plan.rates.learned, *rows)]
         counts = tuple(weight != 0 for weight in weights)
-        if any(counts[:-1]):  # they change with the epochs
-            tensors.append(tensors[0].new_tensor(weights))
+        tensors += _annealed(tensors[0], weights)
         key = (_form(plan, problem), counts, second_order, n_kept, *map(_kind, tensors))
         if key not in self._functions:
-            self._functions[key] = self._compiled(plan, counts, second_order, n_kept, tensors)
+            plain = _gradient_function(plan, counts, second_order=second_order, n_kept=n_kept)
+            self._functions[key] = self._compiled(plain, tensors) or plain
         loss, *gradients = self._functions[key](tensors)
         assert loss is not None
         return loss, gradients
 
-    def _compiled(
+    def step(
+        self,
+        form: Hashable,
+        plan_of: Callable[[], Plan | None],
+        rows: Sequence[Tensor],
+        weights: Sequence[float],
+        optimizer: torch.optim.Optimizer,
+        clip: float | None,
+        *,
+        second_order: bool,
+    ) -> Tensor | None:
+        """Take a whole outer step, the optimiser's update included, or return None.
+
+        Parameters
+        ----------
+        form : hashable
+            What the plan depends on beside its tensors.
+        plan_of : callable
+            Gives the plan of the rows if this form is new, or None if it is not to be compiled.
+        rows : sequence of 6 Tensor
+            Features, targets and weights of support and query.
+        weights : sequence of float
+            How much the query's loss after each step counts.
+        optimizer : Optimizer
+            Whose weights and state are changed in place.
+        clip : float or None
+            Largest norm of the outer gradient.
+        second_order : bool
+            Whether the inner gradients are differentiated, too.
+
+        Returns
+        -------
+        Tensor of shape () or None
+            The outer loss; None if such steps cannot be compiled, and nothing was done.
+        """
+        counts = tuple(weight != 0 for weight in weights)
+        key = (form, counts, second_order, settings_of(optimizer), clip, *map(_kind, rows))
+        if key not in self._steps:
+            plan = plan_of()
+            self._steps[key] = plan and self._step(
+                plan, rows, counts, optimizer, clip, second_order=second_order
+            )
+        step = self._steps[key]
+        return None if step is None else step([*rows, *_annealed(rows[0], weights)], optimizer)
+
+    def _step(
         self,
         plan: Plan,
+        rows: Sequence[Tensor],
         counts: Sequence[bool],
+        optimizer: torch.optim.Optimizer,
+        clip: float | None,
+        *,
         second_order: bool,
-        n_kept: int | None,
-        tensors: list[Tensor],
-    ) -> Function:
-        """Return a compiled function of these tensors, or the plain one with a note why."""
+    ) -> Step | None:
+        """Return a compiled function that takes outer steps, or None with a note why."""
+        given = [*plan.start, *plan.rates.learned]
+        learned = [tensor for tensor in given if tensor.requires_grad]
+        adam = adam_of(optimizer, learned, clip)
+        if adam is None:
+            self._say("the optimiser runs apart: it is no plain Adam of all that is learned")
+            return None
 
-        def plain(given: list[Tensor]) -> list[Tensor | None]:
-            weights: list[float | Tensor] = list(map(float, counts))
-            if any(counts[:-1]):
-                *given, of_steps = given
-                weights = [w if c else 0.0 for w, c in zip(of_steps, counts, strict=True)]
-            loss, gradients = _with(plan, given).gradients(
-                weights, second_order=second_order, n_kept=n_kept
-            )
-            return [loss, *gradients]
+        def tensors(rows: Sequence[Tensor], state: State, rates: Tensor) -> list[Tensor]:
+            own = (*given, *state.means, *state.squares)  # which are written to: no copies
+            return [*(t.detach() for t in own), rates, *(t.contiguous() for t in rows)]
 
-        if len(self._functions) >= _MOST_SHAPES:
+        state = state_of(optimizer, learned)
+        plain = _outer_function(plan, counts, adam, second_order=second_order)
+        example = [*rows, *_annealed(rows[0], list(map(float, counts)))]
+        compiled = self._compiled(plain, tensors(example, state, rates_of(optimizer, state)))
+        if compiled is None:
+            return None
+
+        def step(rows: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
+            state = state_of(optimizer, learned)
+            (loss,) = compiled(tensors(rows, state, rates_of(optimizer, state)))
+            torch._foreach_add_(state.steps, 1)
+            assert loss is not None
+            return loss
+
+        return step
+
+    def _compiled(self, plain: Function, tensors: list[Tensor]) -> Function | None:
+        """Return a function compiled for such tensors, or None with a note why."""
+        n_steps = sum(step is not None for step in self._steps.values())
+        if len(self._functions) + n_steps >= _MOST_SHAPES:
             self._say(f"the episodes have more than {_MOST_SHAPES} shapes, the rest run uncompiled")
-            return plain
+            return None
         try:
             return compile_graph(plain, tensors)
         except Exception as error:  # noqa: BLE001 - whatever a compiler lacks, training goes on
             first = str(error).strip().partition("\n")[0]
             self._say(f"compiling failed, so it runs uncompiled: {type(error).__name__}: {first}")
-            return plain
+            return None
 
     def _say(self, note: str) -> None:
         """Keep a note, and log it once."""
         if note != self.note:
             logging.getLogger("metaskl").info("engine='compiled': %s", note)
         self.note = note
+
+
+def _gradient_function(
+    plan: Plan, counts: Sequence[bool], *, second_order: bool, n_kept: int | None
+) -> Function:
+    """Return a function of the tensors of a plan, to its summed loss and the gradients."""
+
+    def function(given: list[Tensor]) -> list[Tensor | None]:
+        given, weights = _weights(given, counts)
+        loss, gradients = _with(plan, given).gradients(
+            weights, second_order=second_order, n_kept=n_kept
+        )
+        return [loss, *gradients]
+
+    return function
+
+
+def _outer_function(
+    plan: Plan, counts: Sequence[bool], adam: Adam, *, second_order: bool
+) -> Function:
+    """Return a function of a plan's tensors, the optimiser's and rows, that takes a step."""
+    inputs = [*plan.start, *plan.rates.learned]
+    which = [i for i, tensor in enumerate(inputs) if tensor.requires_grad]
+    ends = [len(inputs), len(inputs) + len(which), len(inputs) + 2 * len(which)]
+
+    def function(given: list[Tensor]) -> list[Tensor | None]:
+        given, weights = _weights(given, counts)
+        own, means, squares = (given[a:b] for a, b in zip([0, *ends], ends, strict=False))
+        rates, *rows = given[ends[-1] :]
+        sides = (*rows_of(*rows[:3]), *rows_of(*rows[3:]))
+        loss, found = _with(plan, [*own, *sides]).gradients(weights, second_order=second_order)
+        learned = [own[i] for i in which]
+        gradients = [torch.zeros_like(own[i]) if (g := found[i]) is None else g for i in which]
+        gradients = [g / plan.n_tasks for g in gradients]
+        adam.update(learned, gradients, State(means, squares, []), rates)
+        return [loss / plan.n_tasks]
+
+    return function
+
+
+def _annealed(like: Tensor, weights: Sequence[float]) -> list[Tensor]:
+    """Return the weights of the inner steps as a tensor if they may change with the epochs."""
+    return [like.new_tensor(weights)] if any(weights[:-1]) else []
+
+
+def _weights(
+    given: list[Tensor], counts: Sequence[bool]
+) -> tuple[list[Tensor], list[float | Tensor]]:
+    """Take the weights of the inner steps from the end of the tensors, if they are there."""
+    if not any(counts[:-1]):
+        return given, list(map(float, counts))
+    *given, of_steps = given
+    return given, [w if c else 0.0 for w, c in zip(of_steps, counts, strict=True)]
 
 
 def _with(plan: Plan, tensors: list[Tensor]) -> Plan:

@@ -49,6 +49,10 @@ class Need(NamedTuple):
             n, n_points = n - n // 2, n_points + 1
         return self.once + min(n_kept, self.n_steps) * self.a_step + n_points * self.a_point
 
+    def fits(self, limit: int) -> bool:
+        """Say whether all tasks at once, and all that their steps leave, need no more bytes."""
+        return self.n_tasks * self.bytes_a_task(self.n_steps) <= limit
+
     def said(self, n_at_once: int) -> str:
         """Return the prediction in words, and how many tasks are taken at once."""
         a_task = self.bytes_a_task(self.n_steps)

@@ -80,8 +80,8 @@ def test_other_networks_run_uncompiled_and_say_why():
 
 
 def test_only_long_training_on_a_cpu_repays_compiling():
-    assert not Compiler.repays(49_999, torch.device("cpu"))
-    assert Compiler.repays(50_000, torch.device("cpu"))
+    assert not Compiler.repays(24_999, torch.device("cpu"))
+    assert Compiler.repays(25_000, torch.device("cpu"))
     assert not Compiler.repays(10**9, torch.device("cuda"))
 
 

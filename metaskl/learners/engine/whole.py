@@ -1,0 +1,73 @@
+"""A learner's whole outer step as one compiled function, where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaskl.learners.engine.memory import need_of
+from metaskl.learners.engine.plan import Plan
+from metaskl.learners.engine.problems import DenseProblem
+from metaskl.tasks import Episode
+
+# What is compiled asks for less memory anew than what is not: up to so many bytes at once, parts
+# gain nothing.
+_AT_ONCE = 2**25
+
+
+def compiled_step(
+    learner: Any,
+    plan_of: Callable[[], Plan],
+    episode: Episode,
+    weights: Sequence[float],
+    optimizer: torch.optim.Optimizer,
+    clip: float | None,
+    *,
+    second_order: bool,
+) -> Tensor | None:
+    """Take an outer step, the optimiser's update included, or return None with nothing done.
+
+    Parameters
+    ----------
+    learner : InnerLoop
+        Compiles, or not.
+    plan_of : callable
+        Gives the episode's inner loop; not called for a form that was compiled before.
+    episode : Episode
+        A stack of tasks.
+    weights : sequence of float
+        How much the query's loss after each inner step counts.
+    optimizer : Optimizer
+        Whose weights and state are changed in place.
+    clip : float or None
+        Largest norm of the outer gradient.
+    second_order : bool
+        Whether the inner gradients are differentiated, too.
+
+    Returns
+    -------
+    Tensor of shape () or None
+        The outer loss.
+    """
+    if not learner.compiles(episode.X_support.device):
+        return None
+
+    def plan_of_all() -> Plan | None:
+        """Return the plan if its tasks and steps are taken at once."""
+        plan = plan_of()
+        if not isinstance(plan.problem, DenseProblem) or plan.shared:
+            return None
+        need = need_of(plan, weights, second_order=second_order)
+        fits = need.fits(min(learner.memory_budget, _AT_ONCE))
+        if fits:
+            learner.note_memory(need.said(need.n_tasks))
+        return plan if fits else None
+
+    form = (learner.n_steps(), learner.inner_lr, learner.inner_clip, learner.memory_budget)
+    step: Tensor | None = learner.compiler.step(
+        form, plan_of_all, episode[:6], weights, optimizer, clip, second_order=second_order
+    )
+    return step
