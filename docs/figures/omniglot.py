@@ -63,6 +63,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3, help="MAML: adaptation steps")
     parser.add_argument("--inner-lr", type=float, default=0.1)
     parser.add_argument("--outer-lr", type=float, default=1e-3)
+    parser.add_argument("--lr-schedule", default="constant", help="or cosine")
     parser.add_argument("--first-order", action="store_true")
     parser.add_argument("--n-query", type=int, default=5)
     parser.add_argument("--precision", default="float32", help="of the forward pass")
@@ -87,6 +88,7 @@ def main() -> None:
         "n_query": options.n_query,
         "meta_batch_size": options.meta_batch_size,
         "outer_lr": options.outer_lr,
+        "lr_schedule": options.lr_schedule,
         "max_epochs": options.epochs,
         "precision": options.precision,
         "augment": RandomAffine() if options.affine else None,
