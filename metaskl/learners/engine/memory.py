@@ -14,8 +14,8 @@ from metaskl.learners.engine.problems import DenseProblem
 
 # Beside what each step leaves: gradients, directions and products that live at once.
 _LIVE_ROWS = 4
-# On a CPU a stack is taken in parts of about so many bytes, which its caches hold: more at once
-# is slower, up to twice. Large tasks go by a few, up to the second bound.
+# On a CPU a stack is taken in parts of about so many bytes: more at once is slower, up to twice,
+# by caches and by memory asked for anew. Large tasks go by a few, up to the second bound.
 _OF_A_CPU, _FEW, _OF_FEW = 2**23, 3, 2**25
 Gradients = tuple[Tensor, list[Tensor | None]]
 Find = Callable[[Plan, int], Gradients]
