@@ -9,6 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+# Variants of Adam that must be off.
+_PLAIN = ("amsgrad", "maximize", "capturable", "differentiable")
+
 
 class Adam(NamedTuple):
     """What of Adam or AdamW is fixed when an outer step is compiled.
@@ -73,11 +76,17 @@ class State(NamedTuple):
     steps: list[Tensor]
 
 
+# What of a group of weights says whether and how its steps can be compiled.
+_OF_A_GROUP = ("betas", "eps", "weight_decay", "decoupled_weight_decay", *_PLAIN)
+
+
 def settings_of(optimizer: torch.optim.Optimizer) -> Hashable:
     """Return what a compiled step takes from an optimiser as it is when it is compiled."""
-    group = optimizer.param_groups[0]
-    names = ("betas", "eps", "weight_decay", "decoupled_weight_decay")
-    return type(optimizer), *(group.get(name) for name in names)
+    groups = optimizer.param_groups
+    return type(optimizer), *(
+        (len(group["params"]), type(group["lr"]), *(group.get(name) for name in _OF_A_GROUP))
+        for group in groups
+    )
 
 
 def adam_of(
@@ -87,7 +96,7 @@ def adam_of(
     (group, *others) = optimizer.param_groups
     if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or others:
         return None
-    if any(group[name] for name in ("amsgrad", "maximize", "capturable", "differentiable")):
+    if any(group[name] for name in _PLAIN):
         return None
     if isinstance(group["lr"], Tensor) or {*map(id, weights)} != {*map(id, group["params"])}:
         return None

@@ -66,7 +66,8 @@ def compiled_step(
             learner.note_memory(need.said(need.n_tasks))
         return plan if fits else None
 
-    form = (learner.n_steps(), learner.inner_lr, learner.inner_clip, learner.memory_budget)
+    settings = (learner.n_steps(), learner.inner_lr, learner.inner_clip, learner.memory_budget)
+    form = (*settings, learner.learns)
     step: Tensor | None = learner.compiler.step(
         form, plan_of_all, episode[:6], weights, optimizer, clip, second_order=second_order
     )

@@ -59,6 +59,10 @@ def test_what_is_compiled_in_is_part_of_the_settings():
         torch.optim.Adam(weights(), betas=(0.5, 0.9)),
         torch.optim.Adam(weights(), eps=1e-3),
         torch.optim.Adam(weights(), weight_decay=0.1),
+        torch.optim.Adam(weights(), amsgrad=True),
+        torch.optim.Adam(weights(), lr=torch.tensor(0.1)),
+        torch.optim.Adam(weights()[:1]),
+        torch.optim.Adam([{"params": [w]} for w in weights()]),
     ]
     assert len({settings_of(optimizer) for optimizer in optimizers}) == len(optimizers)
 
@@ -135,6 +139,22 @@ def test_a_compiled_step_is_an_outer_step(multi_step, monkeypatch):
     )
     states = [net.optimizer_.state_dict()["state"] for net in (found, expected)]
     torch.testing.assert_close(*states, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_what_is_frozen_between_two_trainings_stays():
+    module = learner(adaptation_steps=1)
+    trained(module)
+    bias = module.network.head.bias
+    before = bias.detach().clone()
+    trained(module.requires_grad_(True))
+    assert not torch.equal(bias, before)
+    bias.requires_grad_(False)
+    before = bias.detach().clone()
+    weight = module.network.head.weight.detach().clone()
+    trained(module)
+    assert torch.equal(bias, before)
+    assert not torch.equal(module.network.head.weight, weight)
 
 
 class Looks(Callback):
