@@ -65,6 +65,9 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         What to lower when the loss diverges.
     """
 
+    # Known when training begins.
+    steps_at_once_ = False
+
     def __init__(
         self,
         module: nn.Module,
