@@ -10,7 +10,7 @@ from typing import Any
 from metaskl.errors import ParameterError
 from metaskl.evaluation.draws import check_count
 from metaskl.learners.space import Choice
-from metaskl.search._optuna import TrialState, optuna, put_back, tell
+from metaskl.search._optuna import TrialState, optuna, tell
 from metaskl.search.blaming import sampled
 from metaskl.search.finite import n_configurations, n_left, tell_the_end, without_repeats
 from metaskl.search.identity import (
@@ -62,8 +62,7 @@ def ask_and_tell(
         try:
             results = evaluate([decode(candidate.space, trial.params) for trial in trials])
         except KeyboardInterrupt:
-            for trial in trials:
-                put_back(study, trial)
+            owner.reap(set())
             raise
         except Exception as error:
             _tell(study, trials, [math.nan] * len(trials))
@@ -83,9 +82,13 @@ def ask_and_tell(
 
 def _ask(study: Any, distributions: dict[str, Any], owner: Ownership, n: int) -> list[Any]:
     """Return some trials, each this driver's."""
-    trials = [study.ask(distributions) for _ in range(n)]
-    for trial in trials:
-        owner.take(trial)
+    try:
+        trials = [study.ask(distributions) for _ in range(n)]
+        for trial in trials:
+            owner.take(trial)
+    except KeyboardInterrupt:
+        owner.reap(set())
+        raise
     return trials
 
 

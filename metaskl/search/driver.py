@@ -109,6 +109,7 @@ class Driver:
         self.single = len(study.directions) == 1
         self.running: dict[int, tuple[Any, Job]] = {}
         self.interrupted = False
+        self.ended = False  # an engine's thread may still ask
         self.exhausted = False  # whether nothing is left to try
         self.overhead = 0.0  # seconds of asking and telling
         self._fault: Exception | None = None
@@ -130,11 +131,18 @@ class Driver:
             except KeyboardInterrupt:
                 self.interrupted = True
             finally:
-                for trial, _ in self.running.values():
-                    put_back(self.study, trial)
-                self.running.clear()
+                self._put_back()
         if self._fault is not None:
             raise self._fault
+
+    def _put_back(self) -> None:
+        """Let what is running wait, and what was being asked for as the end came."""
+        with self._lock:
+            self.ended = True
+            for trial, _ in self.running.values():
+                put_back(self.study, trial)
+            self.running.clear()
+            self.owner.reap(set())
 
     def _in_parallel(self) -> bool:
         """Run trials at the same time; return False where a worker was lost, and there are more."""
@@ -192,7 +200,7 @@ class Driver:
         with self._lock:
             start = time.perf_counter()
             left = self.budget.left()
-            if self._fault is not None or (left is not None and left <= 0):
+            if self.ended or self._fault is not None or (left is not None and left <= 0):
                 return None
             if time.monotonic() - self._reaped > _REAP_EVERY:
                 self.owner.reap(set(self.running))

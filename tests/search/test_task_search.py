@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from metaskl.estimators.protonet import ProtoNetClassifier
 from metaskl.estimators.ridge_head import RidgeHeadRegressor
 from metaskl.evaluation import FewShotScorer, cross_validate_tasks
 from metaskl.search import TaskSearchCV, search_space_of
+from metaskl.search.storage import Ownership
 from metaskl.tasks import BlobTasks, LinearTasks
 
 optuna = pytest.importorskip("optuna")
@@ -290,6 +292,13 @@ def test_a_trial_that_was_cut_off_is_made_first_the_next_time(tmp_path, monkeypa
     monkeypatch.setattr(InterruptedAbove, "fit", Ridge.fit)
     search.fit(LINES.X, LINES.y, groups=LINES.groups)
     assert search.cv_results_["params"] == [{"estimator__alpha": 100.0}]
+    # Interrupted while the trial is named.
+    search.set_params(n_trials=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Ownership, "take", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    assert search.study_.trials[-1].state.name == "WAITING"
     # A killed process leaves its trial running.
     search.study_.ask(
         {"estimator__alpha": optuna.distributions.CategoricalDistribution([1.0, 100.0])}
