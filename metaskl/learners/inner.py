@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -177,8 +178,12 @@ class InnerLoop(StackedLearner, abc.ABC):
 
     def loss_of(self, plan: Plan, weights: Sequence[float], *, second_order: bool) -> Tensor:
         """Return the mean over tasks of a plan's outer loss, whose gradient is known already."""
-        compiled = self.compiles(plan.start[0].device)
-        find = self.compiler.gradients if compiled else Plan.gradients
+        device = plan.start[0].device
+        find = Plan.gradients
+        if self.compiles(device):
+            # Unasked, a GPU's kernels are recorded as they are.
+            translated = device.type == "cpu" or self.engine == "compiled"
+            find = partial(self.compiler.gradients, translated=translated)
 
         def find_part(part: Plan, n_kept: int) -> tuple[Tensor, list[Tensor | None]]:
             return find(part, weights, second_order=second_order, n_kept=n_kept)
@@ -186,7 +191,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         size, n_kept = plan.n_tasks, plan.rates.inner.n_steps
         if isinstance(plan.problem, DenseProblem):
             need = need_of(plan, weights, second_order=second_order)
-            size, n_kept = need.fitted(self.memory_budget, plan.start[0].device)
+            size, n_kept = need.fitted(self.memory_budget, device)
             self.note_memory(need.said(size))
         with torch.no_grad():
             loss, gradients = by_parts(plan, size, n_kept, find_part)

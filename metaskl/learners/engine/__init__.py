@@ -10,7 +10,8 @@
     (:mod:`metaskl.learners.engine.adjoint`); by derivatives that are written out where the
     network is a chain of linear layers (:mod:`metaskl.learners.engine.dense`).
 ``"compiled"``
-    The same, compiled to one function (:mod:`metaskl.learners.engine.compiled`).
+    The same, compiled to one function (:mod:`metaskl.learners.engine.compiled`); on a GPU one
+    CUDA graph (:mod:`metaskl.learners.engine.recorded`).
 ``"auto"``
     The fastest of them for the network, the device and the length of training.
 """

@@ -1,8 +1,9 @@
-"""The whole way there and back, or the whole outer step, as one compiled function."""
+"""The whole way there and back, or the whole outer step, as one function: compiled or recorded."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -21,14 +22,15 @@ from metaskl.learners.engine.outer import (
 )
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
-from metaskl.learners.engine.rates import Rates
+from metaskl.learners.engine.recorded import Function, recorded
 
 # Compiling takes 18 s (one inner step) to 28 s (ten) and saves 0.9 to 3 ms of an outer step.
 _REPAID_FROM = 25_000
+# Recording for a GPU takes some tens of steps.
+_RECORDED_FROM = 200
 # Each shape of the episodes needs a function of its own.
 _MOST_SHAPES = 3
 
-Function = Callable[[list[Tensor]], list[Tensor | None]]
 # The rows of the support and of the query, and how an outer step is taken.
 Step = Callable[[Sequence[Tensor], torch.optim.Optimizer], Tensor]
 
@@ -58,13 +60,22 @@ class Compiler:
 
     @staticmethod
     def repays(n_steps: int, device: torch.device) -> bool:
-        """Say whether so many outer steps are likely to win back the time of compiling."""
-        return n_steps >= _REPAID_FROM and device.type == "cpu"
+        """Say whether so many outer steps win back the time of compiling, on a GPU of recording."""
+        return n_steps >= {"cpu": _REPAID_FROM, "cuda": _RECORDED_FROM}.get(device.type, math.inf)
 
     def gradients(
-        self, plan: Plan, weights: Sequence[float], *, second_order: bool, n_kept: int | None = None
+        self,
+        plan: Plan,
+        weights: Sequence[float],
+        *,
+        second_order: bool,
+        n_kept: int | None = None,
+        translated: bool = True,
     ) -> tuple[Tensor, list[Tensor | None]]:
-        """Return what :meth:`Plan.gradients` returns, compiled where that is possible."""
+        """Return what :meth:`Plan.gradients` returns, by one function where that is possible.
+
+        On a GPU its kernels are recorded as a CUDA graph, with `translated` those of Triton.
+        """
         problem = plan.problem
         if not isinstance(problem, DenseProblem):
             self._say("only chains of linear layers (MLP without norm and dropout) are compiled")
@@ -73,10 +84,11 @@ class Compiler:
         tensors = [t.detach().contiguous() for t in (*plan.start, *plan.rates.learned, *rows)]
         counts = tuple(weight != 0 for weight in weights)
         tensors += _annealed(tensors[0], weights)
-        key = (_form(plan, problem), counts, second_order, n_kept, *map(_kind, tensors))
+        key = (_form(plan, problem), counts, second_order, n_kept, translated, *map(_kind, tensors))
         if key not in self._functions:
             plain = _gradient_function(plan, counts, second_order=second_order, n_kept=n_kept)
-            self._functions[key] = self._compiled(plain, tensors) or plain
+            compiled = self._compiled(plain, tensors, translated=translated)
+            self._functions[key] = compiled or plain
         loss, *gradients = self._functions[key](tensors)
         assert loss is not None
         return loss, gradients
@@ -164,17 +176,36 @@ class Compiler:
 
         return step
 
-    def _compiled(self, plain: Function, tensors: list[Tensor]) -> Function | None:
-        """Return a function compiled for such tensors, or None with a note why."""
+    def _compiled(
+        self, plain: Function, tensors: list[Tensor], *, translated: bool = True
+    ) -> Function | None:
+        """Return a function compiled or recorded for such tensors, or None with a note why."""
         n_steps = sum(step is not None for step in self._steps.values())
         if len(self._functions) + n_steps >= _MOST_SHAPES:
             self._say(f"the episodes have more than {_MOST_SHAPES} shapes, the rest run uncompiled")
             return None
+        function = None
+        if translated:
+            failed = "compiling failed, so it runs uncompiled"
+            function = self._tried(compile_graph, plain, tensors, failed)
+        if tensors[0].device.type == "cuda":
+            failed = "recording a CUDA graph failed, so kernels are launched one by one"
+            function = self._tried(recorded, function or plain, tensors, failed) or function
+        return function
+
+    def _tried(
+        self,
+        change: Callable[[Function, list[Tensor]], Function],
+        function: Function,
+        tensors: list[Tensor],
+        failed: str,
+    ) -> Function | None:
+        """Return a changed function, or None with a note why."""
         try:
-            return compile_graph(plain, tensors)
-        except Exception as error:  # noqa: BLE001 - whatever a compiler lacks, training goes on
+            return change(function, tensors)
+        except Exception as error:  # noqa: BLE001 - whatever a machine lacks, training goes on
             first = str(error).strip().partition("\n")[0]
-            self._say(f"compiling failed, so it runs uncompiled: {type(error).__name__}: {first}")
+            self._say(f"{failed}: {type(error).__name__}: {first}")
             return None
 
     def _say(self, note: str) -> None:
@@ -244,12 +275,10 @@ def _with(plan: Plan, tensors: list[Tensor]) -> Plan:
     n_start, n_learned = len(plan.start), len(plan.rates.names)
     start, learned = tensors[:n_start], tensors[n_start : n_start + n_learned]
     rows = tensors[n_start + n_learned :]
-    inner = plan.rates.inner._replace(learned=dict(zip(plan.rates.names, learned, strict=True)))
     other = DenseProblem(
         problem.dense, Rows(*rows[:3]), Rows(*rows[3:]), of_features=problem.of_features
     )
-    rates = Rates(plan.packing, inner, start[0])
-    return plan._replace(problem=other, start=start, rates=rates)
+    return plan._replace(problem=other, start=start, rates=plan.rates.replaced(learned))
 
 
 def _form(plan: Plan, problem: DenseProblem) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,6 +61,12 @@ class Rates:
         if len(inner.adapted) < len(packing.shapes):
             own = torch.tensor([name in inner.adapted for name in packing.shapes])
             self.adapted = own.to(like.device, like.dtype)[self._entry]
+
+    def replaced(self, learned: Sequence[Tensor]) -> Rates:
+        """Return rates that differ in what is learned, in the order of `names`."""
+        other = copy.copy(self)
+        other.inner = self.inner._replace(learned=dict(zip(self.names, learned, strict=True)))
+        return other
 
     @property
     def learned(self) -> list[Tensor]:

@@ -79,10 +79,12 @@ def test_other_networks_run_uncompiled_and_say_why():
     assert "only chains of linear layers" in compiled.compiler.note
 
 
-def test_only_long_training_on_a_cpu_repays_compiling():
+def test_only_long_training_repays_compiling():
     assert not Compiler.repays(24_999, torch.device("cpu"))
     assert Compiler.repays(25_000, torch.device("cpu"))
-    assert not Compiler.repays(10**9, torch.device("cuda"))
+    assert not Compiler.repays(199, torch.device("cuda"))
+    assert Compiler.repays(200, torch.device("cuda:1"))
+    assert not Compiler.repays(10**9, torch.device("mps"))
 
 
 def test_training_tells_the_learner_how_long_it_is():
