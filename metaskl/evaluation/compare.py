@@ -8,6 +8,7 @@ import numpy as np
 
 from metaskl.evaluation.candidates import broken_learners
 from metaskl.evaluation.comparison import Comparison
+from metaskl.evaluation.draws import Ways
 from metaskl.evaluation.protocol import make_protocol
 from metaskl.evaluation.running import no_candidate, run_candidates
 from metaskl.evaluation.verdict import reach_verdict
@@ -27,7 +28,7 @@ def compare(
     scoring: Any = None,
     kind: str = "auto",
     label_space: str = "shared",
-    n_way: int = 5,
+    n_way: Ways = 5,
     learner_params: dict[str, Any] | None = None,
     preprocess: Any = None,
     n_jobs: int | None = None,
@@ -73,8 +74,12 @@ def compare(
         A scikit-learn scorer. By default accuracy, or minus the root mean squared error.
     kind : {"auto", "regression", "classification"}, default="auto"
         What the targets are.
-    label_space, n_way
-        As in the classifiers.
+    label_space : {"shared", "task"}, default="shared"
+        Whether all tasks have the same classes, or each its own.
+    n_way : int or "all", default=5
+        With ``label_space="task"`` the classes of an episode, in training and evaluation; of
+        ``"all"`` classes of each held-out task, learners are trained by their own `n_way`
+        (5 unless `learner_params` says else), and those whose head has just so many fail.
     learner_params : dict, optional
         Hyper-parameters of registered learners: of the training, such as ``max_epochs``, for
         all of them; a learner's own, such as ``inner_lr``, for those that have it.
@@ -165,6 +170,7 @@ def compare(
             "n_tasks": len(np.unique(protocol.ids)),
             "n_rows": len(protocol.y),
             "kind": protocol.kind,
+            "n_way": protocol.n_way,  # None where tasks share their classes
             "transductive": bool(scores.attrs["transductive"]),
             "transductive_candidates": scores.attrs["transductive"],
             "random_state": random_state,

@@ -20,6 +20,7 @@ from metaskl._compat import BaseSearchCV, threads_for
 from metaskl.errors import GroupsWarning, MetasklWarning, ParameterError
 from metaskl.estimators.adapt import adapt
 from metaskl.evaluation.answers import is_transductive, score_draws
+from metaskl.evaluation.draws import Ways
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.evaluation.warming import warm_up
@@ -37,7 +38,7 @@ def cross_validate_tasks(
     cv: Any = 5,
     holdout: str = "tasks",
     scoring: Any = None,
-    n_way: int | None = None,
+    n_way: Ways | None = None,
     n_jobs: int | None = None,
     random_state: int = 0,
 ) -> pd.DataFrame:
@@ -73,10 +74,10 @@ def cross_validate_tasks(
     scoring : str or callable, optional
         A scikit-learn scorer, greater is better. By default accuracy, or minus the root mean
         squared error.
-    n_way : int, optional
-        Classes of an episode, where classes are private to a task. By default the estimator's
-        own, if it has ``label_space="task"``; give it for a baseline that is to be scored on
-        the same episodes.
+    n_way : int or "all", optional
+        Classes of an episode, where classes are private to a task, or all that the
+        task has. By default the estimator's own, if it has ``label_space="task"``; give it for
+        a baseline that is to be scored on the same episodes.
     n_jobs : int, optional
         Folds in parallel, by joblib.
     random_state : int, default=0

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from metaskl.errors import TaskError
 
 Rows = npt.NDArray[np.int64]
+# The number of classes of an episode, or "all" of the task's.
+Ways = int | str
 # At least this part of a task's rows is kept to be predicted.
 _QUERY_PART = 0.25
 
@@ -81,6 +83,21 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def fewest_ways(n_way: Ways) -> int:
+    """Return the least number of classes of an episode.
+
+    Raises
+    ------
+    TaskError
+        If `n_way` is neither a whole number, at least 2, nor "all".
+    """
+    if isinstance(n_way, str):
+        if n_way != "all":
+            raise TaskError(f"n_way must be a number of classes or 'all', got {n_way!r}.")
+        return 2
+    return check_count("n_way", n_way, 2)
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
@@ -140,26 +157,30 @@ def draw_classes(
     groups: npt.NDArray[Any],
     n_shot: tuple[int | float, ...],
     *,
-    n_way: int,
+    n_way: Ways,
     n_repeats: int,
     random_state: int,
 ) -> list[Draw]:
     """Draw n-way episodes of every task: `n_way` of its classes, `n_shot` rows of each.
 
     As in :func:`draw_rows` a task is left out at the shot counts that it is too small for:
-    those at which fewer than `n_way` of its classes have a row to spare.
+    those at which fewer than `n_way` of its classes have a row to spare. Of ``"all"`` classes,
+    those that have none are left out, and two must be left.
     """
+    least = fewest_ways(n_way)
     draws = []
     for task, inside in rows_of_tasks(groups):
         classes, sizes = np.unique(y[inside], return_counts=True)
-        fitting = [int(k) for k in n_shot if (sizes > k).sum() >= n_way]
+        fitting = [int(k) for k in n_shot if (sizes > k).sum() >= least]
         if not fitting:
             continue
         most = max(fitting)
         classes = classes[sizes > most]
         for repeat in range(n_repeats):
             rng = np.random.default_rng(_seed(random_state, repeat, task))
-            chosen = rng.choice(classes, n_way, replace=False)
+            chosen = classes
+            if not isinstance(n_way, str):
+                chosen = rng.choice(classes, n_way, replace=False)
             orders = [rng.permutation(inside[y[inside] == label]) for label in chosen]
             query = np.concatenate([order[most:] for order in orders])
             draws += [

@@ -14,10 +14,12 @@ from sklearn.model_selection import GroupKFold, check_cv
 from metaskl.errors import TaskError
 from metaskl.evaluation.draws import (
     Draw,
+    Ways,
     check_count,
     check_n_shot,
     draw_classes,
     draw_rows,
+    fewest_ways,
     largest_support,
 )
 
@@ -38,7 +40,7 @@ def make_folds(
     y: Any,
     ids: Array,
     *,
-    n_way: int | None,
+    n_way: Ways | None,
     n_shot: Any,
     n_repeats: int,
     cv: Any,
@@ -60,7 +62,7 @@ def make_folds(
             "from the same table, after the same filtering."
         )
     if n_way is not None:
-        check_count("n_way", n_way, 2)
+        fewest_ways(n_way)
     _check_cv(cv, len(np.unique(ids)), holdout)
     if holdout == "rows":
         folds = _row_folds(ids, shots, cv, random_state)
@@ -83,7 +85,7 @@ def make_folds(
 
 
 def shots_left_out(
-    folds: list[Fold], y: Any, ids: Array, n_shot: Any, n_way: int | None
+    folds: list[Fold], y: Any, ids: Array, n_shot: Any, n_way: Ways | None
 ) -> dict[int | float, str]:
     """Return the shot counts that no task is large enough for, each with the reason."""
     drawn = {draw.n_shot for fold in folds for draw in fold.draws}
@@ -91,22 +93,22 @@ def shots_left_out(
     return {k: too_small(y, ids, k, n_way) for k in shots if k not in drawn}
 
 
-def _advice(y: Any, ids: Array, shots: tuple[int | float, ...], n_way: int | None) -> str:
+def _advice(y: Any, ids: Array, shots: tuple[int | float, ...], n_way: Ways | None) -> str:
     """Say what to lower, and how far, so that something can be drawn."""
     if n_way is None:
         most = largest_support(int(np.unique(ids, return_counts=True)[1].max()))
         return f"Lower n_shot to {most} at most." if most else "Give tasks of two rows or more."
     pairs = set(zip(np.asarray(ids).tolist(), np.asarray(y).tolist(), strict=True))
     n_classes = Counter(task for task, _ in pairs).most_common(1)[0][1]
-    if n_classes < n_way:
+    if n_classes < fewest_ways(n_way):
         return f"Lower n_way: no task has more than {n_classes} classes."
     return "Lower n_shot."
 
 
-def too_small(y: Any, ids: Array, n_shot: int | float, n_way: int | None) -> str:
+def too_small(y: Any, ids: Array, n_shot: int | float, n_way: Ways | None) -> str:
     """Say why no task could be split into support and query."""
     if n_way is not None:
-        return f"no task has {n_way} classes of more than {n_shot} rows each"
+        return f"no task has {fewest_ways(n_way)} classes of more than {n_shot} rows each"
     largest = np.unique(ids, return_counts=True)[1].max()
     return (
         f"no task is large enough (the largest has {largest} rows, of which a quarter is kept "
@@ -182,7 +184,7 @@ def _task_folds(
     y: Array,
     ids: Array,
     shots: tuple[int | float, ...],
-    n_way: int | None,
+    n_way: Ways | None,
     n_repeats: int,
     cv: Any,
     random_state: int,

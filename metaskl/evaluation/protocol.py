@@ -16,7 +16,7 @@ from metaskl.evaluation.candidates import (
     target_kind,
     with_preprocess,
 )
-from metaskl.evaluation.draws import check_n_shot
+from metaskl.evaluation.draws import Ways, check_n_shot
 from metaskl.evaluation.flatten import n_axes
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
@@ -34,7 +34,7 @@ class Protocol:
         Rows, targets and task ids.
     kind : {"regression", "classification"}
         What the targets are.
-    n_way : int or None
+    n_way : int, "all" or None
         Classes of an episode, where classes are private to a task.
     shots : tuple of int or float
         The shot counts that were asked for.
@@ -56,7 +56,7 @@ class Protocol:
     y: Array
     ids: Array
     kind: str
-    n_way: int | None
+    n_way: Ways | None
     shots: tuple[int | float, ...]
     left_out: dict[int | float, str]
     folds: list[Fold]
@@ -79,7 +79,9 @@ class Protocol:
             self._refuse_private_classes()
         parameters = self._learner_defaults()
         if private:
-            parameters |= {"label_space": "task", "n_way": self.n_way}
+            parameters["label_space"] = "task"
+            if self.n_way != "all":
+                parameters["n_way"] = self.n_way
         found, families = join_candidates(
             make_learners(learners, kind=self.kind, **parameters | (learner_params or {})),
             choose_baselines(
@@ -131,7 +133,7 @@ def make_protocol(
     scoring: Any,
     kind: str,
     label_space: str,
-    n_way: int,
+    n_way: Ways,
     random_state: int,
 ) -> Protocol:
     """Check the data and settings, and draw the folds with their supports and queries."""

@@ -269,7 +269,7 @@ def _protocol(comparison: Comparison) -> list[tuple[str, str]]:
         ("Intervals", "95 %, over tasks (Student)"),
     ]
     told = {*seen, "transductive", "transductive_candidates", "random_state"}
-    others = {name: v for name, v in given.items() if name not in told and v != []}
+    others = {name: v for name, v in given.items() if name not in told and v not in ([], None)}
     pairs += [(name.replace("_", " "), str(v)) for name, v in others.items()]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     pairs.append(("Versions", ", ".join([*versions, f"Python {platform.python_version()}"])))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from metaskl.evaluation.draws import Draw, draw_classes, draw_rows
+from metaskl.evaluation.draws import Draw, Ways, draw_classes, draw_rows
 
 Array = npt.NDArray[Any]
 # Landmarkers are to take a second, whatever the size of the table.
@@ -22,7 +22,7 @@ _RIDGE = 0.1
 
 
 def meta_features(
-    X: Any, y: Any, groups: Any, *, kind: str, n_way: int | None = None
+    X: Any, y: Any, groups: Any, *, kind: str, n_way: Ways | None = None
 ) -> dict[str, float]:
     """Describe a task set by its meta-features.
 
@@ -40,7 +40,7 @@ def meta_features(
         Task ids.
     kind : {"regression", "classification"}
         What the targets are.
-    n_way : int, optional
+    n_way : int or "all", optional
         Classes of an episode, where classes are private to a task.
 
     Returns
@@ -172,7 +172,7 @@ def _shares(columns: Array, ids: Array) -> list[float]:
 
 
 def _landmarkers(
-    X: Array, targets: Array, y: Array, ids: Array, n_way: int | None
+    X: Array, targets: Array, y: Array, ids: Array, n_way: Ways | None
 ) -> dict[str, float]:
     """Return the scores of quick models on the draws of two halves of the tasks."""
     rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 
 from metaskl.errors import CandidateError, MetasklWarning, ParameterError
-from metaskl.evaluation.draws import check_count
+from metaskl.evaluation.draws import Ways, check_count
 from metaskl.evaluation.protocol import Protocol, make_protocol
 from metaskl.progress import Progress
 from metaskl.search.asking import check_budget
@@ -49,7 +49,7 @@ def run_study(
     scoring: Any = None,
     kind: str = "auto",
     label_space: str = "shared",
-    n_way: int = 5,
+    n_way: Ways = 5,
     learner_params: dict[str, Any] | None = None,
     preprocess: Any = None,
     objectives: tuple[str, ...] = ("score",),

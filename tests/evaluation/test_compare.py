@@ -342,6 +342,25 @@ def test_private_classes_are_compared_with_per_task_models():
     assert result.failures == {}
 
 
+def test_all_classes_of_a_held_out_task():
+    groups = np.where(LETTER < 5, 0, np.where(LETTER < 12, 1, 2 + LETTER % 3))  # 5, 7, 4, 4, 4
+    result = compare(
+        LETTERS.X.numpy(),
+        LETTER,
+        groups,
+        **OWN | {"n_way": "all"},
+        learners=["protonet", "maml"],
+        baselines=["per-task logistic"],
+        learner_params=QUICK | {"n_way": 4},
+        n_repeats=1,
+    )
+    assert result.protocol["n_way"] == "all"
+    scores = result.scores.query("candidate == 'protonet'").set_index("task")
+    assert scores["n_support"].to_dict() == {0: 10, 1: 14, 2: 8, 3: 8, 4: 8}
+    assert set(result.scores["candidate"]) == {"protonet", "per-task logistic"}
+    assert "at most n_way=4 classes" in result.failures["maml"]
+
+
 def test_a_candidate_whose_query_rows_inform_each_other_is_told():
     rng = np.random.default_rng(0)
     X, y, groups = rng.normal(size=(48, 1, 8, 8)), np.tile([0, 1], 24), np.repeat(range(4), 12)

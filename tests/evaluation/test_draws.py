@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaskl.errors import TaskError
-from metaskl.evaluation.draws import check_n_shot, draw_classes, draw_rows
+from metaskl.evaluation.draws import check_n_shot, draw_classes, draw_rows, fewest_ways
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 3))
@@ -65,6 +65,24 @@ def test_class_draws_leave_out_the_shot_counts_that_are_too_large():
     found = draw_classes(y, np.zeros(30, int), (2, 5, 20), n_way=3, n_repeats=1, random_state=0)
     assert [draw.n_shot for draw in found] == [2, 5]
     assert len(found[0].query) == len(found[1].query) == 3 * 4
+
+
+def test_all_classes_of_a_task_that_have_rows_to_spare_are_drawn():
+    y = np.repeat(np.arange(9), [4, 4, 4, 2, 4, 4, 4, 1, 1])
+    groups = np.repeat(["four", "three", "one"], [14, 12, 2])
+    groups[13] = "three"  # of its second row
+    found = draw_classes(y, groups, (1, 3), n_way="all", n_repeats=1, random_state=0)
+    drawn = {(d.task, d.n_shot): set(y[d.support]) for d in found}
+    assert drawn[("four", 3)] == drawn[("four", 1)] == {0, 1, 2}
+    assert drawn[("three", 3)] == drawn[("three", 1)] == {4, 5, 6}
+    assert len(drawn) == 4
+
+
+def test_ways_are_a_number_or_all():
+    with pytest.raises(TaskError, match=r"n_way must be a number of classes or 'all', got 'every'"):
+        fewest_ways("every")
+    with pytest.raises(TaskError, match=r"n_way must be a whole number, at least 2, got 1"):
+        fewest_ways(1)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, (5, 0), "5", (), True, (5, "10"), None])
