@@ -89,6 +89,9 @@ def test_training_tells_the_learner_how_long_it_is():
     tasks = SinusoidTasks().sample(20, 12, random_state=0).task_set()
     trained = learner("auto").float()
     plan = TrainingPlan(max_epochs=2, steps_per_epoch=3)
-    meta_train(trained, TaskEpisodes(tasks, meta_batch_size=3, random_state=0), plan)
+    sampler = TaskEpisodes(tasks, meta_batch_size=3, random_state=0)
+    net = meta_train(trained, sampler, plan)
     assert trained.planned_steps == 6
     assert trained.compiler.note == ""
+    meta_train(trained, sampler, plan, net=net)
+    assert trained.planned_steps == 6  # of this call
