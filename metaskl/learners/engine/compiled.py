@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from metaskl.learners.engine.outer import (
     rates_of,
     settings_of,
     state_of,
+    why_apart,
 )
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
@@ -47,7 +49,8 @@ class Compiler:
 
     def __init__(self) -> None:
         self.note = ""
-        self._functions: dict[Any, Function] = {}
+        self._said: set[str] = set()
+        self._functions: dict[Any, Function | None] = {}
         self._steps: dict[Any, Step | None] = {}
 
     def __reduce__(self) -> Any:
@@ -76,8 +79,11 @@ class Compiler:
         key = (_form(plan, problem), counts, second_order, n_kept, *map(_kind, tensors))
         if key not in self._functions:
             plain = _gradient_function(plan, counts, second_order=second_order, n_kept=n_kept)
-            self._functions[key] = self._compiled(plain, tensors) or plain
-        loss, *gradients = self._functions[key](tensors)
+            self._functions[key] = self._compiled(plain, tensors)
+        compiled = self._functions[key]
+        if compiled is None:  # by the plan at hand: one that is kept would hold on to its rows
+            return plan.gradients(weights, second_order=second_order, n_kept=n_kept)
+        loss, *gradients = compiled(tensors)
         assert loss is not None
         return loss, gradients
 
@@ -116,6 +122,10 @@ class Compiler:
         Tensor of shape () or None
             The outer loss; None if such steps cannot be compiled, and nothing was done.
         """
+        reason = why_apart(optimizer)
+        if reason:
+            self._say(f"the optimiser runs apart: {reason}")
+            return None
         counts = tuple(weight != 0 for weight in weights)
         key = (form, counts, second_order, settings_of(optimizer), clip, *map(_kind, rows))
         if key not in self._steps:
@@ -158,16 +168,17 @@ class Compiler:
         def step(rows: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
             state = state_of(optimizer, learned)
             (loss,) = compiled(tensors(rows, state, rates_of(optimizer, state)))
-            torch._foreach_add_(state.steps, 1)
             assert loss is not None
+            if math.isfinite(float(loss)):
+                torch._foreach_add_(state.steps, 1)
             return loss
 
         return step
 
     def _compiled(self, plain: Function, tensors: list[Tensor]) -> Function | None:
         """Return a function compiled for such tensors, or None with a note why."""
-        n_steps = sum(step is not None for step in self._steps.values())
-        if len(self._functions) + n_steps >= _MOST_SHAPES:
+        made = [*self._functions.values(), *self._steps.values()]
+        if sum(function is not None for function in made) >= _MOST_SHAPES:
             self._say(f"the episodes have more than {_MOST_SHAPES} shapes, the rest run uncompiled")
             return None
         try:
@@ -179,8 +190,9 @@ class Compiler:
 
     def _say(self, note: str) -> None:
         """Keep a note, and log it once."""
-        if note != self.note:
+        if note not in self._said:
             logging.getLogger("metaskl").info("engine='compiled': %s", note)
+        self._said.add(note)
         self.note = note
 
 
@@ -214,9 +226,13 @@ def _outer_function(
         sides = (*rows_of(*rows[:3]), *rows_of(*rows[3:]))
         loss, found = _with(plan, [*own, *sides]).gradients(weights, second_order=second_order)
         learned = [own[i] for i in which]
-        gradients = [torch.zeros_like(own[i]) if (g := found[i]) is None else g for i in which]
-        gradients = [g / plan.n_tasks for g in gradients]
+        gradients = [g / plan.n_tasks for i in which if (g := found[i]) is not None]
+        # Training ends where the loss is no number: then all is left as it was.
+        changed = [*learned, *means, *squares]
+        before = [tensor.clone() for tensor in changed]
         adam.update(learned, gradients, State(means, squares, []), rates)
+        for tensor, was in zip(changed, before, strict=True):
+            tensor.copy_(torch.where(loss.isfinite(), tensor, was))
         return [loss / plan.n_tasks]
 
     return function
