@@ -31,7 +31,7 @@ _REPAID_FROM = 25_000
 _MOST_SHAPES = 3
 
 Function = Callable[[list[Tensor]], list[Tensor | None]]
-# The rows of the support and of the query, and how an outer step is taken.
+# Takes an outer step by the rows of support and query, and returns its loss.
 Step = Callable[[Sequence[Tensor], torch.optim.Optimizer], Tensor]
 
 
@@ -129,10 +129,10 @@ class Compiler:
         counts = tuple(weight != 0 for weight in weights)
         key = (form, counts, second_order, settings_of(optimizer), clip, *map(_kind, rows))
         if key not in self._steps:
+            how = {"second_order": second_order}
             plan = plan_of()
-            self._steps[key] = plan and self._step(
-                plan, rows, counts, optimizer, clip, second_order=second_order
-            )
+            made = None if plan is None else self._step(plan, rows, counts, optimizer, clip, **how)
+            self._steps[key] = made
         step = self._steps[key]
         return None if step is None else step([*rows, *_annealed(rows[0], weights)], optimizer)
 
