@@ -17,6 +17,7 @@ from sklearn.model_selection._search import BaseSearchCV as BaseSearchCV
 # scikit-learn's printer knows an estimator by its __repr__.
 from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from threadpoolctl import threadpool_limits
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 Repr = TypeVar("Repr", bound=Callable[..., str])
 
@@ -31,7 +32,7 @@ def compile_graph(
     function: Callable[[list[torch.Tensor]], list[torch.Tensor | None]],
     tensors: list[torch.Tensor],
 ) -> Callable[[list[torch.Tensor]], list[torch.Tensor | None]]:
-    """Compile a function of tensors for their shapes; it must have no effects.
+    """Compile a function of tensors for their shapes; its only effects are on these.
 
     It is traced to a graph of torch's own operations, which may hold derivatives of any order,
     and that is compiled without the checks that ``torch.compile`` puts around every call.
@@ -61,6 +62,20 @@ def compile_graph(
         return [next(outputs) if there else None for there in given]
 
     return call
+
+
+def hooked(optimizer: torch.optim.Optimizer) -> bool:
+    """Say whether something is to be called with a gradient, or before or after a step."""
+    of_steps = (
+        _global_optimizer_pre_hooks,
+        _global_optimizer_post_hooks,
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+    )
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    return any(of_steps) or any(
+        weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in weights
+    )
 
 
 def swallows_errors() -> bool:

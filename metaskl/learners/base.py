@@ -182,7 +182,7 @@ class MetaLearner(nn.Module, abc.ABC):
         """Take a whole outer step, or return None: then training takes it by `episode_loss`.
 
         For a learner with a program of its own for all of it. Training asks only where it has
-        nothing else to do with the gradient.
+        nothing else to do with the gradient. A loss that is no number must change nothing.
 
         Parameters
         ----------

@@ -112,7 +112,6 @@ class InnerLoop(StackedLearner, abc.ABC):
         self._graph_bytes: dict[Hashable, int] = {}
         self.compiler = Compiler()
         self.planned_steps = 0
-        self.learns: tuple[bool, ...] = ()
 
     @abc.abstractmethod
     def parameters_to_adapt(self) -> Adapted:
@@ -168,7 +167,6 @@ class InnerLoop(StackedLearner, abc.ABC):
     def begin_training(self, n_steps: int) -> None:
         """Take note of how many outer steps are planned: compiling must repay itself."""
         self.planned_steps = n_steps
-        self.learns = tuple(p.requires_grad for p in self.parameters())
 
     def compiles(self, device: torch.device) -> bool:
         """Say whether the outer gradient is to be compiled: asked for, or likely to pay."""

@@ -180,7 +180,7 @@ class MAML(InnerLoop):
         if not torch.is_grad_enabled() and self._dense() is not None:
             ends = self._plan(support).descend()
             return {name: ends[name] for name in self.adapted_names}
-        return self._inner_loop(*support)[-1]
+        return self._inner_loop(support)[-1]
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Run the network with each task's weights."""
@@ -197,20 +197,21 @@ class MAML(InnerLoop):
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps (averaged over them if asked)."""
-        weights = self._step_weights()
-        if torch.is_grad_enabled() and self._by_adjoint():
+        if torch.is_grad_enabled() and self._by_adjoint(self._dense()):
             plan = self._plan(episode[:3], episode[3:6])
-            return self.loss_of(plan, weights, second_order=self._second_order())
+            return self.loss_of(plan, self._step_weights(), second_order=self._second_order())
         return self.loss_by_graph(episode, self._loss_by_graph, second_order=self._second_order())
 
     def outer_step(
         self, episode: Episode, optimizer: torch.optim.Optimizer, clip: float | None
     ) -> Tensor | None:
         """Take a whole outer step if it is compiled."""
-        if self.replaces(MAML, "episode_loss") or not self._by_adjoint():
+        dense = self._dense()
+        if self.replaces(MAML, "episode_loss") or not self._by_adjoint(dense):
             return None
         return compiled_step(
             self,
+            dense,
             lambda: self._plan(episode[:3], episode[3:6]),
             episode,
             self._step_weights(),
@@ -219,15 +220,15 @@ class MAML(InnerLoop):
             second_order=self._second_order(),
         )
 
-    def _by_adjoint(self) -> bool:
+    def _by_adjoint(self, dense: Dense | None) -> bool:
         own_steps = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")
-        return not own_steps and self.goes_back_by_adjoint(self._dense())
+        return not own_steps and self.goes_back_by_adjoint(dense)
 
     def _loss_by_graph(self, episode: Episode) -> Tensor:
         weights = self._step_weights()
         if not any(weights[:-1]):
             return super().episode_loss(episode)
-        path = self._inner_loop(*episode[:3])
+        path = self._inner_loop(episode[:3])
         X, y, weight = episode[3:6]
         losses = [self.task_loss(self.predict_tasks(end, X), y, weight).mean() for end in path]
         return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
@@ -263,11 +264,10 @@ class MAML(InnerLoop):
     def _second_order(self) -> bool:
         return not self.first_order and self.epoch >= self.first_order_epochs
 
-    def _inner_loop(self, *support: Tensor) -> list[Adapted]:
+    def _inner_loop(self, support: RowTensors) -> list[Adapted]:
         """Return the weights after each inner step."""
-        X, y, weight = support
         how = {"head_alone": self._head_alone(), "second_order": self._second_order()}
-        return unrolled(self, (X, y, weight), **how)
+        return unrolled(self, support, **how)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

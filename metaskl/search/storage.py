@@ -193,10 +193,12 @@ class Ownership:
         list of int
             Numbers of the trials that wait now.
         """
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        # Read afterwards: who has a trial in the list has signed before, and is seen to live.
         drivers = self.study.user_attrs
         alone = not self.accompanied()
         found = []
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in running:
             owner = trial.user_attrs.get(OWNER)
             if owner == self.key or trial.number in mine:
                 dead = trial.number not in mine

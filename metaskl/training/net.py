@@ -65,6 +65,8 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         What to lower when the loss diverges.
     """
 
+    # Those of earlier calls, which count in `max_epochs`.
+    earlier_epochs = 0
     # Known when training begins.
     steps_at_once_ = False
 
@@ -172,7 +174,9 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
     def on_train_begin(self, net: Any, **kw: Any) -> None:
         """Tell the learner how long training is planned to be."""
         super().on_train_begin(net, **kw)
-        self.module_.begin_training(self.max_epochs * self.steps_per_epoch)
+        # As planned, not as left: a fit that is resumed shall be taken as it was begun.
+        n_epochs = self.max_epochs - self.earlier_epochs
+        self.module_.begin_training(n_epochs * self.steps_per_epoch)
         self._set_training(True)  # a new module says that it is, a part that is held is not
         self.steps_at_once_ = self._only_the_optimizer_wants_gradients()
 
@@ -181,7 +185,8 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         ours = all(
             type(callback).__module__.startswith("metaskl.") for _, callback in self.callbacks_
         )
-        same = type(self).train_step_single is MetaNet.train_step_single
+        seen = ("train_step_single", "on_grad_computed")
+        same = all(getattr(type(self), name) is getattr(MetaNet, name) for name in seen)
         on_cpu = torch.device(self.device).type == "cpu"
         return ours and same and on_cpu and isinstance(self._autocast(), nullcontext)
 

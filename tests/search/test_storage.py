@@ -161,6 +161,24 @@ def test_live_trials_of_this_process_are_left_alone():
         assert third.reap(set()) == [0]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_driver_that_begins_while_another_looks_for_dead_ones_keeps_its_trial(named, monkeypatch):
+    study = optuna.create_study()
+    listed = study.get_trials
+    with Ownership(study) as first, Ownership(study) as second:
+        study.set_user_attr(second.key, {})  # not begun
+
+        def begins(*args, **kwargs):
+            second._sign()
+            trial = study.ask()
+            if named:
+                second.take(trial)
+            return listed(*args, **kwargs)
+
+        monkeypatch.setattr(study, "get_trials", begins)
+        assert first.reap(set()) == []
+
+
 def test_two_drivers_do_not_take_the_same_waiting_trial(tmp_path):
     # Who reads of a waiting trial holds the file until it has taken the trial.
     url = f"sqlite:///{tmp_path}/study.db?timeout=0.1"

@@ -11,14 +11,20 @@ import torch
 from torch import Tensor
 
 from metaskl._compat import compile_graph
-from metaskl.learners.engine.dense import Rows, rows_of
+from metaskl.learners.engine.functions import (
+    annealed,
+    form_of,
+    gradient_function,
+    kind_of,
+    outer_function,
+)
 from metaskl.learners.engine.outer import (
-    Adam,
     State,
     adam_of,
     rates_of,
     settings_of,
     state_of,
+    why_apart,
 )
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
@@ -31,7 +37,7 @@ _RECORDED_FROM = 200
 # Each shape of the episodes needs a function of its own.
 _MOST_SHAPES = 3
 
-# The rows of the support and of the query, and how an outer step is taken.
+# Takes an outer step by the rows of support and query, and returns its loss.
 Step = Callable[[Sequence[Tensor], torch.optim.Optimizer], Tensor]
 
 
@@ -49,7 +55,8 @@ class Compiler:
 
     def __init__(self) -> None:
         self.note = ""
-        self._functions: dict[Any, Function] = {}
+        self._said: set[str] = set()
+        self._functions: dict[Any, Function | None] = {}
         self._steps: dict[Any, Step | None] = {}
 
     def __reduce__(self) -> Any:
@@ -83,13 +90,22 @@ class Compiler:
         rows = (*problem.support_rows, *problem.query_rows)
         tensors = [t.detach().contiguous() for t in (*plan.start, *plan.rates.learned, *rows)]
         counts = tuple(weight != 0 for weight in weights)
-        tensors += _annealed(tensors[0], weights)
-        key = (_form(plan, problem), counts, second_order, n_kept, translated, *map(_kind, tensors))
+        tensors += annealed(tensors[0], weights)
+        key = (
+            form_of(plan, problem),
+            counts,
+            second_order,
+            n_kept,
+            translated,
+            *map(kind_of, tensors),
+        )
         if key not in self._functions:
-            plain = _gradient_function(plan, counts, second_order=second_order, n_kept=n_kept)
-            compiled = self._compiled(plain, tensors, translated=translated)
-            self._functions[key] = compiled or plain
-        loss, *gradients = self._functions[key](tensors)
+            plain = gradient_function(plan, counts, second_order=second_order, n_kept=n_kept)
+            self._functions[key] = self._compiled(plain, tensors, translated=translated)
+        compiled = self._functions[key]
+        if compiled is None:  # by the plan at hand: one that is kept would hold on to its rows
+            return plan.gradients(weights, second_order=second_order, n_kept=n_kept)
+        loss, *gradients = compiled(tensors)
         assert loss is not None
         return loss, gradients
 
@@ -128,15 +144,19 @@ class Compiler:
         Tensor of shape () or None
             The outer loss; None if such steps cannot be compiled, and nothing was done.
         """
+        reason = why_apart(optimizer)
+        if reason:
+            self._say(f"the optimiser runs apart: {reason}")
+            return None
         counts = tuple(weight != 0 for weight in weights)
-        key = (form, counts, second_order, settings_of(optimizer), clip, *map(_kind, rows))
+        key = (form, counts, second_order, settings_of(optimizer), clip, *map(kind_of, rows))
         if key not in self._steps:
+            how = {"second_order": second_order}
             plan = plan_of()
-            self._steps[key] = plan and self._step(
-                plan, rows, counts, optimizer, clip, second_order=second_order
-            )
+            made = None if plan is None else self._step(plan, rows, counts, optimizer, clip, **how)
+            self._steps[key] = made
         step = self._steps[key]
-        return None if step is None else step([*rows, *_annealed(rows[0], weights)], optimizer)
+        return None if step is None else step([*rows, *annealed(rows[0], weights)], optimizer)
 
     def _step(
         self,
@@ -161,8 +181,8 @@ class Compiler:
             return [*(t.detach() for t in own), rates, *(t.contiguous() for t in rows)]
 
         state = state_of(optimizer, learned)
-        plain = _outer_function(plan, counts, adam, second_order=second_order)
-        example = [*rows, *_annealed(rows[0], list(map(float, counts)))]
+        plain = outer_function(plan, counts, adam, second_order=second_order)
+        example = [*rows, *annealed(rows[0], list(map(float, counts)))]
         compiled = self._compiled(plain, tensors(example, state, rates_of(optimizer, state)))
         if compiled is None:
             return None
@@ -170,8 +190,9 @@ class Compiler:
         def step(rows: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
             state = state_of(optimizer, learned)
             (loss,) = compiled(tensors(rows, state, rates_of(optimizer, state)))
-            torch._foreach_add_(state.steps, 1)
             assert loss is not None
+            if math.isfinite(float(loss)):
+                torch._foreach_add_(state.steps, 1)
             return loss
 
         return step
@@ -180,8 +201,8 @@ class Compiler:
         self, plain: Function, tensors: list[Tensor], *, translated: bool = True
     ) -> Function | None:
         """Return a function compiled or recorded for such tensors, or None with a note why."""
-        n_steps = sum(step is not None for step in self._steps.values())
-        if len(self._functions) + n_steps >= _MOST_SHAPES:
+        made = [*self._functions.values(), *self._steps.values()]
+        if sum(function is not None for function in made) >= _MOST_SHAPES:
             self._say(f"the episodes have more than {_MOST_SHAPES} shapes, the rest run uncompiled")
             return None
         function = None
@@ -210,84 +231,7 @@ class Compiler:
 
     def _say(self, note: str) -> None:
         """Keep a note, and log it once."""
-        if note != self.note:
+        if note not in self._said:
             logging.getLogger("metaskl").info("engine='compiled': %s", note)
+        self._said.add(note)
         self.note = note
-
-
-def _gradient_function(
-    plan: Plan, counts: Sequence[bool], *, second_order: bool, n_kept: int | None
-) -> Function:
-    """Return a function of the tensors of a plan, to its summed loss and the gradients."""
-
-    def function(given: list[Tensor]) -> list[Tensor | None]:
-        given, weights = _weights(given, counts)
-        loss, gradients = _with(plan, given).gradients(
-            weights, second_order=second_order, n_kept=n_kept
-        )
-        return [loss, *gradients]
-
-    return function
-
-
-def _outer_function(
-    plan: Plan, counts: Sequence[bool], adam: Adam, *, second_order: bool
-) -> Function:
-    """Return a function of a plan's tensors, the optimiser's and rows, that takes a step."""
-    inputs = [*plan.start, *plan.rates.learned]
-    which = [i for i, tensor in enumerate(inputs) if tensor.requires_grad]
-    ends = [len(inputs), len(inputs) + len(which), len(inputs) + 2 * len(which)]
-
-    def function(given: list[Tensor]) -> list[Tensor | None]:
-        given, weights = _weights(given, counts)
-        own, means, squares = (given[a:b] for a, b in zip([0, *ends], ends, strict=False))
-        rates, *rows = given[ends[-1] :]
-        sides = (*rows_of(*rows[:3]), *rows_of(*rows[3:]))
-        loss, found = _with(plan, [*own, *sides]).gradients(weights, second_order=second_order)
-        learned = [own[i] for i in which]
-        gradients = [torch.zeros_like(own[i]) if (g := found[i]) is None else g for i in which]
-        gradients = [g / plan.n_tasks for g in gradients]
-        adam.update(learned, gradients, State(means, squares, []), rates)
-        return [loss / plan.n_tasks]
-
-    return function
-
-
-def _annealed(like: Tensor, weights: Sequence[float]) -> list[Tensor]:
-    """Return the weights of the inner steps as a tensor if they may change with the epochs."""
-    return [like.new_tensor(weights)] if any(weights[:-1]) else []
-
-
-def _weights(
-    given: list[Tensor], counts: Sequence[bool]
-) -> tuple[list[Tensor], list[float | Tensor]]:
-    """Take the weights of the inner steps from the end of the tensors, if they are there."""
-    if not any(counts[:-1]):
-        return given, list(map(float, counts))
-    *given, of_steps = given
-    return given, [w if c else 0.0 for w, c in zip(of_steps, counts, strict=True)]
-
-
-def _with(plan: Plan, tensors: list[Tensor]) -> Plan:
-    """Return a plan of dense networks with other tensors in it."""
-    problem = plan.problem
-    assert isinstance(problem, DenseProblem)
-    n_start, n_learned = len(plan.start), len(plan.rates.names)
-    start, learned = tensors[:n_start], tensors[n_start : n_start + n_learned]
-    rows = tensors[n_start + n_learned :]
-    other = DenseProblem(
-        problem.dense, Rows(*rows[:3]), Rows(*rows[3:]), of_features=problem.of_features
-    )
-    return plan._replace(problem=other, start=start, rates=plan.rates.replaced(learned))
-
-
-def _form(plan: Plan, problem: DenseProblem) -> Any:
-    """Return what a compiled function depends on beside its tensors."""
-    inner = plan.rates.inner
-    fixed = (frozenset(inner.adapted), inner.lr, inner.by_step, inner.n_steps, inner.clip)
-    network = (problem.dense.chain, problem.dense.kind, tuple(plan.packing.shapes.items()))
-    return (*network, problem.of_features, *fixed)
-
-
-def _kind(tensor: Tensor) -> Any:
-    return tensor.shape, tensor.dtype, tensor.device

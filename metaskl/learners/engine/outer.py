@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from metaskl._compat import hooked
+
+_KINDS = (torch.optim.Adam, torch.optim.AdamW)
 # Variants of Adam that must be off.
 _PLAIN = ("amsgrad", "maximize", "capturable", "differentiable")
 
@@ -76,44 +79,55 @@ class State(NamedTuple):
     steps: list[Tensor]
 
 
-# What of a group of weights says whether and how its steps can be compiled.
-_OF_A_GROUP = ("betas", "eps", "weight_decay", "decoupled_weight_decay", *_PLAIN)
+# What of a group of weights is compiled in.
+_OF_A_GROUP = ("betas", "eps", "weight_decay", "decoupled_weight_decay")
 
 
 def settings_of(optimizer: torch.optim.Optimizer) -> Hashable:
-    """Return what a compiled step takes from an optimiser as it is when it is compiled."""
-    groups = optimizer.param_groups
-    return type(optimizer), *(
-        (len(group["params"]), type(group["lr"]), *(group.get(name) for name in _OF_A_GROUP))
-        for group in groups
-    )
+    """Return what a compiled step takes from an optimiser, and which weights it writes to."""
+    kept: list[Any] = [type(optimizer)]
+    for group in optimizer.param_groups:
+        kept += [group.get(name) for name in _OF_A_GROUP]
+        kept += [(id(p), p.requires_grad, p.dtype, p.shape) for p in group["params"]]
+    return tuple(kept)
+
+
+def why_apart(optimizer: torch.optim.Optimizer) -> str:
+    """Return why a step cannot be taken in an optimiser's stead now; empty if it can."""
+    group, *others = optimizer.param_groups
+    plain = type(optimizer) in _KINDS and not any(map(group.get, _PLAIN))
+    if others or not plain or any(isinstance(t, Tensor) for t in (group["lr"], *group["betas"])):
+        return "it is no plain Adam of all that is learned"
+    if hooked(optimizer):
+        return "hooks of the gradients or of its steps want to be called"
+    states = [optimizer.state.get(weight, {}) for weight in group["params"]]
+    if len({float(state.get("step", 0)) for state in states}) > 1:
+        return "not all that is learned has taken as many steps"
+    kept = [state[name] for state in states if state for name in ("exp_avg", "exp_avg_sq")]
+    return "" if all(t.is_contiguous() for t in (*group["params"], *kept)) else "it is strided"
 
 
 def adam_of(
     optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], clip: float | None
 ) -> Adam | None:
-    """Return what an optimiser does, or None if it is no plain Adam of just these weights."""
-    (group, *others) = optimizer.param_groups
-    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or others:
+    """Return what an optimiser of the right kind does, or None if other weights are its own."""
+    group = optimizer.param_groups[0]
+    if {*map(id, weights)} != {*map(id, group["params"])}:
         return None
-    if any(group[name] for name in _PLAIN):
-        return None
-    if isinstance(group["lr"], Tensor) or {*map(id, weights)} != {*map(id, group["params"])}:
-        return None
-    state = state_of(optimizer, weights)
-    together = len({float(step) for step in state.steps}) == 1
-    if not together or not all(t.is_contiguous() for t in (*weights, *state.means, *state.squares)):
-        return None
-    decoupled = bool(group.get("decoupled_weight_decay", False))
+    # Before torch 2.7 AdamW is no Adam, and its groups do not say that they decouple.
+    decoupled = group.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW)
     return Adam(group["betas"], group["eps"], group["weight_decay"], decoupled, clip)
 
 
 def state_of(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> State:
     """Return the state of these weights, begun as the optimiser itself begins it."""
+    fused = optimizer.param_groups[0].get("fused")
+    wide = not fused and torch.get_default_dtype() == torch.float64
     for weight in weights:
         if not optimizer.state[weight]:
+            step = torch.zeros((), dtype=torch.float64 if wide else torch.float32)
             optimizer.state[weight] = {
-                "step": torch.zeros((), device=weight.device),
+                "step": step.to(weight.device) if fused else step,
                 "exp_avg": torch.zeros_like(weight, requires_grad=False),
                 "exp_avg_sq": torch.zeros_like(weight, requires_grad=False),
             }

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metaskl.learners.engine.dense import Dense
 from metaskl.learners.engine.memory import need_of
 from metaskl.learners.engine.plan import Plan
-from metaskl.learners.engine.problems import DenseProblem
 from metaskl.tasks import Episode
 
 # What is compiled asks for less memory anew than what is not: up to so many bytes at once, parts
@@ -20,6 +20,7 @@ _AT_ONCE = 2**25
 
 def compiled_step(
     learner: Any,
+    dense: Dense | None,
     plan_of: Callable[[], Plan],
     episode: Episode,
     weights: Sequence[float],
@@ -34,6 +35,8 @@ def compiled_step(
     ----------
     learner : InnerLoop
         Compiles, or not.
+    dense : Dense or None
+        The network's derivatives, if they are written out.
     plan_of : callable
         Gives the episode's inner loop; not called for a form that was compiled before.
     episode : Episode
@@ -52,13 +55,13 @@ def compiled_step(
     Tensor of shape () or None
         The outer loss.
     """
-    if not learner.compiles(episode.X_support.device):
+    if dense is None or not learner.compiles(episode.X_support.device):
         return None
 
     def plan_of_all() -> Plan | None:
         """Return the plan if its tasks and steps are taken at once."""
         plan = plan_of()
-        if not isinstance(plan.problem, DenseProblem) or plan.shared:
+        if plan.shared:
             return None
         need = need_of(plan, weights, second_order=second_order)
         fits = need.fits(min(learner.memory_budget, _AT_ONCE))
@@ -66,8 +69,7 @@ def compiled_step(
             learner.note_memory(need.said(need.n_tasks))
         return plan if fits else None
 
-    settings = (learner.n_steps(), learner.inner_lr, learner.inner_clip, learner.memory_budget)
-    form = (*settings, learner.learns)
+    form = (dense, learner.n_steps(), learner.inner_lr, learner.inner_clip, learner.memory_budget)
     step: Tensor | None = learner.compiler.step(
         form, plan_of_all, episode[:6], weights, optimizer, clip, second_order=second_order
     )

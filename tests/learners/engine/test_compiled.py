@@ -71,6 +71,8 @@ def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatc
     expected = gradients(learner("loop", inner_lr=0.0371), batch)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
     assert compiled.compiler.note.startswith("compiling failed, so it runs uncompiled: ")
+    # A plan that were kept would hold on to its rows, for every shape of the episodes.
+    assert [*compiled.compiler._functions.values()] == [None]
 
 
 def test_other_networks_run_uncompiled_and_say_why():
@@ -91,6 +93,9 @@ def test_training_tells_the_learner_how_long_it_is():
     tasks = SinusoidTasks().sample(20, 12, random_state=0).task_set()
     trained = learner("auto").float()
     plan = TrainingPlan(max_epochs=2, steps_per_epoch=3)
-    meta_train(trained, TaskEpisodes(tasks, meta_batch_size=3, random_state=0), plan)
+    sampler = TaskEpisodes(tasks, meta_batch_size=3, random_state=0)
+    net = meta_train(trained, sampler, plan)
     assert trained.planned_steps == 6
     assert trained.compiler.note == ""
+    meta_train(trained, sampler, plan, net=net)
+    assert trained.planned_steps == 6  # of this call

@@ -1,19 +1,14 @@
-"""Outer steps that are compiled as a whole: Adam, and when it is left to the optimiser."""
-
-import copy
-import types
+"""Adam as a part of an outer step, and when it is left to the optimiser."""
 
 import pytest
 import torch
-from skorch.callbacks import Callback
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
-from metaskl.backbones import MLP
-from metaskl.errors import DivergenceError
 from metaskl.learners.engine.memory import Need
-from metaskl.learners.engine.outer import adam_of, rates_of, settings_of, state_of
-from metaskl.learners.maml import MAML
-from metaskl.tasks import SinusoidTasks, TaskEpisodes
-from metaskl.training import TrainingPlan, meta_train
+from metaskl.learners.engine.outer import adam_of, rates_of, settings_of, state_of, why_apart
 
 CLIP = 0.5
 
@@ -52,19 +47,58 @@ def test_it_is_torchs_adam(kind, weight_decay, clip):
     assert found["param_groups"] == wanted["param_groups"]
 
 
-def test_what_is_compiled_in_is_part_of_the_settings():
-    optimizers = [
-        torch.optim.Adam(weights()),
-        torch.optim.AdamW(weights()),
-        torch.optim.Adam(weights(), betas=(0.5, 0.9)),
-        torch.optim.Adam(weights(), eps=1e-3),
-        torch.optim.Adam(weights(), weight_decay=0.1),
-        torch.optim.Adam(weights(), amsgrad=True),
-        torch.optim.Adam(weights(), lr=torch.tensor(0.1)),
-        torch.optim.Adam(weights()[:1]),
-        torch.optim.Adam([{"params": [w]} for w in weights()]),
+@pytest.mark.parametrize("named", [True, False])
+def test_adamw_decouples_where_its_groups_do_not_say_so(named):
+    own = weights()
+    optimizer = torch.optim.AdamW(own)
+    if not named:  # as before torch 2.7
+        optimizer.param_groups[0].pop("decoupled_weight_decay", None)
+    assert adam_of(optimizer, own, CLIP).decoupled
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("default", [torch.float32, torch.float64])
+def test_its_state_begins_as_torchs_does(default, fused):
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(default)
+        own, expected = weights(), weights()
+        ours, theirs = (torch.optim.Adam(w, fused=fused) for w in (own, expected))
+        state_of(ours, own)
+        for weight in expected:
+            weight.grad = torch.ones_like(weight)
+        theirs.step()
+    finally:
+        torch.set_default_dtype(before)
+    kinds = [
+        {name: (t.dtype, t.device, t.shape) for name, t in kept.items()}
+        for optimizer in (ours, theirs)
+        for kept in optimizer.state.values()
     ]
-    assert len({settings_of(optimizer) for optimizer in optimizers}) == len(optimizers)
+    assert kinds[:2] == kinds[2:]
+
+
+def test_what_is_compiled_in_is_part_of_the_settings():
+    own = weights()
+    optimizers = [
+        torch.optim.Adam(own),
+        torch.optim.AdamW(own),
+        torch.optim.Adam(own, betas=(0.5, 0.9)),
+        torch.optim.Adam(own, eps=1e-3),
+        torch.optim.Adam(own, weight_decay=0.1),
+        torch.optim.Adam(own[:1]),
+        torch.optim.Adam(weights()),
+    ]
+    settings = [settings_of(optimizer) for optimizer in optimizers]
+    decoupled = torch.optim.Adam(own)
+    decoupled.param_groups[0]["decoupled_weight_decay"] = True
+    settings.append(settings_of(decoupled))
+    own[0].requires_grad_()
+    settings.append(settings_of(optimizers[0]))
+    own[0].data = own[0].data.float()
+    settings.append(settings_of(optimizers[0]))
+    assert len(set(settings)) == len(settings)
+    assert settings_of(torch.optim.Adam(own, lr=0.5)) == settings[-1]
 
 
 class NotAdam(torch.optim.Adam):
@@ -78,16 +112,23 @@ class NotAdam(torch.optim.Adam):
         lambda w: NotAdam(w),
         lambda w: torch.optim.Adam(w, amsgrad=True),
         lambda w: torch.optim.Adam(w, maximize=True),
+        lambda w: torch.optim.Adam(w, lr=torch.tensor(0.1)),
+        lambda w: torch.optim.Adam(w, betas=(torch.tensor(0.9), torch.tensor(0.99))),
         lambda w: torch.optim.Adam([{"params": w[:1]}, {"params": w[1:]}]),
-        lambda w: torch.optim.Adam(w[:1]),
-        lambda w: torch.optim.Adam([*w, torch.zeros(1)]),
     ],
-    ids=["sgd", "subclass", "amsgrad", "maximize", "groups", "fewer", "more"],
+    ids=["sgd", "subclass", "amsgrad", "maximize", "lr", "betas", "groups"],
 )
 def test_other_optimisers_run_apart(make):
     own = weights()
+    assert why_apart(torch.optim.Adam(own)) == ""
+    assert why_apart(make(own)) == "it is no plain Adam of all that is learned"
+
+
+def test_an_optimiser_of_other_weights_runs_apart():
+    own = weights()
     assert adam_of(torch.optim.Adam(own), own, CLIP) is not None
-    assert adam_of(make(own), own, CLIP) is None
+    assert adam_of(torch.optim.Adam(own[:1]), own, CLIP) is None
+    assert adam_of(torch.optim.Adam([*own, torch.zeros(1)]), own, CLIP) is None
 
 
 def test_weights_of_different_ages_run_apart():
@@ -95,7 +136,35 @@ def test_weights_of_different_ages_run_apart():
     optimizer = torch.optim.Adam(own)
     own[0].grad = torch.ones_like(own[0])
     optimizer.step()
-    assert adam_of(optimizer, own, CLIP) is None
+    assert why_apart(optimizer) == "not all that is learned has taken as many steps"
+    assert len(optimizer.state) == 1
+
+
+def test_strided_weights_run_apart():
+    assert why_apart(torch.optim.Adam([torch.zeros(3, 2).T])) == "it is strided"
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda w, _: w.register_hook(torch.zeros_like),
+        lambda w, _: w.register_post_accumulate_grad_hook(print),
+        lambda _, optimizer: optimizer.register_step_pre_hook(print),
+        lambda _, optimizer: optimizer.register_step_post_hook(print),
+        lambda *_: register_optimizer_step_pre_hook(print),
+        lambda *_: register_optimizer_step_post_hook(print),
+    ],
+    ids=["gradient", "accumulated", "before", "after", "before any", "after any"],
+)
+def test_what_is_hooked_runs_apart(hook):
+    own = [torch.nn.Parameter(w) for w in weights()]
+    optimizer = torch.optim.Adam(own)
+    handle = hook(own[1], optimizer)
+    try:
+        assert why_apart(optimizer) == "hooks of the gradients or of its steps want to be called"
+    finally:
+        handle.remove()
+    assert why_apart(optimizer) == ""
 
 
 def test_what_fits_at_once():
@@ -103,130 +172,3 @@ def test_what_fits_at_once():
     need = Need(once=10, a_step=5, a_point=1, n_steps=3, n_tasks=2)
     assert need.fits(50)
     assert not need.fits(49)
-
-
-def learner(**arguments):
-    torch.manual_seed(0)
-    how = {"adaptation_steps": 2, "engine": "compiled", **arguments}
-    return MAML(MLP((4,), "tanh").build((1,)), 1, **how)
-
-
-def sampler():
-    tasks = SinusoidTasks().sample(20, 12, random_state=0).task_set()
-    return TaskEpisodes(tasks, meta_batch_size=3, random_state=0)
-
-
-def trained(module, **plan):
-    return meta_train(module, sampler(), TrainingPlan(max_epochs=3, steps_per_epoch=4, **plan))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("multi_step", [False, True])
-def test_a_compiled_step_is_an_outer_step(multi_step, monkeypatch):
-    plan = {"optimizer": "adamw", "weight_decay": 0.1, "gradient_clip": 1.0, "outer_lr": 0.01}
-    plan |= {"lr_schedule": "cosine"}
-    annealed = {"multi_step_loss": True, "multi_step_epochs": 4} if multi_step else {}
-    expected = trained(learner(engine="loop", **annealed), **plan)
-    # If a step were taken in any other way, this would raise.
-    monkeypatch.setattr(MAML, "loss_of", None)
-    found = trained(learner(**annealed), **plan)
-    assert found.module_.compiler.note == ""
-    assert "all at once" in found.module_.memory_note
-    losses = [net.history[:, "train_loss"] for net in (found, expected)]
-    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(
-        found.module_.state_dict(), expected.module_.state_dict(), rtol=1e-4, atol=1e-6
-    )
-    states = [net.optimizer_.state_dict()["state"] for net in (found, expected)]
-    torch.testing.assert_close(*states, rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_what_is_frozen_between_two_trainings_stays():
-    module = learner(adaptation_steps=1)
-    trained(module)
-    bias = module.network.head.bias
-    before = bias.detach().clone()
-    trained(module.requires_grad_(True))
-    assert not torch.equal(bias, before)
-    bias.requires_grad_(False)
-    before = bias.detach().clone()
-    weight = module.network.head.weight.detach().clone()
-    trained(module)
-    assert torch.equal(bias, before)
-    assert not torch.equal(module.network.head.weight, weight)
-
-
-class Looks(Callback):
-    """Sees gradients."""
-
-    def __init__(self):
-        self.seen = 0
-
-    def on_grad_computed(self, net, **kwargs):
-        self.seen += all(p.grad is not None for p in net.module_.parameters())
-
-
-class Recorded(MAML):
-    """Counts who takes the outer step."""
-
-    steps = 0
-
-    def outer_step(self, *args):
-        self.steps += 1
-        return super().outer_step(*args)
-
-
-def recorded(**arguments):
-    torch.manual_seed(0)
-    return Recorded(MLP((4,)).build((1,)), 1, adaptation_steps=1, engine="auto", **arguments)
-
-
-def test_where_a_callback_may_look_at_gradients_they_are_there():
-    looks = Looks()
-    net = trained(recorded(), callbacks=[("looks", looks)])
-    assert (looks.seen, net.module_.steps) == (12, 0)
-
-
-def test_the_learner_is_asked_for_a_whole_step_and_may_decline():
-    assert trained(recorded()).module_.steps == 12
-
-
-def test_a_loss_of_ones_own_is_differentiated():
-    class OwnLoss(MAML):
-        def episode_loss(self, episode):
-            return super().episode_loss(episode) * 2
-
-    module = OwnLoss(MLP((4,)).build((1,)), 1, engine="compiled")
-    optimizer = torch.optim.Adam(module.parameters())
-    assert module.outer_step(sampler().sample(), optimizer, None) is None
-
-
-@pytest.mark.parametrize(
-    ("given", "note"),
-    [
-        ({"backbone": MLP((4,), norm="layer")}, ""),
-        ({"memory_budget": 100}, ""),
-        ({"adapt_part": "head"}, ""),
-        ({"optimizer": torch.optim.SGD}, "the optimiser runs apart: it is no plain Adam"),
-    ],
-    ids=["network", "parts", "features", "optimizer"],
-)
-def test_what_cannot_be_compiled_as_a_whole_is_left_as_it_was(given, note):
-    given = dict(given)
-    backbone = given.pop("backbone", MLP((4,)))
-    kind = given.pop("optimizer", torch.optim.Adam)
-    module = MAML(backbone.build((1,)), 1, engine="compiled", **given)
-    before = copy.deepcopy(module.state_dict())
-    optimizer = kind(module.parameters())
-    assert module.outer_step(sampler().sample(), optimizer, None) is None
-    torch.testing.assert_close(module.state_dict(), before, rtol=0, atol=0)
-    assert module.compiler.note.startswith(note)
-    assert bool(module.compiler.note) == bool(note)
-
-
-def test_a_diverging_whole_step_is_told():
-    module = recorded()
-    module.outer_step = types.MethodType(lambda *_: torch.tensor(float("nan")), module)
-    with pytest.raises(DivergenceError, match="meta-training diverged: the outer loss is nan"):
-        trained(module)

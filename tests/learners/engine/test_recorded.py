@@ -7,7 +7,8 @@ from torch.utils._pytree import tree_leaves
 
 from metaskl import MAMLRegressor
 from metaskl.backbones import MLP
-from metaskl.learners.engine.compiled import Compiler, _gradient_function
+from metaskl.learners.engine.compiled import Compiler
+from metaskl.learners.engine.functions import gradient_function
 from metaskl.learners.engine.recorded import recorded
 from metaskl.learners.maml import MAML
 from metaskl.tasks import Episode, SinusoidTasks
@@ -59,7 +60,7 @@ def test_nothing_is_read_from_the_host_or_by_it(form):
     given = [*plan.start, *plan.rates.learned, *plan.problem.support_rows, *plan.problem.query_rows]
     given += [torch.tensor(weights)] if any(weights[:-1]) else []
     given = [tensor.detach().to("meta") for tensor in given]
-    function = _gradient_function(plan, [w != 0 for w in weights], second_order=True, n_kept=None)
+    function = gradient_function(plan, [w != 0 for w in weights], second_order=True, n_kept=None)
     with torch.no_grad(), OnOneDevice():
         loss, *gradients = function(given)
     assert loss.shape == ()
