@@ -2,7 +2,8 @@
 
 `school`, `radon`: a random 75 % of the tasks are for choosing (--part choose,
 cross-validated over tasks within them); the rest is scored once by learners that were trained on
-the 75 % (--part report). `landmine`: half of each field's rows is adapted on, the other half
+the 75 % (--part report). With --part few learners are trained on twenty of the 75 %, drawn anew by
+each of --seeds seeds, and scored on the rest; nothing is chosen by that. `landmine`: half of each field's rows is adapted on, the other half
 scored; `--part choose` does the same within a random half of each field's rows.
 Data: METASKL_DATA, or downloaded.
 """
@@ -22,6 +23,7 @@ from metaskl import (
 )
 from metaskl.backbones import MLP
 from metaskl.datasets import fetch_landmine, fetch_radon, fetch_school
+from metaskl.evaluation.differences import interval
 from metaskl.tasks import FeatureDropout, FeatureNoise, LabelNoise, LabelShift, TaskMix
 
 AUGMENTATIONS = (
@@ -68,6 +70,28 @@ def augmentation(name: str, part: str, learner: str) -> None:
         print(f"{label:24} {scorer(model, X[~chosen], y[~chosen], groups[~chosen]):.4f}")
 
 
+def few(name: str, learner: str, n_tasks: int, n_seeds: int) -> None:
+    """Train on few tasks by several seeds, and print each augmentation's gain over none."""
+    data = {"school": fetch_school, "radon": fetch_radon}[name]()
+    X, y, groups = (np.asarray(part) for part in (data.data, data.target, data.groups))
+    tasks = np.random.default_rng(0).permutation(np.unique(groups))
+    n_chosen = int(0.75 * len(tasks))
+    held_out = np.isin(groups, tasks[n_chosen:])
+    kind = {"ridge_head": RidgeHeadRegressor, "maml": MAMLRegressor}[learner]
+    scorer = FewShotScorer(n_shot=5, n_repeats=3, random_state=0)
+    errors: dict[str, list[float]] = {str(a): [] for a in AUGMENTATIONS}
+    for seed in range(n_seeds):
+        drawn = np.random.default_rng(seed).choice(tasks[:n_chosen], n_tasks, replace=False)
+        rows = np.isin(groups, drawn)
+        for augment in AUGMENTATIONS:
+            model = kind(augment=augment, random_state=seed).fit(X[rows], y[rows], groups[rows])
+            score = scorer(model, X[held_out], y[held_out], groups[held_out])
+            errors[str(augment)].append(-score)
+    for label, found in errors.items():
+        gain, low, high = interval(np.subtract(errors["None"], found))
+        print(f"{label:24} {np.mean(found):.4f}  gain {gain:+.4f} [{low:+.4f}, {high:+.4f}]")
+
+
 def landmine(part: str, n_splits: int) -> None:
     """Compare the heads on held-out rows of every field."""
     data = fetch_landmine()
@@ -86,13 +110,17 @@ def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("school", "radon", "landmine"))
-    parser.add_argument("--part", choices=("choose", "report"), default="choose")
+    parser.add_argument("--part", choices=("choose", "report", "few"), default="choose")
+    parser.add_argument("--n-tasks", type=int, default=20, help="with --part few")
+    parser.add_argument("--seeds", type=int, default=5, help="with --part few")
     parser.add_argument("--splits", type=int, default=6, help="of land mines")
     parser.add_argument("--learner", choices=("ridge_head", "maml"), default="ridge_head")
     options = parser.parse_args()
     start = time.perf_counter()
     if options.what == "landmine":
         landmine(options.part, options.splits)
+    elif options.part == "few":
+        few(options.what, options.learner, options.n_tasks, options.seeds)
     else:
         augmentation(options.what, options.part, options.learner)
     print(f"{time.perf_counter() - start:.0f} s")
