@@ -3,9 +3,9 @@
 `school`, `radon`: a random 75 % of the tasks are for choosing (--part choose,
 cross-validated over tasks within them); the rest is scored once by learners that were trained on
 the 75 % (--part report). With --part few learners are trained on twenty of the 75 %, drawn anew by
-each of --seeds seeds, and scored on the rest; nothing is chosen by that. `landmine`: half of each field's rows is adapted on, the other half
-scored; `--part choose` does the same within a random half of each field's rows.
-Data: METASKL_DATA, or downloaded.
+each of --seeds seeds, and scored on the rest; nothing is chosen by that.
+`landmine`: half of each field's rows is adapted on, the other half scored; `--part choose` does
+the same within a random half of each field's rows. Data: METASKL_DATA, or downloaded.
 """
 
 import argparse
