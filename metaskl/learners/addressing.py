@@ -75,11 +75,11 @@ def read_weights(
     Tensor of shape (task, row, head, slot)
         Weights that sum to 1 over the slots; what stands for several has the sum of theirs.
     """
-    square = (memory**2).sum(-1)
+    square = torch.linalg.vecdot(memory, memory)
     full = square + _BLANK**2
     keys = F.normalize(keys, dim=-1)
     product = (keys.flatten(1, 2) @ memory.mT).view(*keys.shape[:3], -1)
-    similarity = product / full.sqrt()[:, None, None]
+    similarity = product * full.rsqrt()[:, None, None]
     fullness = (square + _TINY) / full if copies is None else copies * (square + _TINY) / full
     log_fullness = fullness.log()[:, None, None]
     return torch.softmax(strength[..., None] * similarity + log_fullness, dim=-1)
@@ -91,7 +91,7 @@ def least_used(usage: Tensor, *, last: bool = True) -> Tensor:
     The last slot can be left out: what stands for several is never the first of equals.
     """
     own = usage if last else usage[:, :-1]
-    return F.one_hot(own.argmin(-1), usage.shape[-1]).to(usage.dtype)
+    return torch.zeros_like(usage).scatter_(-1, own.argmin(-1, keepdim=True), 1.0)
 
 
 def write_weights(gate: Tensor, read: Tensor, unused: Tensor) -> Tensor:

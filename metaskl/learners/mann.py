@@ -13,12 +13,11 @@ from metaskl.learners.addressing import (
     copies_of,
     expanded,
     is_all_rows,
-    least_used,
     read_weights,
     rows_of_slots,
-    write_weights,
 )
 from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
+from metaskl.learners.presenting import present
 from metaskl.learners.space import Dimension, Integer, Real
 from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
@@ -211,18 +210,13 @@ class MANN(StackedLearner):
         features = embed_tasks(self.backbone, X)
         copies = copies_of(self.n_slots, X.shape[1], features)
         n_slots = self.n_slots if copies is None else len(copies)
-        state, outputs, writes = self._blank(len(X), X.shape[1], n_slots), [], []
-        for row in range(X.shape[1]):
-            seen = self._look(state, features[:, row : row + 1], copies)
-            outputs.append(seen["output"])
-            present = None if real is None else real[:, row]
-            state, written = self._store(state, seen, y[:, row], present)
-            writes.append(written)
+        blank = self._blank(len(X), X.shape[1], n_slots)
+        state, outputs, writes = present(self, blank, features, y, real, copies)
         state["written"] = rows_of_slots(*zip(*writes, strict=True))
         for name in ("memory", "usage", "read", "write", "written"):
             state[name] = expanded(state[name], copies)
         state["presented"] = X.new_ones(X.shape[:2]) if weight is None else weight
-        return state, torch.cat(outputs, dim=1)
+        return state, outputs
 
     def _blank(self, n_tasks: int, n_rows: int, n_slots: int) -> Adapted:
         """Return the state before a sequence."""
@@ -260,34 +254,6 @@ class MANN(StackedLearner):
         output = self.head(torch.cat([seen["hidden"], vectors], dim=-1))
         read = read if copies is None else read / copies  # of each slot by itself
         return {**seen, "read": read, "vectors": vectors, "output": output}
-
-    def _store(
-        self, state: Adapted, seen: Adapted, label: Tensor, real: Tensor | None
-    ) -> tuple[Adapted, tuple[Tensor, Tensor]]:
-        """Present the label of the row just seen, and write both, unless it is not real (0).
-
-        Also return how much was written to each slot, and which one was erased.
-        """
-        hidden, read = seen["hidden"][:, 0], seen["read"][:, 0].mean(1)
-        usage = self.usage_decay * state["usage"] + read
-        unused = least_used(usage.detach(), last=usage.shape[1] == self.n_slots)
-        write = write_weights(torch.sigmoid(self.gate(hidden)), read, unused)
-        content = torch.tanh(self.content(torch.cat([seen["described"][:, 0], label], dim=-1)))
-        new = {
-            "usage": (usage + write).detach(),
-            "read": read,
-            "write": write,
-            "vectors": seen["vectors"][:, 0],
-            "hidden": hidden,
-            "cell": seen["cell"][:, 0],
-            "label": label,
-        }
-        if real is not None:
-            new = {name: torch.where(real > 0, value, state[name]) for name, value in new.items()}
-            write, unused = real * write, real * unused
-        erased = state["memory"] * (1 - unused)[..., None]
-        new["memory"] = torch.baddbmm(erased, write[..., None], content[:, None])
-        return new, (write.detach(), unused)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
