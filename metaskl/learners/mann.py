@@ -17,7 +17,8 @@ from metaskl.learners.addressing import (
     rows_of_slots,
 )
 from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
-from metaskl.learners.presenting import present
+from metaskl.learners.chained import ENGINES, RowCompiler
+from metaskl.learners.presenting import Sizes, State, by_rows, known_of, labels_before
 from metaskl.learners.space import Dimension, Integer, Real
 from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
@@ -58,13 +59,15 @@ class MANN(StackedLearner):
         Units of the LSTM, >= 1.
     usage_decay : float, default=0.99
         Factor of a slot's usage at each row, in [0, 1]: how slowly it is forgotten.
+    engine : {"auto", "loop", "compiled"}, default="auto"
+        How sequences are run in training; see :mod:`metaskl.learners.chained`.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
     Raises
     ------
     ParameterError
-        If a size is below 1 or the decay is not in [0, 1].
+        If a size is below 1, the decay is not in [0, 1] or there is no such engine.
 
     Notes
     -----
@@ -109,6 +112,7 @@ class MANN(StackedLearner):
         n_reads: int = 4,
         controller_size: int = 128,
         usage_decay: float = 0.99,
+        engine: str = "auto",
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -126,6 +130,9 @@ class MANN(StackedLearner):
                 f"usage_decay in [0, 1], got {sizes} and {usage_decay}. The defaults suit most "
                 "tasks."
             )
+        if engine not in ENGINES:
+            raise ParameterError(f"engine must be one of {ENGINES}, got {engine!r}.")
+        self.engine, self.compiler, self.planned_steps = engine, RowCompiler(), 0
         self.backbone = backbone
         self.n_slots, self.slot_size, self.n_reads = n_slots, slot_size, n_reads
         self.usage_decay = usage_decay
@@ -140,6 +147,10 @@ class MANN(StackedLearner):
         with torch.no_grad():
             self.strength.bias.fill_(5.0)  # reads that tell slots apart from the start
             self.gate.bias.fill_(-2.0)  # a row to a slot, until it is learned when to renew one
+
+    def begin_training(self, n_steps: int) -> None:
+        """Take note of how many outer steps are planned: compiling must repay itself."""
+        self.planned_steps = n_steps
 
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
@@ -206,23 +217,36 @@ class MANN(StackedLearner):
 
     def _present(self, X: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Adapted, Tensor]:
         """Return the state after the rows, and what was predicted for each before its label."""
-        real = None if weight is None or is_all_rows(weight) else weight[..., None]
+        real = None if weight is None or is_all_rows(weight) else weight
         features = embed_tasks(self.backbone, X)
         copies = copies_of(self.n_slots, X.shape[1], features)
         n_slots = self.n_slots if copies is None else len(copies)
         blank = self._blank(len(X), X.shape[1], n_slots)
-        state, outputs, writes = present(self, blank, features, y, real, copies)
-        state["written"] = rows_of_slots(*zip(*writes, strict=True))
-        for name in ("memory", "usage", "read", "write", "written"):
-            state[name] = expanded(state[name], copies)
+        left = torch.cat([blank["vectors"], blank["hidden"]], dim=-1)
+        start = State(blank["memory"], blank["usage"], blank["cell"], left)
+        before = labels_before(y, real)
+        known = known_of(self, features, y, before[:, :-1])
+        sizes = Sizes(self.n_reads, self.slot_size, self.n_slots, self.usage_decay)
+        given = (sizes, start, known, None if real is None else real.mT[..., None], copies)
+        compiled = self.compiler.is_wanted(self.engine, self.planned_steps, known)
+        rows = self.compiler.by_rows(*given) if compiled else None
+        rows = by_rows(*given) if rows is None else rows
+        memory, usage, cell, left = rows[-1].state
+        vectors, hidden = left.tensor_split([blank["vectors"].shape[-1]], dim=-1)
+        written = rows_of_slots([row.write for row in rows], [row.erased for row in rows])
+        slots = {"memory": memory, "usage": usage, "written": written}
+        state = {name: expanded(value, copies) for name, value in slots.items()}
+        state |= {"hidden": hidden, "cell": cell, "vectors": vectors, "label": before[:, -1]}
         state["presented"] = X.new_ones(X.shape[:2]) if weight is None else weight
-        return state, outputs
+        seen = torch.stack([row.seen for row in rows], dim=1)
+        vectors, hidden = seen.tensor_split([blank["vectors"].shape[-1]], dim=-1)
+        return state, self.head(torch.cat([hidden, vectors], dim=-1))
 
     def _blank(self, n_tasks: int, n_rows: int, n_slots: int) -> Adapted:
         """Return the state before a sequence."""
         shapes = {
             "memory": (n_slots, self.slot_size),
-            **dict.fromkeys(("usage", "read", "write"), (n_slots,)),
+            "usage": (n_slots,),
             **dict.fromkeys(("hidden", "cell"), (self.controller.hidden_size,)),
             "vectors": (self.n_reads * self.slot_size,),
             "label": (self.n_outputs,),

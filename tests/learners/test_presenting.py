@@ -26,9 +26,9 @@ def rows(n_rows=4):
 
 def test_the_label_before_is_that_of_the_last_real_row():
     labels = torch.tensor([[[1.0], [2.0], [3.0], [4.0]], [[5.0], [6.0], [7.0], [8.0]]])
-    assert labels_before(labels, None)[..., 0].tolist() == [[0, 1, 2, 3], [0, 5, 6, 7]]
-    real = torch.tensor([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])[..., None]
-    assert labels_before(labels, real)[..., 0].tolist() == [[0, 1, 1, 3], [0, 0, 0, 7]]
+    assert labels_before(labels, None)[..., 0].tolist() == [[0, 1, 2, 3, 4], [0, 5, 6, 7, 8]]
+    real = torch.tensor([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])
+    assert labels_before(labels, real)[..., 0].tolist() == [[0, 1, 1, 3, 4], [0, 0, 0, 7, 7]]
 
 
 @pytest.mark.parametrize("padded", [False, True])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -41,8 +41,8 @@ _MOST_SHAPES = 3
 Step = Callable[[Sequence[Tensor], torch.optim.Optimizer], Tensor]
 
 
-class Compiler:
-    """Compiles the gradients of plans, and keeps what it compiled.
+class Compiling:
+    """Compiles functions, and says why where it does not.
 
     Nothing of it is stored or copied with a learner: a copy compiles again, from torch's cache
     on the disk.
@@ -56,14 +56,63 @@ class Compiler:
     def __init__(self) -> None:
         self.note = ""
         self._said: set[str] = set()
-        self._functions: dict[Any, Function | None] = {}
-        self._steps: dict[Any, Step | None] = {}
 
     def __reduce__(self) -> Any:
-        return Compiler, ()
+        return type(self), ()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Compiler:
-        return Compiler()
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)()
+
+    def is_full(self, made: Iterable[object]) -> bool:
+        """Say whether as many shapes are compiled as may be, and note it."""
+        full = sum(function is not None for function in made) >= _MOST_SHAPES
+        if full:
+            self.say(f"the episodes have more than {_MOST_SHAPES} shapes, the rest run uncompiled")
+        return full
+
+    def compiled(
+        self, plain: Function, tensors: list[Tensor], *, translated: bool = True
+    ) -> Function | None:
+        """Return a function compiled or recorded for such tensors, or None with a note why."""
+        function = None
+        if translated:
+            failed = "compiling failed, so it runs uncompiled"
+            function = self._tried(compile_graph, plain, tensors, failed)
+        if tensors[0].device.type == "cuda":
+            failed = "recording a CUDA graph failed, so kernels are launched one by one"
+            function = self._tried(recorded, function or plain, tensors, failed) or function
+        return function
+
+    def _tried(
+        self,
+        change: Callable[[Function, list[Tensor]], Function],
+        function: Function,
+        tensors: list[Tensor],
+        failed: str,
+    ) -> Function | None:
+        """Return a changed function, or None with a note why."""
+        try:
+            return change(function, tensors)
+        except Exception as error:  # noqa: BLE001 - whatever a machine lacks, training goes on
+            first = str(error).strip().partition("\n")[0]
+            self.say(f"{failed}: {type(error).__name__}: {first}")
+            return None
+
+    def say(self, note: str) -> None:
+        """Keep a note, and log it once."""
+        if note not in self._said:
+            logging.getLogger("metaskl").info("engine='compiled': %s", note)
+        self._said.add(note)
+        self.note = note
+
+
+class Compiler(Compiling):
+    """Compiles the gradients of plans, and keeps what it compiled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._functions: dict[Any, Function | None] = {}
+        self._steps: dict[Any, Step | None] = {}
 
     @staticmethod
     def repays(n_steps: int, device: torch.device) -> bool:
@@ -85,7 +134,7 @@ class Compiler:
         """
         problem = plan.problem
         if not isinstance(problem, DenseProblem):
-            self._say("only chains of linear layers (MLP without norm and dropout) are compiled")
+            self.say("only chains of linear layers (MLP without norm and dropout) are compiled")
             return plan.gradients(weights, second_order=second_order, n_kept=n_kept)
         rows = (*problem.support_rows, *problem.query_rows)
         tensors = [t.detach().contiguous() for t in (*plan.start, *plan.rates.learned, *rows)]
@@ -146,7 +195,7 @@ class Compiler:
         """
         reason = why_apart(optimizer)
         if reason:
-            self._say(f"the optimiser runs apart: {reason}")
+            self.say(f"the optimiser runs apart: {reason}")
             return None
         counts = tuple(weight != 0 for weight in weights)
         key = (form, counts, second_order, settings_of(optimizer), clip, *map(kind_of, rows))
@@ -173,7 +222,7 @@ class Compiler:
         learned = [tensor for tensor in given if tensor.requires_grad]
         adam = adam_of(optimizer, learned, clip)
         if adam is None:
-            self._say("the optimiser runs apart: it is no plain Adam of all that is learned")
+            self.say("the optimiser runs apart: it is no plain Adam of all that is learned")
             return None
 
         def tensors(rows: Sequence[Tensor], state: State, rates: Tensor) -> list[Tensor]:
@@ -200,38 +249,6 @@ class Compiler:
     def _compiled(
         self, plain: Function, tensors: list[Tensor], *, translated: bool = True
     ) -> Function | None:
-        """Return a function compiled or recorded for such tensors, or None with a note why."""
-        made = [*self._functions.values(), *self._steps.values()]
-        if sum(function is not None for function in made) >= _MOST_SHAPES:
-            self._say(f"the episodes have more than {_MOST_SHAPES} shapes, the rest run uncompiled")
+        if self.is_full([*self._functions.values(), *self._steps.values()]):
             return None
-        function = None
-        if translated:
-            failed = "compiling failed, so it runs uncompiled"
-            function = self._tried(compile_graph, plain, tensors, failed)
-        if tensors[0].device.type == "cuda":
-            failed = "recording a CUDA graph failed, so kernels are launched one by one"
-            function = self._tried(recorded, function or plain, tensors, failed) or function
-        return function
-
-    def _tried(
-        self,
-        change: Callable[[Function, list[Tensor]], Function],
-        function: Function,
-        tensors: list[Tensor],
-        failed: str,
-    ) -> Function | None:
-        """Return a changed function, or None with a note why."""
-        try:
-            return change(function, tensors)
-        except Exception as error:  # noqa: BLE001 - whatever a machine lacks, training goes on
-            first = str(error).strip().partition("\n")[0]
-            self._say(f"{failed}: {type(error).__name__}: {first}")
-            return None
-
-    def _say(self, note: str) -> None:
-        """Keep a note, and log it once."""
-        if note not in self._said:
-            logging.getLogger("metaskl").info("engine='compiled': %s", note)
-        self._said.add(note)
-        self.note = note
+        return self.compiled(plain, tensors, translated=translated)
