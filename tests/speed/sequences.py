@@ -67,11 +67,12 @@ class StepByStep(nn.Module):
         return torch.softmax(strength.unsqueeze(2) * similarity + fullness, dim=2)
 
 
-def learner_of(n_features: int, dtype: torch.dtype) -> MANN:
+def learner_of(n_features: int, dtype: torch.dtype, engine: str = "loop") -> MANN:
     """Return metaskl's learner on rows as they are."""
     torch.manual_seed(0)
     body = MLP(()).build((n_features,))
-    return MANN(body, N_WAY, kind="classification", private_labels=True).to(dtype)
+    learner = MANN(body, N_WAY, kind="classification", private_labels=True, engine=engine)
+    return learner.to(dtype)
 
 
 def rows_of(n_features: int, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -98,12 +99,13 @@ def step(
 
 def check(n_features: int, length: int) -> None:
     """Raise unless outputs and gradients are the same in double precision."""
-    learner = learner_of(n_features, torch.float64)
     X, y = rows_of(n_features, length, torch.float64)
-    own, other = learner.predict_sequence(X, y), StepByStep(learner)(X, y)
-    torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-9)
-    for a, b in zip(gradient(learner, own, y), gradient(learner, other, y), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+    for engine in ("loop", "compiled"):
+        learner = learner_of(n_features, torch.float64, engine)
+        own, other = learner.predict_sequence(X, y), StepByStep(learner)(X, y)
+        torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-9)
+        for a, b in zip(gradient(learner, own, y), gradient(learner, other, y), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
 
 
 def sequences(options: Options) -> None:
@@ -113,9 +115,14 @@ def sequences(options: Options) -> None:
         check(n_features, length)
         learner = learner_of(n_features, torch.float32)
         X, y = rows_of(n_features, length, torch.float32)
+        compiled = learner_of(n_features, torch.float32, "compiled")
         timed = [
             Row("step by step", partial(step, learner, StepByStep(learner), X, y)),
-            Row("metaskl, MANN", partial(step, learner, learner.predict_sequence, X, y)),
+            Row("metaskl, engine='loop'", partial(step, learner, learner.predict_sequence, X, y)),
+            Row(
+                "metaskl, engine='compiled'",
+                partial(step, compiled, compiled.predict_sequence, X, y),
+            ),
         ]
         title = f"{N_TASKS} sequences of {length} rows of {n_features} features, 128 slots, 4 heads"
         show(table(title, interleaved(timed, options.rounds(20))))
