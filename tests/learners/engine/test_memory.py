@@ -166,9 +166,10 @@ def test_the_prediction_is_said_and_logged_once(caplog):
     )
 
 
-def test_a_budget_of_nothing_is_refused():
-    with pytest.raises(ParameterError, match=r"memory_budget must be above 0, got 0.*2\*\*30"):
-        MAML(MLP((4,)).build((1,)), 1, memory_budget=0)
+@pytest.mark.parametrize("budget", [0, "1GiB", None, float("nan")])
+def test_a_budget_of_nothing_is_refused(budget):
+    with pytest.raises(ParameterError, match=rf"must be above 0, got {budget!r}.*2\*\*30"):
+        MAML(MLP((4,)).build((1,)), 1, memory_budget=budget)
 
 
 def need(learner, batch, *, second_order=True):
