@@ -67,6 +67,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
 
     # Known when training begins.
     steps_at_once_ = False
+    earlier_epochs_ = 0  # of earlier calls, which are not planned again
 
     def __init__(
         self,
@@ -172,7 +173,8 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
     def on_train_begin(self, net: Any, **kw: Any) -> None:
         """Tell the learner how long training is planned to be."""
         super().on_train_begin(net, **kw)
-        self.module_.begin_training(self.max_epochs * self.steps_per_epoch)
+        planned = self.max_epochs - self.earlier_epochs_
+        self.module_.begin_training(planned * self.steps_per_epoch)
         self._set_training(True)  # a new module says that it is, a part that is held is not
         self.steps_at_once_ = self._only_the_optimizer_wants_gradients()
 

@@ -116,6 +116,7 @@ def meta_train(
     earlier = 0 if net is None else len(net.history)
     net = new_net(learner, plan) if net is None else _continued(net, learner, plan)
     net.validation, net.max_epochs = plan.validation, earlier + plan.max_epochs
+    net.earlier_epochs_ = earlier
     net.callbacks = _callbacks(plan, best, checkpoint, earlier)
     with seeded(plan.seed), limit_threads(plan.n_threads):
         net.initialize_callbacks()

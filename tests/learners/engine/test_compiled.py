@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch._inductor.config
 
+from metaskl import MAMLRegressor
 from metaskl.backbones import MLP
 from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.maml import MAML
@@ -94,3 +95,14 @@ def test_training_tells_the_learner_how_long_it_is():
     meta_train(trained, TaskEpisodes(tasks, meta_batch_size=3, random_state=0), plan)
     assert trained.planned_steps == 6
     assert trained.compiler.note == ""
+
+
+def test_training_further_plans_what_it_adds():
+    # Many short calls are no long one: each would compile for itself.
+    waves = SinusoidTasks().sample(20, 12, random_state=0)
+    meta = MAMLRegressor(
+        backbone=MLP((5,)), meta_batch_size=3, max_epochs=2, steps_per_epoch=3, random_state=0
+    ).fit(waves.X, waves.y, groups=waves.groups)
+    meta.partial_fit(waves.X, waves.y, groups=waves.groups)
+    assert len(meta.history_) == 4
+    assert meta.net_.module_.planned_steps == 6
