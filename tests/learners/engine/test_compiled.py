@@ -63,15 +63,20 @@ def test_annealing_the_multi_step_loss_compiles_once():
     assert len(compiled.compiler._functions) == 1
 
 
-def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatch):
+def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     compiled = learner("compiled", inner_lr=0.0371)  # compiled by nobody before
     batch = next(draws())
+    caplog.set_level("INFO", logger="metaskl")
     with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
         found = gradients(compiled, batch)
     expected = gradients(learner("loop", inner_lr=0.0371), batch)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
     assert compiled.compiler.note.startswith("compiling failed, so it runs uncompiled: ")
+    begun = [record.getMessage() for record in caplog.records if "takes a while" in record.message]
+    assert begun == [
+        "engine='compiled': compiling for a shape of the episodes, which takes a while"
+    ]
 
 
 def test_other_networks_run_uncompiled_and_say_why():

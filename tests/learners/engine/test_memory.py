@@ -164,6 +164,7 @@ def test_the_prediction_is_said_and_logged_once(caplog):
     assert prediction(13 * 2**20, 256, 64).endswith(
         "256 tasks takes about 3.2 GiB: chunks of 64 tasks"
     )
+    assert prediction(2**20, 4, 1).endswith("4 tasks takes about 4.0 MiB: one task at a time")
 
 
 @pytest.mark.parametrize("budget", [0, "1GiB", None, float("nan")])
