@@ -6,6 +6,7 @@ import abc
 import logging
 from collections.abc import Hashable, Sequence
 from functools import partial
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
@@ -93,9 +94,9 @@ class InnerLoop(StackedLearner, abc.ABC):
             n_pool_classes=n_pool_classes,
         )
         _check(adaptation_steps, test_adaptation_steps, inner_lr, inner_clip)
-        if memory_budget < 1:
+        if not (_is_number(memory_budget) and memory_budget >= 1):
             raise ParameterError(
-                f"memory_budget must be above 0, got {memory_budget}. It is a number of bytes: "
+                f"memory_budget must be above 0, got {memory_budget!r}. It is a number of bytes: "
                 "2**30 is 1 GiB."
             )
         self.adaptation_steps = adaptation_steps
@@ -264,22 +265,30 @@ class InnerLoop(StackedLearner, abc.ABC):
 
 
 def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: float | None) -> None:
-    if steps < 1:
+    if not _is_count(steps):
         raise ParameterError(
-            f"adaptation_steps must be at least 1, got {steps}. "
+            f"adaptation_steps must be a whole number of at least 1, got {steps!r}. "
             "For a model without adaptation use Pooled or Transfer."
         )
-    if test_steps is not None and test_steps < 1:
+    if not (test_steps is None or _is_count(test_steps)):
         raise ParameterError(
-            f"test_adaptation_steps must be at least 1 or None, got {test_steps}. None takes as "
-            "many steps as in meta-training."
+            "test_adaptation_steps must be a whole number of at least 1 or None, got "
+            f"{test_steps!r}. None takes as many steps as in meta-training."
         )
-    if not inner_lr > 0:
+    if not (_is_number(inner_lr) and inner_lr > 0):
         raise ParameterError(
-            f"inner_lr must be above 0, got {inner_lr}. Try 0.01 to 0.1 on standardised features."
+            f"inner_lr must be above 0, got {inner_lr!r}. Try 0.01 to 0.1 on standardised features."
         )
-    if inner_clip is not None and not inner_clip > 0:
+    if not (inner_clip is None or (_is_number(inner_clip) and inner_clip > 0)):
         raise ParameterError(
-            f"inner_clip must be above 0 or None, got {inner_clip}. None does not limit the inner "
-            "gradient."
+            f"inner_clip must be above 0 or None, got {inner_clip!r}. None does not limit the "
+            "inner gradient."
         )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)

@@ -248,12 +248,12 @@ class _OfWeight(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, known: Tensor, weight: Tensor, inputs: list[Tensor]) -> Tensor:
-        del weight
-        ctx.inputs = inputs
+        ctx.inputs, ctx.dtype = inputs, weight.dtype
         return known.view_as(known)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        inputs = torch.stack(ctx.inputs)
-        return gradient, inputs.flatten(0, 1).mT @ gradient.flatten(0, 1), None
+        inputs = torch.stack(ctx.inputs).to(gradient.dtype)  # which autocast may have shortened
+        of_weight = inputs.flatten(0, 1).mT @ gradient.flatten(0, 1)
+        return gradient, of_weight.to(ctx.dtype), None

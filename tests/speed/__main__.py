@@ -32,6 +32,8 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := {*given.workloads} - {*WORKLOADS}:
         parser.error(f"no workload {sorted(unknown)}; there are {list(WORKLOADS)}")
+    if given.rounds is not None and given.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {given.rounds}")
     if given.learn2learn:
         use_learn2learn(given.learn2learn)
     torch.set_num_threads(1)

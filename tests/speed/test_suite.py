@@ -1,9 +1,12 @@
 """The suite of speed itself: that it runs, that it counts right, and that its checks can fail."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from speed.__main__ import main
 from speed.options import Options
 from speed.packages import use_learn2learn
 from speed.peers import CLONE, ROWS, made
@@ -53,6 +56,13 @@ def test_every_round_runs_every_row():
     times = interleaved(rows, 3)
     assert {name: len(own) for name, own in times.items()} == {"a": 3, "b": 3}
     assert (len(calls) - 2) % 3 == 0
+
+
+def test_no_rounds_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["speed", "predicting", "--rounds", "0"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--rounds must be at least 1, got 0" in capsys.readouterr().err
 
 
 def test_a_folder_without_learn2learn_is_told(tmp_path):

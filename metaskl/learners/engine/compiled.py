@@ -30,6 +30,8 @@ from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.engine.recorded import Function, recorded
 
+_log = logging.getLogger("metaskl")
+
 # Compiling takes 18 s (one inner step) to 28 s (ten) and saves 0.9 to 3 ms of an outer step.
 _REPAID_FROM = 25_000
 # Recording for a GPU takes some tens of steps.
@@ -76,6 +78,9 @@ class Compiling:
         """Return a function compiled or recorded for such tensors, or None with a note why."""
         function = None
         if translated:
+            _log.info(
+                "engine='compiled': compiling for a shape of the episodes, which takes a while"
+            )
             failed = "compiling failed, so it runs uncompiled"
             function = self._tried(compile_graph, plain, tensors, failed)
         if tensors[0].device.type == "cuda":
@@ -101,7 +106,7 @@ class Compiling:
     def say(self, note: str) -> None:
         """Keep a note, and log it once."""
         if note not in self._said:
-            logging.getLogger("metaskl").info("engine='compiled': %s", note)
+            _log.info("engine='compiled': %s", note)
         self._said.add(note)
         self.note = note
 

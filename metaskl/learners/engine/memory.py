@@ -99,7 +99,8 @@ def at_once(a_task: int, n_tasks: int, budget: int, device: torch.device) -> int
 def prediction(a_task: int, n_tasks: int, n_at_once: int) -> str:
     """Say what a meta-gradient takes, and how many of its tasks are taken at once."""
     unit, name = (2**30, "GiB") if a_task * n_tasks >= 2**30 else (2**20, "MiB")
-    how = "all at once" if n_at_once >= n_tasks else f"chunks of {n_at_once} tasks"
+    some = f"chunks of {n_at_once} tasks" if n_at_once > 1 else "one task at a time"
+    how = "all at once" if n_at_once >= n_tasks else some
     size = f"{a_task * n_tasks / unit:.1f} {name}"
     return f"a meta-gradient of {n_tasks} tasks takes about {size}: {how}"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch._inductor.config
 
+from metaskl import MAMLRegressor
 from metaskl.backbones import MLP
 from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.maml import MAML
@@ -62,10 +63,11 @@ def test_annealing_the_multi_step_loss_compiles_once():
     assert len(compiled.compiler._functions) == 1
 
 
-def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatch):
+def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     compiled = learner("compiled", inner_lr=0.0371)  # compiled by nobody before
     batch = next(draws())
+    caplog.set_level("INFO", logger="metaskl")
     with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
         found = gradients(compiled, batch)
     expected = gradients(learner("loop", inner_lr=0.0371), batch)
@@ -73,6 +75,10 @@ def test_without_a_compiler_it_runs_uncompiled_and_says_why(tmp_path, monkeypatc
     assert compiled.compiler.note.startswith("compiling failed, so it runs uncompiled: ")
     # A plan that were kept would hold on to its rows, for every shape of the episodes.
     assert [*compiled.compiler._functions.values()] == [None]
+    begun = [record.getMessage() for record in caplog.records if "takes a while" in record.message]
+    assert begun == [
+        "engine='compiled': compiling for a shape of the episodes, which takes a while"
+    ]
 
 
 def test_other_networks_run_uncompiled_and_say_why():
@@ -99,3 +105,14 @@ def test_training_tells_the_learner_how_long_it_is():
     assert trained.compiler.note == ""
     meta_train(trained, sampler, plan, net=net)
     assert trained.planned_steps == 6  # of this call
+
+
+def test_training_further_plans_what_it_adds():
+    # Many short calls are no long one: each would compile for itself.
+    waves = SinusoidTasks().sample(20, 12, random_state=0)
+    meta = MAMLRegressor(
+        backbone=MLP((5,)), meta_batch_size=3, max_epochs=2, steps_per_epoch=3, random_state=0
+    ).fit(waves.X, waves.y, groups=waves.groups)
+    meta.partial_fit(waves.X, waves.y, groups=waves.groups)
+    assert len(meta.history_) == 4
+    assert meta.net_.module_.planned_steps == 6

@@ -164,11 +164,13 @@ def test_the_prediction_is_said_and_logged_once(caplog):
     assert prediction(13 * 2**20, 256, 64).endswith(
         "256 tasks takes about 3.2 GiB: chunks of 64 tasks"
     )
+    assert prediction(2**20, 4, 1).endswith("4 tasks takes about 4.0 MiB: one task at a time")
 
 
-def test_a_budget_of_nothing_is_refused():
-    with pytest.raises(ParameterError, match=r"memory_budget must be above 0, got 0.*2\*\*30"):
-        MAML(MLP((4,)).build((1,)), 1, memory_budget=0)
+@pytest.mark.parametrize("budget", [0, "1GiB", None, float("nan")])
+def test_a_budget_of_nothing_is_refused(budget):
+    with pytest.raises(ParameterError, match=rf"must be above 0, got {budget!r}.*2\*\*30"):
+        MAML(MLP((4,)).build((1,)), 1, memory_budget=budget)
 
 
 def need(learner, batch, *, second_order=True):
