@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from metaskl.learners.engine.compiled import Compiling
+from metaskl.learners.engine.compiling import Compiling, Shapes
 from metaskl.learners.engine.functions import kind_of
 from metaskl.learners.presenting import Known, Row, Sizes, State, after_row
 
@@ -35,30 +36,40 @@ class RowCompiler(Compiling):
     def __init__(self) -> None:
         super().__init__()
         self._rows: dict[Any, There | None] = {}
+        self._shapes = Shapes()
 
     @staticmethod
-    def repays(n_rows: int, device: torch.device) -> bool:
+    def repays(n_rows: float, device: torch.device) -> bool:
         """Say whether so many rows, over all outer steps, win back the time of compiling."""
-        return n_rows >= _REPAID_FROM and device.type == "cpu"
-
-    def is_wanted(self, engine: str, n_steps: int, known: Known) -> bool:
-        """Say whether rows are to be compiled: asked for, or likely to pay; and in training."""
-        gates = known.gates
-        if engine == "loop" or not (torch.is_grad_enabled() and gates.requires_grad):
-            return False
-        if torch.is_autocast_enabled(gates.device.type):
-            return False
-        return engine == "compiled" or self.repays(n_steps * len(gates), gates.device)
+        return n_rows >= (_REPAID_FROM if device.type == "cpu" else math.inf)
 
     def by_rows(
-        self, sizes: Sizes, state: State, known: Known, real: Tensor | None, copies: Tensor | None
+        self,
+        n_planned: float,
+        sizes: Sizes,
+        state: State,
+        known: Known,
+        real: Tensor | None,
+        copies: Tensor | None,
     ) -> list[Row] | None:
-        """Do as :func:`metaskl.learners.presenting.by_rows`, or return None, with a note why."""
+        """Do as :func:`metaskl.learners.presenting.by_rows`, or return None with nothing done.
+
+        That is outside of training, under autocast, where compiling failed (with a note why)
+        and where too few steps are planned; infinitely many where it was asked for.
+        """
+        device, n_rows = known.gates.device, n_planned * len(known.gates)
+        in_training = torch.is_grad_enabled() and known.gates.requires_grad
+        if torch.is_autocast_enabled(device.type) or not (
+            in_training and self.repays(n_rows, device)
+        ):
+            return None
         now = known.gates.new_ones(*known.gates.shape[:2], 1) if real is None else real
         row = [*state, *(part[0] for part in known[:2]), *known[2:], now[0]]
         row = [t.detach().contiguous() for t in (*row, *([] if copies is None else [copies]))]
         key = (sizes, *map(kind_of, row))
         if key not in self._rows:
+            if not self._shapes.pays(key, n_rows, _REPAID_FROM):
+                return None
             self._rows[key] = self._compiled(sizes, row)
         there = self._rows[key]
         if there is None:

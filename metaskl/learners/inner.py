@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+import math
 from collections.abc import Hashable, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -169,20 +170,21 @@ class InnerLoop(StackedLearner, abc.ABC):
         """Take note of how many outer steps are planned: compiling must repay itself."""
         self.planned_steps = n_steps
 
+    def n_planned(self) -> float:
+        """Return how many outer steps are to win back compiling: all there are, if asked for."""
+        return math.inf if self.engine == "compiled" else self.planned_steps
+
     def compiles(self, device: torch.device) -> bool:
         """Say whether the outer gradient is to be compiled: asked for, or likely to pay."""
-        return self.engine == "compiled" or (
-            self.engine == "auto" and self.compiler.repays(self.planned_steps, device)
-        )
+        asked = self.engine in ("auto", "compiled")
+        return asked and self.compiler.repays(self.n_planned(), device)
 
     def loss_of(self, plan: Plan, weights: Sequence[float], *, second_order: bool) -> Tensor:
         """Return the mean over tasks of a plan's outer loss, whose gradient is known already."""
         device = plan.start[0].device
         find = Plan.gradients
         if self.compiles(device):
-            # Unasked, a GPU's kernels are recorded as they are.
-            translated = device.type == "cpu" or self.engine == "compiled"
-            find = partial(self.compiler.gradients, translated=translated)
+            find = partial(self.compiler.gradients, n_planned=self.n_planned())
 
         def find_part(part: Plan, n_kept: int) -> tuple[Tensor, list[Tensor | None]]:
             return find(part, weights, second_order=second_order, n_kept=n_kept)

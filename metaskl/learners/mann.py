@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -228,8 +229,8 @@ class MANN(StackedLearner):
         known = known_of(self, features, y, before[:, :-1])
         sizes = Sizes(self.n_reads, self.slot_size, self.n_slots, self.usage_decay)
         given = (sizes, start, known, None if real is None else real.mT[..., None], copies)
-        compiled = self.compiler.is_wanted(self.engine, self.planned_steps, known)
-        rows = self.compiler.by_rows(*given) if compiled else None
+        planned = {"loop": 0.0, "compiled": math.inf}.get(self.engine, self.planned_steps)
+        rows = self.compiler.by_rows(planned, *given)
         rows = by_rows(*given) if rows is None else rows
         memory, usage, cell, left = rows[-1].state
         vectors, hidden = left.tensor_split([blank["vectors"].shape[-1]], dim=-1)

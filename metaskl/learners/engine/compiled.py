@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from metaskl._compat import compile_graph
+from metaskl.learners.engine.compiling import Compiling, Shapes
 from metaskl.learners.engine.functions import (
     annealed,
     form_of,
@@ -28,87 +27,15 @@ from metaskl.learners.engine.outer import (
 )
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
-from metaskl.learners.engine.recorded import Function, recorded
-
-_log = logging.getLogger("metaskl")
+from metaskl.learners.engine.recorded import Function
 
 # Compiling takes 18 s (one inner step) to 28 s (ten) and saves 0.9 to 3 ms of an outer step.
 _REPAID_FROM = 25_000
 # Recording for a GPU takes some tens of steps.
 _RECORDED_FROM = 200
-# Each shape of the episodes needs a function of its own.
-_MOST_SHAPES = 3
 
 # Takes an outer step by the rows of support and query, and returns its loss.
 Step = Callable[[Sequence[Tensor], torch.optim.Optimizer], Tensor]
-
-
-class Compiling:
-    """Compiles functions, and says why where it does not.
-
-    Nothing of it is stored or copied with a learner: a copy compiles again, from torch's cache
-    on the disk.
-
-    Attributes
-    ----------
-    note : str
-        Why something was not compiled; empty if all was.
-    """
-
-    def __init__(self) -> None:
-        self.note = ""
-        self._said: set[str] = set()
-
-    def __reduce__(self) -> Any:
-        return type(self), ()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)()
-
-    def is_full(self, made: Iterable[object]) -> bool:
-        """Say whether as many shapes are compiled as may be, and note it."""
-        full = sum(function is not None for function in made) >= _MOST_SHAPES
-        if full:
-            self.say(f"the episodes have more than {_MOST_SHAPES} shapes, the rest run uncompiled")
-        return full
-
-    def compiled(
-        self, plain: Function, tensors: list[Tensor], *, translated: bool = True
-    ) -> Function | None:
-        """Return a function compiled or recorded for such tensors, or None with a note why."""
-        function = None
-        if translated:
-            _log.info(
-                "engine='compiled': compiling for a shape of the episodes, which takes a while"
-            )
-            failed = "compiling failed, so it runs uncompiled"
-            function = self._tried(compile_graph, plain, tensors, failed)
-        if tensors[0].device.type == "cuda":
-            failed = "recording a CUDA graph failed, so kernels are launched one by one"
-            function = self._tried(recorded, function or plain, tensors, failed) or function
-        return function
-
-    def _tried(
-        self,
-        change: Callable[[Function, list[Tensor]], Function],
-        function: Function,
-        tensors: list[Tensor],
-        failed: str,
-    ) -> Function | None:
-        """Return a changed function, or None with a note why."""
-        try:
-            return change(function, tensors)
-        except Exception as error:  # noqa: BLE001 - whatever a machine lacks, training goes on
-            first = str(error).strip().partition("\n")[0]
-            self.say(f"{failed}: {type(error).__name__}: {first}")
-            return None
-
-    def say(self, note: str) -> None:
-        """Keep a note, and log it once."""
-        if note not in self._said:
-            _log.info("engine='compiled': %s", note)
-        self._said.add(note)
-        self.note = note
 
 
 class Compiler(Compiling):
@@ -118,11 +45,12 @@ class Compiler(Compiling):
         super().__init__()
         self._functions: dict[Any, Function | None] = {}
         self._steps: dict[Any, Step | None] = {}
+        self._of_gradients, self._of_steps = Shapes(), Shapes()
 
     @staticmethod
-    def repays(n_steps: int, device: torch.device) -> bool:
+    def repays(n_steps: float, device: torch.device) -> bool:
         """Say whether so many outer steps win back the time of compiling, on a GPU of recording."""
-        return n_steps >= {"cpu": _REPAID_FROM, "cuda": _RECORDED_FROM}.get(device.type, math.inf)
+        return n_steps >= _least(device)
 
     def gradients(
         self,
@@ -131,11 +59,12 @@ class Compiler(Compiling):
         *,
         second_order: bool,
         n_kept: int | None = None,
-        translated: bool = True,
+        n_planned: float = math.inf,
     ) -> tuple[Tensor, list[Tensor | None]]:
         """Return what :meth:`Plan.gradients` returns, by one function where that is possible.
 
-        On a GPU its kernels are recorded as a CUDA graph, with `translated` those of Triton.
+        On a GPU its kernels are recorded as a CUDA graph: those of Triton where compiling was
+        asked for (`n_planned` is infinite), otherwise as they are.
         """
         problem = plan.problem
         if not isinstance(problem, DenseProblem):
@@ -145,15 +74,12 @@ class Compiler(Compiling):
         tensors = [t.detach().contiguous() for t in (*plan.start, *plan.rates.learned, *rows)]
         counts = tuple(weight != 0 for weight in weights)
         tensors += annealed(tensors[0], weights)
-        key = (
-            form_of(plan, problem),
-            counts,
-            second_order,
-            n_kept,
-            translated,
-            *map(kind_of, tensors),
-        )
+        key = (form_of(plan, problem), counts, second_order, n_kept, *map(kind_of, tensors))
         if key not in self._functions:
+            device = tensors[0].device
+            if not self._of_gradients.pays(key, n_planned, _least(device)):
+                return plan.gradients(weights, second_order=second_order, n_kept=n_kept)
+            translated = device.type == "cpu" or math.isinf(n_planned)
             plain = gradient_function(plan, counts, second_order=second_order, n_kept=n_kept)
             self._functions[key] = self._compiled(plain, tensors, translated=translated)
         compiled = self._functions[key]
@@ -173,6 +99,7 @@ class Compiler(Compiling):
         clip: float | None,
         *,
         second_order: bool,
+        n_planned: float = math.inf,
     ) -> Tensor | None:
         """Take a whole outer step, the optimiser's update included, or return None.
 
@@ -192,6 +119,9 @@ class Compiler(Compiling):
             Largest norm of the outer gradient.
         second_order : bool
             Whether the inner gradients are differentiated, too.
+        n_planned : float
+            Outer steps in all, of which enough must be of this shape; infinite where compiling
+            was asked for.
 
         Returns
         -------
@@ -205,6 +135,8 @@ class Compiler(Compiling):
         counts = tuple(weight != 0 for weight in weights)
         key = (form, counts, second_order, settings_of(optimizer), clip, *map(kind_of, rows))
         if key not in self._steps:
+            if not self._of_steps.pays(key, n_planned, _least(rows[0].device)):
+                return None
             how = {"second_order": second_order}
             plan = plan_of()
             made = None if plan is None else self._step(plan, rows, counts, optimizer, clip, **how)
@@ -259,3 +191,8 @@ class Compiler(Compiling):
         if self.is_full([*self._functions.values(), *self._steps.values()]):
             return None
         return self.compiled(plain, tensors, translated=translated)
+
+
+def _least(device: torch.device) -> float:
+    """Return how many steps of a shape win back the time of compiling or recording."""
+    return {"cpu": _REPAID_FROM, "cuda": _RECORDED_FROM}.get(device.type, math.inf)

@@ -71,6 +71,13 @@ def compiled_step(
 
     form = (dense, learner.n_steps(), learner.inner_lr, learner.inner_clip, learner.memory_budget)
     step: Tensor | None = learner.compiler.step(
-        form, plan_of_all, episode[:6], weights, optimizer, clip, second_order=second_order
+        form,
+        plan_of_all,
+        episode[:6],
+        weights,
+        optimizer,
+        clip,
+        second_order=second_order,
+        n_planned=learner.n_planned(),
     )
     return step

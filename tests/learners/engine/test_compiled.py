@@ -1,6 +1,7 @@
 """The compiled engine, and what happens where it cannot be used."""
 
 import copy
+import math
 import pickle
 
 import pytest
@@ -10,6 +11,7 @@ import torch._inductor.config
 from metaskl import MAMLRegressor
 from metaskl.backbones import MLP
 from metaskl.learners.engine.compiled import Compiler
+from metaskl.learners.engine.compiling import Shapes
 from metaskl.learners.maml import MAML
 from metaskl.tasks import SinusoidTasks, TaskEpisodes
 from metaskl.training import TrainingPlan, meta_train
@@ -85,6 +87,34 @@ def test_other_networks_run_uncompiled_and_say_why():
     compiled = MAML(MLP((4,), norm="layer").build((1,)), 1, engine="compiled").double()
     gradients(compiled, next(draws()))
     assert "only chains of linear layers" in compiled.compiler.note
+
+
+def test_only_shapes_that_come_often_enough_are_compiled():
+    shapes = Shapes()
+    # Of fifty steps forty have the shape a, seven b and three c; 1,000 are planned.
+    for number in range(50):
+        shape = "a" if number < 40 else "b" if number < 47 else "c"
+        assert not shapes.pays(shape, 1000, 100)
+    assert shapes.pays("a", 1000, 100)  # about 800 to come
+    assert shapes.pays("b", 1000, 100)  # about 140
+    assert not shapes.pays("c", 1000, 100)  # about 60
+    assert not shapes.pays("new", 1000, 100)
+    assert Shapes().pays("c", math.inf, 100)  # asked for
+
+
+@pytest.mark.slow
+def test_long_training_compiles_after_fifty_steps():
+    tasks = SinusoidTasks().sample(20, 12, random_state=0).task_set()
+    trained = learner("auto").float()
+    sampler = TaskEpisodes(tasks, meta_batch_size=3, n_shot=4, n_query=5, random_state=0)
+    net = meta_train(trained, sampler, TrainingPlan(max_epochs=1, steps_per_epoch=1))
+    trained.begin_training(25_000)
+    for _ in range(49):
+        assert net.train_step(sampler.sample())["loss"].isfinite()
+    assert not any(trained.compiler._steps.values())
+    for _ in range(3):
+        assert net.train_step(sampler.sample())["loss"].isfinite()
+    assert any(trained.compiler._steps.values())
 
 
 def test_only_long_training_repays_compiling():
