@@ -9,7 +9,7 @@ from skorch.callbacks import Callback
 
 from metaskl.backbones import MLP
 from metaskl.errors import DivergenceError
-from metaskl.learners.engine import compiled
+from metaskl.learners.engine import compiling
 from metaskl.learners.maml import MAML
 from metaskl.tasks import SinusoidTasks, TaskEpisodes
 from metaskl.training import TrainingPlan, meta_train, runner
@@ -41,7 +41,7 @@ def further(module, net, **plan):
 @pytest.fixture
 def eager(monkeypatch):
     """Let what is compiled be what it is made of: it writes to the same tensors."""
-    monkeypatch.setattr(compiled, "compile_graph", lambda function, _: function)
+    monkeypatch.setattr(compiling, "compile_graph", lambda function, _: function)
 
 
 def frozen_for_a_while(module):
