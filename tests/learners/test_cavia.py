@@ -155,7 +155,7 @@ def test_running_statistics_are_refused_after_a_linear_start():
     [
         ({"context_dim": 0}, "context_dim must be at least 1, got 0"),
         ({"inner_lr": 0.0}, "inner_lr must be above 0"),
-        ({"test_adaptation_steps": -3}, "test_adaptation_steps must be at least 1 or None, got -3"),
+        ({"test_adaptation_steps": -3}, "must be a whole number of at least 1 or None, got -3"),
     ],
 )
 def test_other_arguments_are_refused(arguments, message):

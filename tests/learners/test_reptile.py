@@ -169,7 +169,7 @@ def test_tasks_of_one_row_a_side_train():
     [
         ({"inner_optimizer": "lbfgs"}, "inner_optimizer must be one of .*got 'lbfgs'"),
         ({"batch_size": 0}, "batch_size must be at least 1 or None, got 0"),
-        ({"adaptation_steps": 0}, "adaptation_steps must be at least 1, got 0"),
+        ({"adaptation_steps": 0}, "adaptation_steps must be a whole number of at least 1, got 0"),
     ],
 )
 def test_other_arguments_are_refused(arguments, message):
