@@ -257,13 +257,12 @@ class InnerLoop(StackedLearner, abc.ABC):
         return losses, packing.unpacked(gradient)
 
     def clipped(self, gradients: Adapted) -> Adapted:
-        """Shorten the gradients of tasks whose norm is too large."""
+        """Shorten the gradients of tasks whose norm is too large, by a constant factor each."""
         if self.inner_clip is None:
             return gradients
-        squares = [g.flatten(1).square().sum(1) for g in gradients.values()]
-        # Before the root, which has no derivative at 0.
-        norm = torch.stack(squares).sum(0).clamp_min(self.inner_clip**2).sqrt()
-        factor = self.inner_clip / norm
+        squares = [g.detach().flatten(1).square().sum(1) for g in gradients.values()]
+        norm = torch.stack(squares).sum(0).sqrt()
+        factor = self.inner_clip / norm.clamp_min(self.inner_clip)
         return {n: g * factor.reshape(-1, *[1] * (g.ndim - 1)) for n, g in gradients.items()}
 
 

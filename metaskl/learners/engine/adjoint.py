@@ -3,7 +3,8 @@
 The inner steps are θ_k+1 = θ_k − α_k ∘ g(θ_k) with g the gradient of the support's loss. The
 outer gradient goes back through them: from V = ∇ of the query's loss at the last point,
 V ← V − H_k (α_k ∘ V) with H_k the support's Hessian at θ_k. No graph of the inner loop is kept,
-only its points; each product with a Hessian costs about two gradients.
+only its points; each product with a Hessian costs about two gradients. A gradient that is
+shortened counts as its multiple by a constant: the factor is not differentiated.
 
 Where memory is short the loop is halved, the later half first [1]_: then one point is held for
 each halving, and what a step leaves only for as many steps as fit.
@@ -162,8 +163,7 @@ class _WayBack:
         for k in which:
             gradient, trace = self.problem.support(point)
             gradient, factor = _shortened(gradient, self.steps)
-            needed = self.steps.learned or (self.second_order and factor is not None)
-            kept = gradient if needed else None
+            kept = gradient if self.steps.learned else None
             # First order needs a point again only for the query's loss there.
             again = self.second_order or (k > 0 and _counts(self.weights[k - 1]))
             trace = trace if self.second_order else None
@@ -186,13 +186,11 @@ class _WayBack:
         self, k: int, point: Tensor, trace: Any, gradient: Tensor | None, factor: Tensor | None
     ) -> None:
         assert self.V is not None
-        if self.steps.learned:
-            assert gradient is not None
+        if gradient is not None:
             self.of_rates.append(-(gradient * self.V).sum(0))
         if self.second_order:
             direction = self.V * self.steps.rates[k]
-            if factor is not None:
-                direction = _of_longer(direction, gradient, factor, self.steps)
+            direction = direction if factor is None else direction * factor
             product, shared = self.problem.curvature(point, trace, direction)
             self.V = self.V - product
             self.of_shared = _added(self.of_shared, shared, -1.0)
@@ -250,19 +248,6 @@ class _Attached(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *outer: Any) -> Any:
         return (None, None, None, *torch._foreach_mul(ctx.gradients, ctx.scale * outer[0]))
-
-
-def _of_longer(direction: Tensor, shortened: Tensor | None, factor: Tensor, steps: Steps) -> Tensor:
-    """Return the derivative in a direction by gradients before they were shortened.
-
-    With a gradient g of norm above c that is c / |g| times the part of the direction that is
-    at right angles to g: along it nothing changes.
-    """
-    assert shortened is not None
-    assert steps.clip is not None
-    counted = shortened if steps.adapted is None else shortened * steps.adapted
-    along = (direction * shortened).sum(1, keepdim=True) * (factor < 1)
-    return factor * torch.addcmul(direction, along, counted, value=-1 / steps.clip**2)
 
 
 def _shortened(gradient: Tensor, steps: Steps) -> tuple[Tensor, Tensor | None]:

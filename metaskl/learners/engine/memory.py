@@ -80,9 +80,7 @@ def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need
     once = _LIVE_ROWS * n_parameters + values * max(n_support, n_query)
     if problem.of_features:
         once += (4 * n_support + n_query) * problem.support_rows.X.shape[2]
-    through_clip = second_order and plan.rates.inner.clip is not None
-    # Of points and gradients.
-    n_rows = (second_order or any(weights[:-1])) + (learned or through_clip)
+    n_rows = (second_order or any(weights[:-1])) + learned  # of points and gradients
     a_step = n_rows * n_parameters + values * n_support * second_order
     size = plan.start[0].element_size()
     n_steps = plan.rates.inner.n_steps

@@ -81,7 +81,7 @@ def test_the_bytes_of_a_meta_step_do_not_creep_up():
 
 
 def test_the_head_alone_is_cheaper_than_all_weights():
-    assert work_of(6, adapt_part="head").n_calls < 0.62 * work_of(6).n_calls
+    assert work_of(6, adapt_part="head").n_calls < 0.6 * work_of(6).n_calls
 
 
 @pytest.mark.parametrize("name", ["MAML", "Meta-SGD", "ANIL", "ANIL, first order", "multi-step"])
