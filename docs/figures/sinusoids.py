@@ -26,7 +26,7 @@ N_TEST, N_QUERY, STEPS = 1000, 100, 500
 FAMILIES = {"A": SinusoidTasks(), "B": SinusoidTasks(frequency=(0.8, 1.2))}
 PLAIN = {"adaptation_steps": 5, "inner_lr_mode": "fixed", "inner_lr": 0.05, "max_epochs": 40}
 LEARNED = {"adaptation_steps": 5, "inner_lr_mode": "per_step", "inner_lr": 0.03}
-LEARNED |= {"outer_lr": 0.002, "max_epochs": 40}
+LEARNED |= {"negative_rates": True, "outer_lr": 0.002, "max_epochs": 40}
 RIDGE = {"noise": 0.3, "prior_precision": 1.0, "max_epochs": 40, "outer_lr": 0.002}
 # The paper's outer step; its loss is that of all rows, so the query is as large as it can be.
 REPTILE = {"inner_lr": 0.1, "optimizer": "sgd", "outer_lr": 1.0, "test_adaptation_steps": 50}

@@ -17,6 +17,7 @@ class _MAMLFamily(BaseMetaEstimator):
     test_adaptation_steps: int | None = None
     inner_lr: float = 0.05
     inner_lr_mode: str = "per_step"
+    negative_rates: bool = False
     first_order: bool = False
     first_order_epochs: int = 0
     adapt_part: str = "all"
@@ -52,6 +53,9 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
         Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
+    negative_rates : bool, default=False
+        Whether a learned α may become negative (a step uphill on the support): better on smooth
+        functions without noise, worse on few tasks of a real table.
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
     first_order_epochs : int, default=0
@@ -117,6 +121,9 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
         Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
+    negative_rates : bool, default=False
+        Whether a learned α may become negative (a step uphill on the support): better on smooth
+        functions without noise, worse on few tasks of a real table.
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
     first_order_epochs : int, default=0

@@ -201,6 +201,9 @@ class MetaLearner(nn.Module, abc.ABC):
         del episode, optimizer, clip
         return None
 
+    def after_step(self) -> None:
+        """Take note that an outer step was taken, and bring back weights that left their range."""
+
     def validation_loss(self, episode: Episode) -> Tensor:
         """Return the loss by which learners are told apart on meta-validation tasks."""
         return self.query_loss(episode)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from metaskl.errors import ParameterError
+
 RATES = ("fixed", "per_parameter", "per_step")
 
 
@@ -23,13 +25,29 @@ class LearnedRates(nn.ParameterDict):
         Where the rates start.
     n_steps : int
         Inner steps in meta-training.
+    negative : bool, default=True
+        Whether `bound` lets rates be negative.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such mode.
     """
 
     def __init__(
-        self, adapted: Mapping[str, Tensor], mode: str, inner_lr: float, n_steps: int
+        self,
+        adapted: Mapping[str, Tensor],
+        mode: str,
+        inner_lr: float,
+        n_steps: int,
+        *,
+        negative: bool = True,
     ) -> None:
         super().__init__()
+        if mode not in RATES:
+            raise ParameterError(f"inner_lr_mode must be one of {RATES}, got {mode!r}.")
         self.mode = mode
+        self.negative = negative
         self.inner_lr = inner_lr
         for name, tensor in adapted.items() if mode != "fixed" else ():
             if mode == "per_step":
@@ -47,6 +65,12 @@ class LearnedRates(nn.ParameterDict):
             return self.inner_lr
         rate = self.of(name)
         return rate[min(step, len(rate) - 1)] if self.mode == "per_step" else rate
+
+    @torch.no_grad()
+    def bound(self) -> None:
+        """Bring rates that an outer step made negative back to 0, from where they may rise."""
+        if self.mode != "fixed" and not self.negative:
+            torch._foreach_clamp_min_(list(self.parameters(recurse=False)), 0.0)
 
 
 def _key(name: str) -> str:

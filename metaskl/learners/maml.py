@@ -48,6 +48,9 @@ class MAML(InnerLoop):
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether and how α is learned: not, for each single weight, or for each weight matrix and
         bias vector (each layer, that is) and each step.
+    negative_rates : bool, default=False
+        Whether a learned rate may become negative, which is a step uphill on the support. Meta-SGD
+        and MAML++ let it; on tables of few tasks it learns the training tasks by heart.
     first_order : bool, default=False
         Treat the inner gradients as constants: about half the cost, no second derivatives.
     first_order_epochs : int, default=0
@@ -66,8 +69,7 @@ class MAML(InnerLoop):
         With `multi_step_loss`: the epochs, >= 1, over which its weight moves in equal parts from
         all steps to the last, as in MAML++; by default it stays on all.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
-        How the inner loop is run and differentiated; all give the same numbers. See
-        :mod:`metaskl.learners.engine`.
+        How the inner loop is run (:mod:`metaskl.learners.engine`); all give the same numbers.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     private_labels, n_pool_classes
@@ -119,6 +121,7 @@ class MAML(InnerLoop):
         test_adaptation_steps: int | None = None,
         inner_lr: float = 0.05,
         inner_lr_mode: str = "per_step",
+        negative_rates: bool = False,
         first_order: bool = False,
         first_order_epochs: int = 0,
         adapt_part: str = "all",
@@ -143,7 +146,7 @@ class MAML(InnerLoop):
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
-        _check(inner_lr_mode, adapt_part, first_order_epochs, multi_step_epochs)
+        _check(adapt_part, first_order_epochs, multi_step_epochs)
         self.network = Network(backbone, n_outputs, engine=engine)
         self.inner_lr_mode = inner_lr_mode
         self.first_order = first_order
@@ -169,6 +172,7 @@ class MAML(InnerLoop):
             inner_lr_mode,
             inner_lr,
             adaptation_steps,
+            negative=negative_rates,
         )
 
     def adapt_tasks(
@@ -180,7 +184,7 @@ class MAML(InnerLoop):
         if not torch.is_grad_enabled() and self._dense() is not None:
             ends = self._plan(support).descend()
             return {name: ends[name] for name in self.adapted_names}
-        return self._inner_loop(support)[-1]
+        return unrolled(self, support, **self._how())[-1]
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Run the network with each task's weights."""
@@ -220,15 +224,19 @@ class MAML(InnerLoop):
             second_order=self._second_order(),
         )
 
+    def after_step(self) -> None:
+        """Keep the learned rates from becoming negative."""
+        self.rates.bound()
+
     def _by_adjoint(self, dense: Dense | None) -> bool:
-        own_steps = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")
-        return not own_steps and self.goes_back_by_adjoint(dense)
+        own = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")
+        return not own and self.goes_back_by_adjoint(dense)
 
     def _loss_by_graph(self, episode: Episode) -> Tensor:
         weights = self._step_weights()
         if not any(weights[:-1]):
             return super().episode_loss(episode)
-        path = self._inner_loop(episode[:3])
+        path = unrolled(self, episode[:3], **self._how())
         X, y, weight = episode[3:6]
         losses = [self.task_loss(self.predict_tasks(end, X), y, weight).mean() for end in path]
         return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
@@ -243,9 +251,10 @@ class MAML(InnerLoop):
     def _dense(self) -> Dense | None:
         return self.dense(MAML, of_head=not self.adapts_body)
 
-    def _head_alone(self) -> bool:
-        """Say whether the body gives the same in each inner step, so that it need run but once."""
-        return not (self.adapts_body or self.replaces(MAML, "predict_tasks"))
+    def _how(self) -> dict[str, bool]:
+        """Say whether the body gives the same in each step, so need run but once, and the order."""
+        head_alone = not (self.adapts_body or self.replaces(MAML, "predict_tasks"))
+        return {"head_alone": head_alone, "second_order": self._second_order()}
 
     def _plan(self, support: RowTensors, query: RowTensors | None = None) -> Plan:
         """Return the inner loop of a stack of tasks, by packed weights."""
@@ -258,16 +267,10 @@ class MAML(InnerLoop):
             self.n_steps(),
             self.inner_clip,
         )
-        how = {"head_alone": self._head_alone(), "second_order": self._second_order()}
-        return plan_of_network(self, self._dense(), inner, support, query, **how)
+        return plan_of_network(self, self._dense(), inner, support, query, **self._how())
 
     def _second_order(self) -> bool:
         return not self.first_order and self.epoch >= self.first_order_epochs
-
-    def _inner_loop(self, support: RowTensors) -> list[Adapted]:
-        """Return the weights after each inner step."""
-        how = {"head_alone": self._head_alone(), "second_order": self._second_order()}
-        return unrolled(self, support, **how)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
@@ -276,16 +279,13 @@ class MAML(InnerLoop):
             "inner_lr": Real(1e-3, 0.5, log=True),
             "adaptation_steps": Integer(1, 10),
             "inner_lr_mode": Choice(RATES),
+            "negative_rates": Choice((False, True)),
             "first_order": Choice((False, True)),
             "adapt_part": Choice(tuple(_PARTS)),
         }
 
 
-def _check(
-    inner_lr_mode: str, adapt_part: str, first_order_epochs: int, multi_step_epochs: int | None
-) -> None:
-    if inner_lr_mode not in RATES:
-        raise ParameterError(f"inner_lr_mode must be one of {RATES}, got {inner_lr_mode!r}.")
+def _check(adapt_part: str, first_order_epochs: int, multi_step_epochs: int | None) -> None:
     if adapt_part not in _PARTS:
         raise ParameterError(f"adapt_part must be one of {tuple(_PARTS)}, got {adapt_part!r}.")
     if first_order_epochs < 0:

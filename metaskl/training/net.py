@@ -114,8 +114,10 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             loss = self.module_.outer_step(batch, self.optimizer_, self.gradient_clip)
             if loss is not None:
                 self._refuse_divergence(float(loss), math.inf)
+                self.module_.after_step()
                 return {"loss": loss, "y_pred": None}
         step: dict[str, Any] = super().train_step(batch, **fit_params)
+        self.module_.after_step()
         return step
 
     def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:

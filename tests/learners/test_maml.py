@@ -71,6 +71,18 @@ class TestOnALine:
         expected = -SUPPORT.gradient(THETA) * QUERY.gradient(adapted)
         np.testing.assert_allclose(of_rates, expected, rtol=1e-10)
 
+    @pytest.mark.parametrize("mode", ["per_parameter", "per_step"])
+    def test_rates_are_not_negative_after_a_step_unless_they_may(self, mode):
+        for negative, expected in ((False, [0.0, 0.3]), (True, [-0.2, 0.3])):
+            learner = line(inner_lr_mode=mode, negative_rates=negative)
+            with torch.no_grad():
+                learner.rates["head__weight"].fill_(-0.2)
+                learner.rates["head__bias"].fill_(0.3)
+            learner.after_step()
+            found = [learner.rates[n].item() for n in ("head__weight", "head__bias")]
+            np.testing.assert_allclose(found, expected, rtol=1e-7)
+        line().after_step()  # no rate is learned
+
     def test_a_rate_for_each_layer_and_step(self):
         learner = line(inner_lr_mode="per_step", adaptation_steps=2)
         rates = {"head__weight": [0.2, 0.1], "head__bias": [0.05, 0.3]}

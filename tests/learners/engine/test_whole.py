@@ -24,9 +24,9 @@ def learner(**arguments):
     return MAML(MLP((4,), "tanh").build((1,)), 1, **how)
 
 
-def sampler():
+def sampler(kind=TaskEpisodes):
     tasks = SinusoidTasks().sample(20, 12, random_state=0).task_set()
-    return TaskEpisodes(tasks, meta_batch_size=3, random_state=0)
+    return kind(tasks, meta_batch_size=3, random_state=0)
 
 
 def trained(module, **plan):
@@ -78,6 +78,26 @@ def test_it_trains_as_other_engines_do(train, eager):
     found, expected = train(learner()), train(learner(engine="adjoint"))
     found, expected = found.module_.state_dict(), expected.module_.state_dict()
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+class Opposed(TaskEpisodes):
+    """Has the support say the opposite of the query, so that a step uphill is best."""
+
+    def stream(self, n_stacks):
+        for episode in super().stream(n_stacks):
+            yield episode._replace(y_query=-episode.y_query)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "adjoint"])
+def test_learned_rates_stay_at_zero_or_above(engine, eager):
+    def lowest(**arguments):
+        module = learner(engine=engine, inner_lr=1e-3, **arguments)
+        plan = TrainingPlan(max_epochs=3, steps_per_epoch=4, outer_lr=0.01)
+        meta_train(module, sampler(Opposed), plan)
+        return min(float(rate.detach().min()) for rate in module.rates.values())
+
+    assert lowest() == 0
+    assert lowest(negative_rates=True) < 0
 
 
 def lost(episode):
