@@ -52,7 +52,7 @@ class CAVIARegressor(_CAVIAFamily, BaseMetaRegressor):
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient; None does not limit it.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
-        How the inner loop is run and differentiated: the numbers are the same, the time is not.
+        How the inner loop is run and differentiated: the time differs, the numbers by rounding.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
@@ -107,7 +107,7 @@ class CAVIAClassifier(_CAVIAFamily, BaseMetaClassifier):
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient; None does not limit it.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
-        How the inner loop is run and differentiated: the numbers are the same, the time is not.
+        How the inner loop is run and differentiated: the time differs, the numbers by rounding.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.

@@ -69,7 +69,7 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     multi_step_epochs : int, optional
         Epochs over which that average moves to the last step, >= 1 (MAML++); by default it stays.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
-        How the inner loop is run and differentiated: the numbers are the same, the time is not.
+        How the inner loop is run and differentiated: the time differs, the numbers by rounding.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
@@ -137,7 +137,7 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     multi_step_epochs : int, optional
         Epochs over which that average moves to the last step, >= 1 (MAML++); by default it stays.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
-        How the inner loop is run and differentiated: the numbers are the same, the time is not.
+        How the inner loop is run and differentiated: the time differs, the numbers by rounding.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.

@@ -111,6 +111,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         self.engine = engine
         self.memory_budget = memory_budget
         self.memory_note = ""
+        self._memory_notes: set[str] = set()
         self._graph_bytes: dict[Hashable, int] = {}
         self.compiler = Compiler()
         self.planned_steps = 0
@@ -217,9 +218,10 @@ class InnerLoop(StackedLearner, abc.ABC):
         return by_graphs(loss_of, episode, size, [p for p in self.parameters() if p.requires_grad])
 
     def note_memory(self, note: str) -> None:
-        """Keep a prediction, and log it once."""
-        if note != self.memory_note:
+        """Keep a prediction, and log each once: shapes of episodes take turns."""
+        if note not in self._memory_notes:
             logging.getLogger("metaskl").info("%s", note)
+        self._memory_notes.add(note)
         self.memory_note = note
 
     def start(self, n_tasks: int, *, detach: bool) -> Adapted:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from metaskl.errors import ParameterError
 from metaskl.tasks.augmentation import Augmentation
 from metaskl.tasks.episodes import Episode
+from metaskl.tasks.sending import sent
 
 
 @dataclass
@@ -57,7 +58,7 @@ class RandomAffine(Augmentation):
     def _changed(self, X: Tensor, rng: np.random.Generator) -> Tensor:
         images = X.flatten(0, 1)
         height, width = images.shape[-2:]
-        draws = torch.from_numpy(rng.uniform(-1.0, 1.0, (4, len(images)))).to(images)
+        draws = sent(rng.uniform(-1.0, 1.0, (4, len(images))), X.device).to(X.dtype)
         angle = draws[0] * (np.pi * self.degrees / 180.0)
         size = 1.0 + self.scale * draws[1]
         cosine, sine = angle.cos() / size, angle.sin() / size

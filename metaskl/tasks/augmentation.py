@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from metaskl.errors import ParameterError
 from metaskl.tasks.episodes import Episode
+from metaskl.tasks.sending import sent
 
 
 class Augmentation(abc.ABC):
@@ -112,7 +112,7 @@ class FeatureDropout(Augmentation):
         """Return the episode with columns set to 0."""
         _require(0 < self.rate < 1, "rate must be between 0 and 1", self.rate)
         X = episode.X_support
-        kept = torch.from_numpy(rng.random((len(X), 1, X.shape[2])) >= self.rate).to(X)
+        kept = sent(rng.random((len(X), 1, X.shape[2])) >= self.rate, X.device).to(X.dtype)
         kept = kept.reshape(len(X), 1, X.shape[2], *[1] * (X.ndim - 3))
         return episode._replace(X_support=X * kept, X_query=episode.X_query * kept)
 
@@ -223,8 +223,8 @@ class TaskMix(Augmentation):
         own = np.where(
             rng.random(n_tasks) < self.rate, rng.beta(self.alpha, self.alpha, n_tasks), 1.0
         )
-        share = torch.from_numpy(own).to(episode.X_support)
-        partner = torch.from_numpy(np.where(own < 1, other, np.arange(n_tasks))).to(share.device)
+        share = sent(own, episode.X_support.device).to(episode.X_support.dtype)
+        partner = sent(np.where(own < 1, other, np.arange(n_tasks)), share.device)
 
         def mix(part: Tensor) -> Tensor:
             weight = share.reshape(-1, *[1] * (part.ndim - 1)).to(part.dtype)
@@ -244,7 +244,7 @@ class TaskMix(Augmentation):
 
 def _normal(rng: np.random.Generator, like: Tensor) -> Tensor:
     """Return standard normal numbers of the shape, type and device of a tensor."""
-    return torch.from_numpy(rng.standard_normal(like.shape, dtype=np.float32)).to(like)
+    return sent(rng.standard_normal(like.shape, dtype=np.float32), like.device).to(like.dtype)
 
 
 def _require(valid: bool, rule: str, given: float) -> None:

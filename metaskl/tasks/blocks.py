@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from metaskl.tasks.rows import SORT_UP_TO, IntArray
+from metaskl.tasks.sending import sent
 from metaskl.tasks.taskset import TaskSet, _gather
 
 # A block is small beside the data, and long enough that drawing costs next to nothing a stack.
@@ -61,6 +61,6 @@ def draw_stacks(
         rows = tasks.offsets[chosen][..., None] + order
         parts: list[Tensor] = []
         for part in np.split(rows, [counts[0]], axis=-1):
-            index = torch.from_numpy(np.ascontiguousarray(part)).to(tasks.X.device)
+            index = sent(part, tasks.X.device)
             parts += _gather(tasks.X, tasks.y, index, None)
         yield from zip(*parts, strict=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from metaskl.errors import TaskError
 from metaskl.tasks.blocks import draw_stacks, is_even
 from metaskl.tasks.rows import draw_rows, draw_units
+from metaskl.tasks.sending import sent
 from metaskl.tasks.taskset import TaskSet, rows_of
 
 IntArray = npt.NDArray[np.int64]
@@ -261,14 +262,14 @@ class ClassEpisodes(EpisodeSampler):
         drawn = draw_rows(rng, sizes, int((n_support + n_query).max()))
         rows = self.tasks.offsets[ways.ravel()][:, None] + drawn
         per_class = _split(self.tasks, rows, n_support, n_query)
-        return self._merge_ways(per_class, torch.from_numpy(ways))
+        return self._merge_ways(per_class, sent(ways, per_class.X_support.device))
 
     def arranged(self, episode: Episode) -> Episode:
         """Return the episode with the rows of each support in an order of its own, if asked."""
         if not self.shuffle:
             return episode
         keys = self._generator.random(tuple(episode.X_support.shape[:2]))
-        order = torch.from_numpy(np.argsort(keys, axis=1)).to(episode.X_support.device)
+        order = sent(np.argsort(keys, axis=1), episode.X_support.device)
         task = torch.arange(len(order), device=order.device)[:, None]
         X, y, weight = (part[task, order] for part in episode[:3])
         return episode._replace(X_support=X, y_support=y, weight_support=weight)
@@ -288,7 +289,7 @@ class ClassEpisodes(EpisodeSampler):
         return Episode(
             *merge(per_class.X_support, per_class.weight_support),
             *merge(per_class.X_query, per_class.weight_query),
-            ways=ways.to(per_class.X_support.device),
+            ways=ways,
         )
 
 

@@ -10,6 +10,7 @@ import torch
 
 from metaskl.errors import TaskError
 from metaskl.tasks.episodes import Episode, EpisodeSampler
+from metaskl.tasks.sending import sent
 from metaskl.tasks.taskset import TaskSet
 
 Array = npt.NDArray[np.float64]
@@ -84,10 +85,10 @@ class PriorEpisodes(EpisodeSampler):
         n_support = per_class * int(rng.integers(low, high + 1))
         n_rows = n_support + per_class * self.n_query
         chosen = rng.integers(len(self.tasks.X), size=(n_tasks, n_rows))
-        X = self.tasks.X[torch.from_numpy(chosen).to(self.tasks.X.device)]
+        X = self.tasks.X[sent(chosen, self.tasks.X.device)]
         values = random_functions(X.cpu().double().numpy(), self.n_outputs, rng)
         targets = self._numbers(values) if self.kind == "regression" else self._classes(values)
-        y = torch.from_numpy(targets).to(X)
+        y = sent(targets, X.device).to(X.dtype)
         weight = torch.ones_like(y[..., 0])
         if self.private_labels:  # nothing can be known of a class that the support lacks
             seen = y[:, :n_support].amax(1, keepdim=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from metaskl.errors import ParameterError
 from metaskl.tasks.augmentation import Augmentation
 from metaskl.tasks.episodes import Episode
+from metaskl.tasks.sending import sent
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Rotate(Augmentation):
         _require_square(tuple(shape[2:]))
         one_turn = episode.ways is None
         drawn = rng.integers(4, size=(shape[0], 1 if one_turn else episode.y_support.shape[-1]))
-        turns = torch.from_numpy(drawn).to(episode.X_support.device)
+        turns = sent(drawn, episode.X_support.device)
 
         def turned(X: Tensor, y: Tensor) -> Tensor:
             way = torch.zeros_like(y[..., 0], dtype=torch.long) if one_turn else y.argmax(-1)

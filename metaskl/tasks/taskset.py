@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metaskl.errors import TaskError
 from metaskl.tasks.groups import check_groups, resolve_groups
+from metaskl.tasks.sending import sent
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class TaskSet:
         task_ids, number = np.unique(ids, return_inverse=True)
         rows = np.argsort(number, kind="stable").astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(np.bincount(number, minlength=len(task_ids)))])
-        index = torch.from_numpy(rows).to(X.device)
+        index = sent(rows, X.device)
         return cls(
             X=X[index],
             y=y.reshape(len(y), -1)[index],
@@ -126,7 +127,7 @@ class TaskSet:
         index = np.repeat(self.offsets[tasks] - np.cumsum(sizes) + sizes, sizes) + np.arange(
             sizes.sum()
         )
-        taken = torch.from_numpy(index).to(self.X.device)
+        taken = sent(index, self.X.device)
         return TaskSet(
             X=self.X[taken],
             y=self.y[taken],
@@ -176,7 +177,7 @@ def pad_tasks(
     sizes = offsets[tasks + 1] - offsets[tasks]
     step = np.arange(max(int(sizes.max()), 1))
     real = step < sizes[:, None]
-    index = torch.from_numpy(np.where(real, offsets[tasks][:, None] + step, 0)).to(X.device)
+    index = sent(np.where(real, offsets[tasks][:, None] + step, 0), X.device)
     return _gather(X, y, index, real)
 
 
@@ -193,7 +194,7 @@ def rows_of(
         real = step < count[:, None]
         column = np.where(real, start[:, None] + step, 0)
         index = np.where(real, np.take_along_axis(rows, column, axis=1), 0)
-    return _gather(tasks.X, tasks.y, torch.from_numpy(index).to(tasks.X.device), real)
+    return _gather(tasks.X, tasks.y, sent(index, tasks.X.device), real)
 
 
 def _gather(
@@ -203,7 +204,7 @@ def _gather(
     X_out, y_out = X[index], y[index]
     if real is None:
         return X_out, y_out, y.new_ones(index.shape)
-    weight = torch.from_numpy(real).to(y.device, y.dtype)
+    weight = sent(real, y.device).to(y.dtype)
     if not real.all():
         X_out = X_out * weight.reshape(*weight.shape, *[1] * (X.ndim - 1)).to(X.dtype)
         y_out = y_out * weight[..., None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -30,11 +30,18 @@ class Packing:
     def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
         self.shapes = dict(shapes)
         self.sizes = [shape.numel() for shape in self.shapes.values()]
+        self._entries: dict[torch.device, Tensor] = {}
 
-    @cached_property
-    def entry(self) -> Tensor:
-        """Return the number of the tensor that each place of the row belongs to."""
-        return torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes))
+    def entry(self, device: torch.device) -> Tensor:
+        """Return the number of the tensor that each place of the row belongs to.
+
+        Sent to a device once: a GPU would be waited for.
+        """
+        if device not in self._entries:
+            numbers = torch.arange(len(self.sizes))
+            entry = numbers.repeat_interleave(torch.tensor(self.sizes))
+            self._entries[device] = entry.to(device)
+        return self._entries[device]
 
     def packed(self, tensors: Iterable[Tensor]) -> Tensor:
         """Return tensors, given in order, as one row."""

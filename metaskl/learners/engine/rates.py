@@ -56,11 +56,12 @@ class Rates:
         self.packing = packing
         self.inner = inner
         self.names = [name for name in packing.shapes if name in inner.learned]
-        self._entry = packing.entry.to(like.device)
+        self._entry = packing.entry(like.device)
         self.adapted: Tensor | None = None
         if len(inner.adapted) < len(packing.shapes):
-            own = torch.tensor([name in inner.adapted for name in packing.shapes])
-            self.adapted = own.to(like.device, like.dtype)[self._entry]
+            sizes = zip(packing.shapes, packing.sizes, strict=True)
+            own = [like.new_full((n,), float(name in inner.adapted)) for name, n in sizes]
+            self.adapted = torch.cat(own)
 
     def replaced(self, learned: Sequence[Tensor]) -> Rates:
         """Return rates that differ in what is learned, in the order of `names`."""
