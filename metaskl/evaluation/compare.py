@@ -77,9 +77,11 @@ def compare(
     label_space : {"shared", "task"}, default="shared"
         Whether all tasks have the same classes, or each its own.
     n_way : int or "all", default=5
-        With ``label_space="task"`` the classes of an episode, in training and evaluation; of
-        ``"all"`` classes of each held-out task, learners are trained by their own `n_way`
-        (5 unless `learner_params` says else), and those whose head has just so many fail.
+        With ``label_space="task"`` the classes of an episode, in training and evaluation.
+        ``"all"`` takes those of a held-out task that have a row to spare at the largest of
+        its shot counts. Learners are then trained by their own `n_way` (5 unless
+        `learner_params` says else), which some task must have as well; those whose head has
+        just so many fail where a task has more.
     learner_params : dict, optional
         Hyper-parameters of registered learners: of the training, such as ``max_epochs``, for
         all of them; a learner's own, such as ``inner_lr``, for those that have it.

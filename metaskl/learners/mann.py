@@ -258,7 +258,7 @@ class MANN(StackedLearner):
         state = {name: own.new_zeros(n_tasks, *shape) for name, shape in shapes.items()}
         return {**state, "memory": state["memory"] + _INITIAL}
 
-    def _look(self, state: Adapted, features: Tensor, copies: Tensor | None = None) -> Adapted:
+    def _look(self, state: Adapted, features: Tensor) -> Adapted:
         """Run the controller on (task, row, embedding) and read, each row for itself."""
         n_tasks, n_rows = features.shape[:2]
 
@@ -268,17 +268,14 @@ class MANN(StackedLearner):
 
         inputs = [features.flatten(0, 1), for_each_row("label"), for_each_row("vectors")]
         before = for_each_row("hidden"), for_each_row("cell")
-        hidden, cell = self.controller(torch.cat(inputs, dim=-1), before)
+        hidden, _ = self.controller(torch.cat(inputs, dim=-1), before)
         described = torch.cat([hidden, inputs[0]], dim=-1)
         keys = torch.tanh(self.key(described)).view(n_tasks, n_rows, self.n_reads, self.slot_size)
         strength = 1 + F.softplus(self.strength(hidden)).view(n_tasks, n_rows, self.n_reads)
-        read = read_weights(state["memory"], keys, strength, copies)
+        read = read_weights(state["memory"], keys, strength)
         vectors = (read.flatten(1, 2) @ state["memory"]).view(n_tasks, n_rows, -1)
-        flat = {"hidden": hidden, "cell": cell, "described": described}
-        seen = {name: value.unflatten(0, (n_tasks, n_rows)) for name, value in flat.items()}
-        output = self.head(torch.cat([seen["hidden"], vectors], dim=-1))
-        read = read if copies is None else read / copies  # of each slot by itself
-        return {**seen, "read": read, "vectors": vectors, "output": output}
+        hidden = hidden.unflatten(0, (n_tasks, n_rows))
+        return {"read": read, "output": self.head(torch.cat([hidden, vectors], dim=-1))}
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -52,14 +53,25 @@ def recorded(function: Function, tensors: list[Tensor]) -> Function:
         # Other threads may ask for memory meanwhile: joblib's train beside each other.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             outputs = function(fixed)
-
-    def replayed(given: list[Tensor]) -> list[Tensor | None]:
-        torch._foreach_copy_(fixed, given)
-        graph.replay()
-        # The next replay writes to the same memory.
-        return [None if output is None else output.clone() for output in outputs]
+    recording = _Recording(graph, fixed, outputs, function)
 
     # Once, with what it was recorded with: a recording that reads what is gone gives anything.
     scale = max(float(t.abs().max()) for t in expected if t is not None)
-    torch.testing.assert_close(replayed(tensors), expected, rtol=1e-3, atol=1e-5 * scale)
-    return replayed
+    torch.testing.assert_close(recording(tensors), expected, rtol=1e-3, atol=1e-5 * scale)
+    return recording
+
+
+@dataclass(frozen=True, eq=False)
+class _Recording:
+    """A graph, with all that it reads and writes: it holds on to none of that itself."""
+
+    graph: torch.cuda.CUDAGraph
+    fixed: list[Tensor]
+    outputs: list[Tensor | None]
+    function: Function  # for the tensors of its own
+
+    def __call__(self, given: list[Tensor]) -> list[Tensor | None]:
+        torch._foreach_copy_(self.fixed, given)
+        self.graph.replay()
+        # The next replay writes to the same memory.
+        return [None if output is None else output.clone() for output in self.outputs]

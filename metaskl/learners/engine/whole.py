@@ -55,7 +55,9 @@ def compiled_step(
     Tensor of shape () or None
         The outer loss.
     """
-    if dense is None or not learner.compiles(episode.X_support.device):
+    device = episode.X_support.device
+    # What a GPU records writes to copies of the weights: there only gradients are recorded.
+    if dense is None or device.type != "cpu" or not learner.compiles(device):
         return None
 
     def plan_of_all() -> Plan | None:

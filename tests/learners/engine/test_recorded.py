@@ -1,5 +1,9 @@
 """Recording for a GPU: what a recording asks of the code, and where there is one, its numbers."""
 
+import gc
+import weakref
+from unittest.mock import MagicMock
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -74,6 +78,19 @@ def test_where_nothing_can_be_recorded_training_goes_on_and_it_is_said():
     found = compiler._tried(recorded, lambda given: given, [torch.zeros(2)], "not recorded")
     assert found is None
     assert compiler.note.startswith("not recorded: ")
+
+
+def test_a_recording_keeps_what_its_function_reads(monkeypatch):
+    # Stand-ins for the device, whose graphs launch nothing.
+    for name in ("Stream", "CUDAGraph", "device", "current_stream", "stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, MagicMock())
+    own = torch.arange(3.0)
+    there = weakref.ref(own)
+    kept = recorded(lambda given, own=own: [given[0] * own], [torch.ones(3)])
+    del own
+    gc.collect()
+    assert there() is not None  # the graph would read it again
+    assert kept([torch.ones(3)])[0].tolist() == [0, 1, 2]
 
 
 @on_gpu

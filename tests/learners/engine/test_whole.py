@@ -11,7 +11,7 @@ from metaskl.backbones import MLP
 from metaskl.errors import DivergenceError
 from metaskl.learners.engine import compiling
 from metaskl.learners.maml import MAML
-from metaskl.tasks import SinusoidTasks, TaskEpisodes
+from metaskl.tasks import Episode, SinusoidTasks, TaskEpisodes
 from metaskl.training import TrainingPlan, meta_train, runner
 from metaskl.training.net import MetaNet
 
@@ -234,6 +234,16 @@ def test_what_cannot_be_compiled_as_a_whole_is_left_as_it_was(given, note):
     torch.testing.assert_close(module.state_dict(), before, rtol=0, atol=0)
     assert module.compiler.note.startswith(note)
     assert bool(module.compiler.note) == bool(note)
+
+
+def test_off_a_cpu_no_whole_step_is_taken():
+    # A recording for a GPU would change copies of the weights, and leave the weights.
+    module = learner()
+    episode = Episode(*(None if t is None else t.to("meta") for t in sampler().sample()))
+    assert module.compiles(episode.X_support.device)
+    optimizer = torch.optim.Adam(module.parameters())
+    assert module.outer_step(episode, optimizer, None) is None
+    assert module.compiler._steps == {}
 
 
 def test_a_diverging_whole_step_is_told():
