@@ -32,12 +32,18 @@ def rotated(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(turns), np.concatenate([y + k * (y.max() + 1) for k in range(4)])
 
 
-def body(n_channels: int, norm: str, *, fold: bool) -> Backbone:
+def body(n_channels: int | tuple[int, ...], norm: str, *, fold: bool) -> Backbone:
     """Return the network."""
     if not fold:
         return Conv4(n_channels=n_channels, norm=norm)
     blocks = Conv4(n_channels=n_channels, norm=norm, n_blocks=3).build((4, 14, 14))
     return FromModule(torch.nn.Sequential(torch.nn.PixelUnshuffle(2), blocks))
+
+
+def channels(text: str) -> int | tuple[int, ...]:
+    """Read one number, or one for each block."""
+    numbers = tuple(int(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def lake_errors(meta: ProtoNetClassifier) -> np.ndarray:
@@ -58,7 +64,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--n-way", type=int, default=20, help="classes of a training episode")
     parser.add_argument("--epochs", type=int, default=20, help="of 100 outer steps")
     parser.add_argument("--norm", default="batch")
-    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--channels", type=channels, default=64, help="or one a block: 32,64,..")
     parser.add_argument("--meta-batch-size", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3, help="MAML: adaptation steps")
     parser.add_argument("--inner-lr", type=float, default=0.1)

@@ -59,6 +59,7 @@ NETWORKS = {
         Conv4(n_channels=4, norm="batch_statistics", n_blocks=1),
         (1, 4, 4),
     ),
+    "conv4, channels that grow": (Conv4(n_channels=(8, 16), n_blocks=2), (3, 4, 9)),
     "conv4, no norm": (Conv4(n_channels=4, norm="none", n_blocks=1), (1, 4, 4)),
     "layer norm": (FromModule(Normed, {"n_features": 3, "norm": nn.LayerNorm}), (3,)),
     "group norm": (
@@ -123,6 +124,13 @@ def test_an_mlp_is_the_formula():
     assert module(torch.tensor([[3.0]])).tolist() == [[3.5, 0.0, 3.0]]
 
 
+def test_the_channels_of_each_block_may_be_named():
+    module = Conv4((8, 16, 24), n_blocks=3).build((1, 8, 16))
+    sizes = [block[0].weight.shape[:2] for block in module.blocks[:-1]]
+    assert sizes == [(8, 1), (16, 8), (24, 16)]
+    assert module.n_features_out == 24 * (8 // 8) * (16 // 8)
+
+
 def test_norm_layers_keep_rows_apart_but_for_batch_statistics():
     X = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     for norm, apart in {"group": True, "none": True, "batch_statistics": False}.items():
@@ -151,6 +159,8 @@ def test_running_statistics_are_kept_and_refused_where_weights_are_adapted():
         (MLP((4, 0)), (2,), r"positive numbers of units, got \(4, 0\)"),
         (Conv4(norm="layer"), (1, 28, 28), "norm must be one of .*got 'layer'"),
         (Conv4(n_channels=12), (1, 28, 28), "multiple of 8 for norm='group', got 12"),
+        (Conv4((8, 12)), (1, 28, 28), r"one number or n_blocks=4 of them, got \(8, 12\)"),
+        (Conv4((8, 12), n_blocks=2), (1, 28, 28), "multiple of 8 for norm='group', got 12"),
         (Conv4(), (1, 15, 28), r"needs at least 16 pixels a side .*got \(15, 28\)"),
         (MLP(norm="batch"), (2,), "norm must be 'none' or 'layer', got 'batch'"),
         (MLP(dropout=1.0), (2,), r"dropout must be in \[0, 1\), got 1.0"),
