@@ -12,6 +12,7 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
+from metaskl.backbones import EpisodeDropout, episode_masks
 from metaskl.errors import DivergenceError
 from metaskl.learners.base import padding_of
 from metaskl.tasks import Episode, EpisodeSampler
@@ -69,6 +70,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
     earlier_epochs = 0
     # Known when training begins.
     steps_at_once_ = False
+    drops_units_ = False
 
     def __init__(
         self,
@@ -110,14 +112,19 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
 
     def train_step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Take an outer step: at once, if the learner has a way of its own to do so."""
+        with episode_masks(self.module_) if self.drops_units_ else nullcontext():
+            step = self._step(batch, **fit_params)
+        self.module_.after_step()
+        return step
+
+    def _step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
+        """Take an outer step, but for what follows it."""
         if self.steps_at_once_:
             loss = self.module_.outer_step(batch, self.optimizer_, self.gradient_clip)
             if loss is not None:
                 self._refuse_divergence(float(loss), math.inf)
-                self.module_.after_step()
                 return {"loss": loss, "y_pred": None}
         step: dict[str, Any] = super().train_step(batch, **fit_params)
-        self.module_.after_step()
         return step
 
     def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
@@ -180,6 +187,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         n_epochs = self.max_epochs - self.earlier_epochs
         self.module_.begin_training(n_epochs * self.steps_per_epoch)
         self._set_training(True)  # a new module says that it is, a part that is held is not
+        self.drops_units_ = any(isinstance(m, EpisodeDropout) for m in self.module_.modules())
         self.steps_at_once_ = self._only_the_optimizer_wants_gradients()
 
     def _only_the_optimizer_wants_gradients(self) -> bool:

@@ -20,6 +20,7 @@ COMMON = {"backbone": MLP((4,)), "max_epochs": 5, "steps_per_epoch": 3, "random_
 FITS = {
     "plain": {},
     "validation": {"validation_fraction": 0.3, "patience": 4},
+    "dropout": {"backbone": MLP((4,), dropout=0.5)},
     "range of shots": {"n_shot": (2, 6), "lr_schedule": "constant", "optimizer": "sgd"},
 }
 # A whole program: it fits, and kills itself with SIGKILL in the middle of the third epoch.
@@ -37,7 +38,7 @@ PROGRAM = """
                 os.kill(os.getpid(), signal.SIGKILL)
 
     name, family, path = sys.argv[1:]
-    meta = learner_of(family)(**COMMON, **FITS[name], checkpoint=path, callbacks=[Killed()])
+    meta = learner_of(family)(**{**COMMON, **FITS[name]}, checkpoint=path, callbacks=[Killed()])
     meta.fit(LINES.X, LINES.y, groups=LINES.groups)
     print("not killed")
 """

@@ -12,7 +12,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from metaskl import MAMLRegressor, RidgeHeadRegressor, TransferRegressor
-from metaskl.backbones import MLP
+from metaskl.backbones import MLP, EpisodeDropout
 from metaskl.errors import DivergenceError, ParameterError
 from metaskl.learners.ridge_head import RidgeHead
 from metaskl.tasks import LinearTasks, TaskEpisodes
@@ -428,3 +428,25 @@ def test_every_part_of_the_learner_is_in_training_mode():
     )
     meta_train(learner, sampler, plan)
     assert seen == [True] * 6
+
+
+class Masks(Callback):
+    """Note which units each outer step drops."""
+
+    def __init__(self):
+        self.seen, self.part = [], None
+
+    def on_grad_computed(self, net, **kwargs):
+        (self.part,) = [m for m in net.module_.modules() if isinstance(m, EpisodeDropout)]
+        self.seen.append(self.part.mask.tolist())
+
+
+@pytest.mark.parametrize("cls", [RidgeHeadRegressor, MAMLRegressor, TransferRegressor])
+def test_an_outer_step_drops_the_same_units_for_all_its_rows(cls):
+    diaries = [Masks(), Masks()]
+    for diary in diaries:
+        fit(cls, backbone=MLP((20,), dropout=0.5), callbacks=[("masks", diary)])
+    first, again = diaries
+    assert first.seen == again.seen
+    assert len(set(map(tuple, first.seen))) == len(first.seen) == 6
+    assert first.part.mask is None
