@@ -106,6 +106,13 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         del y, split
         return X, self.validation or None
 
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
+        """Return the optimiser's groups: what weight decay leaves alone is one of its own."""
+        (groups,), settings = super().get_params_for_optimizer(prefix, named_parameters)
+        if settings.get("weight_decay"):
+            groups = list(_by_decay(groups, self.module_.undecayed()))
+        return (groups,), settings
+
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return an epoch's episodes."""
         return Episodes(dataset, self.steps_per_epoch) if training else dataset
@@ -263,3 +270,19 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             f"meta-training diverged: the outer loss is {loss:.3g} in epoch "
             f"{len(self.history)}{began}. {self.advice}"
         )
+
+
+def _by_decay(
+    groups: list[dict[str, Any]], undecayed: list[nn.Parameter]
+) -> Iterator[dict[str, Any]]:
+    """Split groups of an optimiser; one that was given a decay of its own stays as it is."""
+    apart = {*map(id, undecayed)}
+    for group in groups:
+        weights = [p for p in group["params"] if id(p) not in apart]
+        others = [p for p in group["params"] if id(p) in apart]
+        if "weight_decay" in group or not others:
+            yield group
+            continue
+        if weights:
+            yield {**group, "params": weights}
+        yield {**group, "params": others, "weight_decay": 0.0}
