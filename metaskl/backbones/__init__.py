@@ -4,6 +4,7 @@ from metaskl.backbones.base import Backbone
 from metaskl.backbones.conv1d import Conv1D
 from metaskl.backbones.conv4 import Conv4
 from metaskl.backbones.deep_sets import DeepSets
+from metaskl.backbones.dropout import EpisodeDropout, episode_masks
 from metaskl.backbones.from_module import FromModule
 from metaskl.backbones.mlp import MLP
 from metaskl.backbones.recurrent import Recurrent
@@ -16,8 +17,10 @@ __all__ = [
     "Conv1D",
     "Conv4",
     "DeepSets",
+    "EpisodeDropout",
     "FromModule",
     "Recurrent",
     "ResNet12",
     "Tabular",
+    "episode_masks",
 ]

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from metaskl.backbones.base import Backbone, require_ndim
 from metaskl.backbones.chain import Chain, Chained
+from metaskl.backbones.dropout import EpisodeDropout
 from metaskl.errors import BackboneError
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -44,7 +45,8 @@ class MLP(Backbone):
         ``"layer"`` normalises each row by itself before the activation [2]_: for deep networks,
         and for learners that adapt the weights.
     dropout : float, default=0.0
-        Share of a layer's units that training sets to 0, in [0, 1).
+        Share of each layer's units that training sets to 0, in [0, 1): the same ones for all the
+        rows of an outer step (:class:`~metaskl.backbones.EpisodeDropout`).
 
     References
     ----------
@@ -130,9 +132,9 @@ class _Layers(nn.Module, Chained):
         self.skip = skip
         self.activation = activation
         self.residual = residual
-        self.dropout = dropout
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.norms = nn.ModuleList(nn.LayerNorm(size) for size in sizes[1:] if norm)
+        self.drops = nn.ModuleList(EpisodeDropout(size, dropout) for size in sizes[1:] if dropout)
 
     def forward(self, X: Tensor) -> Tensor:
         rows = X
@@ -140,7 +142,7 @@ class _Layers(nn.Module, Chained):
             hidden = layer(X)
             if len(self.norms):
                 hidden = self.norms[i](hidden)
-            X = self._activated(hidden, X)
+            X = self._activated(i, hidden, X)
         return torch.cat([X, rows], dim=-1) if self.skip else X
 
     def forward_tasks(self, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
@@ -153,19 +155,19 @@ class _Layers(nn.Module, Chained):
                 scale, shift = parameters[f"norms.{i}.weight"], parameters[f"norms.{i}.bias"]
                 hidden = F.layer_norm(hidden, hidden.shape[-1:])
                 hidden = hidden * scale.unsqueeze(1) + shift.unsqueeze(1)
-            X = self._activated(hidden, X)
+            X = self._activated(i, hidden, X)
         return torch.cat([X, rows], dim=-1) if self.skip else X
 
     def chain(self) -> Chain | None:
         """Return the chain, but with norms or dropout None."""
-        if len(self.norms) or (self.dropout and self.training):
+        if len(self.norms) or (len(self.drops) and self.training):
             return None
         residual = tuple(self.residual and a == b for a, b in pairwise(self.sizes))
         return Chain(self.activation, self.sizes, residual, self.skip)
 
-    def _activated(self, hidden: Tensor, X: Tensor) -> Tensor:
+    def _activated(self, i: int, hidden: Tensor, X: Tensor) -> Tensor:
         """Return what follows a layer's product: activation, dropout, and the layer's input."""
         hidden = _ACTIVATIONS[self.activation](hidden)
-        if self.dropout:
-            hidden = F.dropout(hidden, self.dropout, self.training)
+        if len(self.drops):
+            hidden = self.drops[i](hidden)
         return X + hidden if self.residual and X.shape == hidden.shape else hidden

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaskl.backbones.base import Backbone, require_ndim
+from metaskl.backbones.dropout import EpisodeDropout
 from metaskl.backbones.norms import check_halvings, check_norm, norm_layer
 from metaskl.errors import BackboneError
 
@@ -27,7 +28,8 @@ class ResNet12(Backbone):
     norm : {"batch", "batch_statistics", "group", "none"}, default="group"
         As in :class:`~metaskl.backbones.Conv4`.
     dropout : float, default=0.0
-        Share of the last features that training sets to 0, in [0, 1).
+        Share of the last features that training sets to 0, in [0, 1): the same ones for all the
+        rows of an outer step (:class:`~metaskl.backbones.EpisodeDropout`).
 
     References
     ----------
@@ -74,12 +76,12 @@ class _Residual(nn.Module):
     def __init__(self, sizes: tuple[int, ...], norm: str, dropout: float) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*(_Block(a, b, norm) for a, b in pairwise(sizes)))
-        self.dropout = dropout
+        self.drop = EpisodeDropout(sizes[-1], dropout)
         self.n_features_out = sizes[-1]
 
     def forward(self, X: Tensor) -> Tensor:
-        features: Tensor = self.blocks(X).mean((-2, -1))
-        return F.dropout(features, self.dropout, self.training) if self.dropout else features
+        features: Tensor = self.drop(self.blocks(X).mean((-2, -1)))
+        return features
 
 
 class _Block(nn.Module):

@@ -26,8 +26,9 @@ outer_lr : float, default=1e-3
 optimizer : {"adam", "adamw", "sgd", "rmsprop"} or torch optimizer class, default="adam"
     The outer optimiser.
 weight_decay : float, default=0.0
-    The optimiser's weight decay of the meta-parameters, >= 0: decoupled from the gradient's
-    scale with ``optimizer="adamw"``, an L2 penalty in the loss with ``"adam"``.
+    The optimiser's weight decay of the weights that a task starts from, >= 0; learned step sizes
+    and scales are left alone. Decoupled from the gradient's scale with ``optimizer="adamw"``, an
+    L2 penalty in the loss, which Adam rescales, with ``"adam"``.
 lr_schedule : {"cosine", "constant"}, default="cosine"
     How the outer rate falls over the epochs.
 max_epochs : int, default=10

@@ -167,10 +167,7 @@ class MetaLearner(nn.Module, abc.ABC):
         """Take note that meta-training begins, and how many outer steps are planned."""
 
     def begin_epoch(self, epoch: int) -> None:
-        """Take note that an epoch of meta-training begins, counted from 0.
-
-        For what changes in the course of training, such as the annealing of MAML++.
-        """
+        """Take note that an epoch begins, counted from 0: for what changes with it."""
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the outer loss: the query's, after adapting, averaged over tasks."""
@@ -204,6 +201,10 @@ class MetaLearner(nn.Module, abc.ABC):
     def after_step(self) -> None:
         """Take note that an outer step was taken, and bring back weights that left their range."""
 
+    def undecayed(self) -> list[nn.Parameter]:
+        """Return what weight decay leaves alone; by default rates, and what is called ``log_…``."""
+        return [p for n, p in self.named_parameters() if n.startswith(("log_", "rates."))]
+
     def validation_loss(self, episode: Episode) -> Tensor:
         """Return the loss by which learners are told apart on meta-validation tasks."""
         return self.query_loss(episode)
@@ -236,10 +237,7 @@ def solve_dtype(device: torch.device) -> torch.dtype:
 
 
 def mixes_rows(module: nn.Module) -> bool:
-    """Say whether a row's features depend on the other rows in the call.
-
-    That is so for batch normalisation without running statistics, in use as in training.
-    """
+    """Say whether rows depend on each other: batch normalisation without running statistics."""
     norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     return any(isinstance(m, norms) and m.running_mean is None for m in module.modules())
 

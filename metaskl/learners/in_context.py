@@ -222,6 +222,10 @@ class InContext(StackedLearner):
         mean, log_std = self.head(tokens).chunk(2, dim=-1)
         return read + mean, log_std.clamp(*_LOG_STD)
 
+    def undecayed(self) -> list[nn.Parameter]:
+        """Return how much more rows of one class attend to each other, which is no weight."""
+        return [self.same_class] if self.private_labels else []
+
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
         """Return the hyper-parameters worth searching."""

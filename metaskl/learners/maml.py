@@ -84,9 +84,8 @@ class MAML(InnerLoop):
 
     Notes
     -----
-    MAML++ also keeps batch-normalisation statistics and offsets for each step. They are left out
-    on purpose: normalising by the rows in the call makes predictions depend on the other query
-    rows, and a norm layer without that leak (layer or group norm) has no statistics to keep.
+    MAML++ also keeps statistics of batch normalisation for each step. They are left out on purpose:
+    they make predictions depend on the other query rows; layer and group norm have none to keep.
 
     References
     ----------
@@ -282,6 +281,7 @@ class MAML(InnerLoop):
             "negative_rates": Choice((False, True)),
             "first_order": Choice((False, True)),
             "adapt_part": Choice(tuple(_PARTS)),
+            "multi_step_loss": Choice((False, True)),
         }
 
 

@@ -13,6 +13,7 @@ from metaskl.learners.base import Adapted, embed_tasks, map_rows
 from metaskl.learners.network import Network
 from metaskl.learners.pool import pool_rows
 from metaskl.learners.prototypes import negative_squared_distances
+from metaskl.learners.space import Dimension, Real
 from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
@@ -134,3 +135,8 @@ class SimpleShot(StackedLearner):
     def _pool_centroids(self) -> Tensor:
         means = self.feature_total / self.feature_count.clamp_min(1e-6)
         return self._normalised(means)
+
+    @classmethod
+    def search_space(cls) -> dict[str, Dimension]:
+        """Return the hyper-parameters worth searching: for probabilities, not for classes."""
+        return {"scale": Real(1.0, 100.0, log=True)}

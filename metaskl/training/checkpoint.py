@@ -122,6 +122,9 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
         if not self.path.exists():
             return False
         state = self._read(net.device)
+        groups = [s["param_groups"] for s in (state["optimizer"], net.optimizer_.state_dict())]
+        if len(groups[0]) != len(groups[1]):  # of before rates had a group without decay
+            raise self._of_another_version()
         net.module_.load_state_dict(state["module"])
         net.optimizer_.load_state_dict(state["optimizer"])
         net.history_ = type(net.history)(state["history"])
@@ -142,10 +145,7 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
                 "Delete the file to start anew, or give another path."
             ) from error
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            raise CheckpointError(
-                f"checkpoint {str(self.path)!r} is not one of this version of metaskl. "
-                "Delete the file to start anew, or give another path."
-            )
+            raise self._of_another_version()
         if state["identity"] != self.identity:
             raise CheckpointError(
                 f"checkpoint {str(self.path)!r} belongs to another fit: "
@@ -153,3 +153,9 @@ class FullCheckpoint(Callback):  # type: ignore[misc]
                 "or give another path."
             )
         return state
+
+    def _of_another_version(self) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {str(self.path)!r} is not one of this version of metaskl. "
+            "Delete the file to start anew, or give another path."
+        )

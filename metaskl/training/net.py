@@ -12,6 +12,7 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
+from metaskl.backbones import EpisodeDropout, episode_masks
 from metaskl.errors import DivergenceError
 from metaskl.learners.base import padding_of
 from metaskl.tasks import Episode, EpisodeSampler
@@ -69,6 +70,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
     earlier_epochs = 0
     # Known when training begins.
     steps_at_once_ = False
+    drops_units_ = False
 
     def __init__(
         self,
@@ -104,20 +106,32 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         del y, split
         return X, self.validation or None
 
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
+        """Return the optimiser's groups: what weight decay leaves alone is one of its own."""
+        (groups,), settings = super().get_params_for_optimizer(prefix, named_parameters)
+        if settings.get("weight_decay"):
+            groups = list(_by_decay(groups, self.module_.undecayed()))
+        return (groups,), settings
+
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return an epoch's episodes."""
         return Episodes(dataset, self.steps_per_epoch) if training else dataset
 
     def train_step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
         """Take an outer step: at once, if the learner has a way of its own to do so."""
+        with episode_masks(self.module_) if self.drops_units_ else nullcontext():
+            step = self._step(batch, **fit_params)
+        self.module_.after_step()
+        return step
+
+    def _step(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
+        """Take an outer step, but for what follows it."""
         if self.steps_at_once_:
             loss = self.module_.outer_step(batch, self.optimizer_, self.gradient_clip)
             if loss is not None:
                 self._refuse_divergence(float(loss), math.inf)
-                self.module_.after_step()
                 return {"loss": loss, "y_pred": None}
         step: dict[str, Any] = super().train_step(batch, **fit_params)
-        self.module_.after_step()
         return step
 
     def train_step_single(self, batch: Episode, **fit_params: Any) -> dict[str, Any]:
@@ -180,6 +194,7 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         n_epochs = self.max_epochs - self.earlier_epochs
         self.module_.begin_training(n_epochs * self.steps_per_epoch)
         self._set_training(True)  # a new module says that it is, a part that is held is not
+        self.drops_units_ = any(isinstance(m, EpisodeDropout) for m in self.module_.modules())
         self.steps_at_once_ = self._only_the_optimizer_wants_gradients()
 
     def _only_the_optimizer_wants_gradients(self) -> bool:
@@ -255,3 +270,19 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
             f"meta-training diverged: the outer loss is {loss:.3g} in epoch "
             f"{len(self.history)}{began}. {self.advice}"
         )
+
+
+def _by_decay(
+    groups: list[dict[str, Any]], undecayed: list[nn.Parameter]
+) -> Iterator[dict[str, Any]]:
+    """Split groups of an optimiser; one that was given a decay of its own stays as it is."""
+    apart = {*map(id, undecayed)}
+    for group in groups:
+        weights = [p for p in group["params"] if id(p) not in apart]
+        others = [p for p in group["params"] if id(p) in apart]
+        if "weight_decay" in group or not others:
+            yield group
+            continue
+        if weights:
+            yield {**group, "params": weights}
+        yield {**group, "params": others, "weight_decay": 0.0}

@@ -147,11 +147,20 @@ def _continued(net: MetaNet, learner: MetaLearner, plan: TrainingPlan) -> MetaNe
     """Return a net for a copy of `net`'s learner, with a copy of its optimiser and history."""
     new = new_net(learner, plan)
     if type(new.optimizer_) is type(net.optimizer_):
-        new.optimizer_.load_state_dict(copy.deepcopy(net.optimizer_.state_dict()))
-        for group in new.optimizer_.param_groups:
-            group["lr"] = plan.outer_lr
+        _take_up_optimizer(new, net)
     new.history_ = type(net.history)(copy.deepcopy(net.history.to_list()))
     return new
+
+
+def _take_up_optimizer(new: MetaNet, net: MetaNet) -> None:
+    """Take up an optimiser's state by name: its groups may differ, as the weight decay may."""
+    names = {id(p): name for name, p in net.module_.named_parameters()}
+    kept = {names[id(p)]: state for p, state in net.optimizer_.state.items() if id(p) in names}
+    own = {id(p): name for name, p in new.module_.named_parameters()}
+    learned = [own[id(p)] for group in new.optimizer_.param_groups for p in group["params"]]
+    state = new.optimizer_.state_dict()
+    state["state"] = {i: copy.deepcopy(kept[n]) for i, n in enumerate(learned) if n in kept}
+    new.optimizer_.load_state_dict(state)
 
 
 def _callbacks(

@@ -1,6 +1,7 @@
 import sys
 import warnings
 from collections import OrderedDict
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 from sklearn.base import clone
 from torch import nn
 
-from metaskl import RidgeHeadRegressor
+from metaskl import ProtoNetClassifier, RidgeHeadRegressor
 from metaskl.backbones import (
     MLP,
     Conv1D,
@@ -284,6 +285,53 @@ def test_a_builder_by_name_and_a_part_left_out():
     assert FromModule(nested, without="top.fc").build((3,)).n_features_out == 4
     with pytest.raises(BackboneError, match=r"without must name a part of Sequential.*\['body'"):
         FromModule(torch.nn.Sequential(layers), without="head").build((3,))
+
+
+class _OldClassifier(nn.Module):
+    """As a network of torchvision or timm: a body, and a classifier of the old classes."""
+
+    def __init__(self, num_classes=1000):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3, bias=False)
+        self.fc = nn.Linear(2, num_classes)
+
+    def forward(self, X):
+        return self.fc(self.conv(X).mean((-2, -1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "builder"),
+    [
+        ("torchvision.models:resnet18", _OldClassifier),
+        ("timm:create_model", lambda model_name, **given: _OldClassifier(**given)),
+    ],
+)
+def test_a_network_of_a_library_comes_by_name_with_weights_and_without_its_classifier(
+    name, builder, tmp_path, monkeypatch
+):
+    place, _, function = name.partition(":")
+    library = ModuleType(place)
+    setattr(library, function, builder)
+    package = place.partition(".")[0]
+    monkeypatch.setitem(sys.modules, package, ModuleType(package))
+    monkeypatch.setitem(sys.modules, place, library)
+    old = _OldClassifier(num_classes=7)
+    with torch.no_grad():
+        old.conv.weight.copy_(torch.tensor([1.0, -2.0])[:, None, None, None].expand(2, 1, 3, 3))
+    file = tmp_path / "old.safetensors"
+    save_file(old.state_dict(), file)
+    arguments = {"num_classes": 7} | ({"model_name": "small"} if package == "timm" else {})
+    spec = FromModule(name, arguments, state_dict=file, without="fc")
+    built = spec.build((1, 4, 4))
+    # Of ones, each 3 × 3 window sums to 9: times 1 and times -2, and no classifier after that.
+    assert built(torch.ones(2, 1, 4, 4)).tolist() == [[9.0, -18.0]] * 2
+    assert built.n_features_out == 2
+    assert set(built.state_dict()) == {"module.conv.weight"}
+    assert set(old.state_dict()) == {"conv.weight", "fc.weight", "fc.bias"}
+    meta = ProtoNetClassifier(backbone=spec, max_epochs=1, steps_per_epoch=1, random_state=0)
+    X = np.random.default_rng(0).standard_normal((40, 1, 4, 4))
+    meta.fit(X, np.tile([0, 1], 20), groups=np.repeat([0, 1], 20))
+    assert meta.adapt(X[:6], [0, 1] * 3).predict(X[6:8]).shape == (2,)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_dropout_is_of_training_only_and_keeps_the_mean():
         torch.manual_seed(0)
         trained = module.train()(X)
     kept = trained[used > 0] > 0
-    assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.01)
+    assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.05)  # of 400 units
     torch.testing.assert_close(trained[used > 0][kept], used[used > 0][kept] / 0.75)
 
 

@@ -62,6 +62,27 @@ def test_defaults_are_those_of_the_estimator():
     assert "outer_lr" not in outside  # the space cannot express it
 
 
+def test_the_variants_of_maml_are_in_its_space():
+    space = search_space_of(MAMLRegressor())
+    variants = {
+        "FOMAML": {"first_order": True, "inner_lr_mode": "fixed"},
+        "ANIL": {"adapt_part": "head", "inner_lr_mode": "fixed"},
+        "BOIL": {"adapt_part": "body", "inner_lr_mode": "fixed"},
+        "Meta-SGD": {"inner_lr_mode": "per_parameter", "negative_rates": True},
+        "MAML++": {"inner_lr_mode": "per_step", "negative_rates": True, "multi_step_loss": True},
+    }
+    for name, parameters in variants.items():
+        for key, value in parameters.items():
+            assert value in space[key].options, (name, key)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_every_learner_has_something_of_its_own_to_search(kind):
+    for name, estimator in make_learners("all", kind=kind).items():
+        shared = {"weight_decay", "backbone", "outer_lr"}
+        assert search_space_of(estimator).keys() - shared, name
+
+
 def test_ridge_may_choose_its_penalty_or_be_held_to_one():
     model = PerTask(RidgeCV(np.array([0.1, 10.0])))
     space = search_space_of(model)

@@ -20,6 +20,8 @@ COMMON = {"backbone": MLP((4,)), "max_epochs": 5, "steps_per_epoch": 3, "random_
 FITS = {
     "plain": {},
     "validation": {"validation_fraction": 0.3, "patience": 4},
+    "decay": {"optimizer": "adamw", "weight_decay": 0.1},
+    "dropout": {"backbone": MLP((4,), dropout=0.5)},
     "range of shots": {"n_shot": (2, 6), "lr_schedule": "constant", "optimizer": "sgd"},
 }
 # A whole program: it fits, and kills itself with SIGKILL in the middle of the third epoch.
@@ -37,7 +39,7 @@ PROGRAM = """
                 os.kill(os.getpid(), signal.SIGKILL)
 
     name, family, path = sys.argv[1:]
-    meta = learner_of(family)(**COMMON, **FITS[name], checkpoint=path, callbacks=[Killed()])
+    meta = learner_of(family)(**{**COMMON, **FITS[name]}, checkpoint=path, callbacks=[Killed()])
     meta.fit(LINES.X, LINES.y, groups=LINES.groups)
     print("not killed")
 """
@@ -234,6 +236,17 @@ def test_a_damaged_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CheckpointError, match="cannot be read as one of metaskl's"):
         fit(checkpoint=path)
+
+
+def test_a_file_of_an_optimiser_without_a_group_for_scales_is_refused(tmp_path):
+    path, decay = tmp_path / "fit.pt", FITS["decay"]
+    fit(**decay, checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    assert len(state["optimizer"]["param_groups"]) == 2
+    state["optimizer"]["param_groups"].pop()
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="is not one of this version of metaskl"):
+        fit(**decay, checkpoint=path)
 
 
 @pytest.mark.parametrize("content", [{"format": 99}, [1, 2]])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,14 +13,24 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from metaskl import MAMLRegressor, RidgeHeadRegressor, TransferRegressor
-from metaskl.backbones import MLP
+from metaskl.backbones import MLP, EpisodeDropout
 from metaskl.errors import DivergenceError, ParameterError
+from metaskl.learners.in_context import InContext
+from metaskl.learners.maml import MAML
+from metaskl.learners.matching import Matching
 from metaskl.learners.ridge_head import RidgeHead
 from metaskl.tasks import LinearTasks, TaskEpisodes
 from metaskl.training import TrainingPlan, meta_train, new_net
 
 LINES = LinearTasks(n_features=2).sample(12, 14, random_state=0)
 SMALL = {"backbone": MLP((4,)), "max_epochs": 3, "steps_per_epoch": 2, "random_state": 0}
+
+RATES_OF_A_LAYER = (
+    "body__layers__0__weight",
+    "body__layers__0__bias",
+    "head__weight",
+    "head__bias",
+)
 
 
 def fit(cls=RidgeHeadRegressor, **parameters):
@@ -133,6 +144,66 @@ class TestOuterStep:
         found = type(meta.net_.optimizer_)
         assert found is expected or found.__name__.lower() == optimizer
         assert meta.net_.optimizer_.param_groups[0]["weight_decay"] == 0.01
+
+    def test_decay_pulls_weights_and_leaves_rates_and_scales_alone(self):
+        class Still(MAML):
+            """No gradient but 0, so that a step is the decay alone."""
+
+            def episode_loss(self, episode):
+                return sum((0.0 * parameter).sum() for parameter in self.parameters())
+
+            def outer_step(self, episode, optimizer, clip):
+                return None
+
+        module = Still(MLP((4,)).build((2,)), 1)
+        before = {name: p.detach().clone() for name, p in module.named_parameters()}
+        sampler = TaskEpisodes(LINES.task_set(), meta_batch_size=2, random_state=0)
+        plan = TrainingPlan(
+            optimizer="adamw", outer_lr=0.1, weight_decay=0.5, max_epochs=1, steps_per_epoch=2
+        )
+        net = meta_train(module, sampler, plan)
+        for name, p in module.named_parameters():
+            factor = 1.0 if name.startswith("rates.") else (1 - 0.1 * 0.5) ** 2
+            torch.testing.assert_close(p.detach(), factor * before[name])
+        decays = [group["weight_decay"] for group in net.optimizer_.param_groups]
+        assert decays == [0.5, 0.0]
+
+    @pytest.mark.parametrize(
+        ("learner", "names"),
+        [
+            (MAML, {f"rates.{n}" for n in RATES_OF_A_LAYER}),
+            (RidgeHead, {"log_noise", "log_precision", "log_scale"}),
+            (Matching, {"log_scale", "log_prior_count", "log_noise", "log_spread"}),
+            (InContext, set()),
+            (partial(InContext, kind="classification", private_labels=True), {"same_class"}),
+        ],
+    )
+    def test_what_is_left_alone(self, learner, names):
+        module = learner(MLP((4,)).build((2,)), 1)
+        found = {n for n, p in module.named_parameters() if any(p is q for q in module.undecayed())}
+        assert found == names
+
+    def test_without_decay_there_is_one_group(self):
+        groups = fit(MAMLRegressor).net_.optimizer_.param_groups
+        assert [group["weight_decay"] for group in groups] == [0.0]
+
+    def test_a_decay_of_ones_own_stays(self):
+        own = [("*", {"weight_decay": 0.25})]
+        meta = fit(weight_decay=0.5, net_params={"optimizer__param_groups": own})
+        groups = meta.net_.optimizer_.param_groups
+        assert [group["weight_decay"] for group in groups] == [0.25]
+
+    @pytest.mark.parametrize("decays", [(0.0, 0.01), (0.01, 0.0), (0.01, 0.02)])
+    def test_further_training_takes_another_decay_and_keeps_the_state(self, decays):
+        meta = fit(MAMLRegressor, optimizer="adamw", weight_decay=decays[0])
+        meta.set_params(weight_decay=decays[1])
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        optimizer, module = meta.net_.optimizer_, meta.net_.module_
+        assert optimizer.param_groups[0]["weight_decay"] == decays[1]
+        steps = {int(optimizer.state[p]["step"]) for p in module.parameters()}
+        assert steps == {2 * 6}
+        for p in module.parameters():
+            assert optimizer.state[p]["exp_avg"].shape == p.shape
 
     def test_one_step_of_gradient_descent_is_that_of_the_gradient(self):
         tasks = LINES.task_set()
@@ -428,3 +499,25 @@ def test_every_part_of_the_learner_is_in_training_mode():
     )
     meta_train(learner, sampler, plan)
     assert seen == [True] * 6
+
+
+class Masks(Callback):
+    """Note which units each outer step drops."""
+
+    def __init__(self):
+        self.seen, self.part = [], None
+
+    def on_grad_computed(self, net, **kwargs):
+        (self.part,) = [m for m in net.module_.modules() if isinstance(m, EpisodeDropout)]
+        self.seen.append(self.part.mask.tolist())
+
+
+@pytest.mark.parametrize("cls", [RidgeHeadRegressor, MAMLRegressor, TransferRegressor])
+def test_an_outer_step_drops_the_same_units_for_all_its_rows(cls):
+    diaries = [Masks(), Masks()]
+    for diary in diaries:
+        fit(cls, backbone=MLP((20,), dropout=0.5), callbacks=[("masks", diary)])
+    first, again = diaries
+    assert first.seen == again.seen
+    assert len(set(map(tuple, first.seen))) == len(first.seen) == 6
+    assert first.part.mask is None

@@ -25,8 +25,8 @@ class Adam(NamedTuple):
         How long the means of the gradient and of its square remember.
     eps : float
         Added to the root of the latter.
-    weight_decay : float
-        Pull towards 0.
+    weight_decay : tuple of float
+        Pull of each weight towards 0.
     decoupled : bool
         Whether the pull is on the weights themselves (AdamW), or a part of the gradient.
     clip : float or None
@@ -35,7 +35,7 @@ class Adam(NamedTuple):
 
     betas: tuple[float, float]
     eps: float
-    weight_decay: float
+    weight_decay: tuple[float, ...]
     decoupled: bool
     clip: float | None
 
@@ -53,11 +53,12 @@ class Adam(NamedTuple):
             gradients = [g * factor for g in gradients]
         lr, step, spread = rates.unbind()
         first, second = self.betas
-        for w, g, mean, square in zip(weights, gradients, state.means, state.squares, strict=True):
-            if self.weight_decay and self.decoupled:
-                w.mul_(1 - lr * self.weight_decay)
-            elif self.weight_decay:
-                g = g + self.weight_decay * w
+        kept = (state.means, state.squares, self.weight_decay)
+        for w, g, mean, square, decay in zip(weights, gradients, *kept, strict=True):
+            if decay and self.decoupled:
+                w.mul_(1 - lr * decay)
+            elif decay:
+                g = g + decay * w
             mean.lerp_(g, 1 - first)
             square.mul_(second).addcmul_(g, g, value=1 - second)
             w.sub_(step * mean / (square.sqrt() / spread + self.eps))
@@ -94,17 +95,30 @@ def settings_of(optimizer: torch.optim.Optimizer) -> Hashable:
 
 def why_apart(optimizer: torch.optim.Optimizer) -> str:
     """Return why a step cannot be taken in an optimiser's stead now; empty if it can."""
-    group, *others = optimizer.param_groups
-    plain = type(optimizer) in _KINDS and not any(map(group.get, _PLAIN))
-    if others or not plain or any(isinstance(t, Tensor) for t in (group["lr"], *group["betas"])):
+    groups = optimizer.param_groups
+    if type(optimizer) not in _KINDS or not all(map(_plain, groups)) or not _alike(groups):
         return "it is no plain Adam of all that is learned"
     if hooked(optimizer):
         return "hooks of the gradients or of its steps want to be called"
-    states = [optimizer.state.get(weight, {}) for weight in group["params"]]
+    weights = [weight for group in groups for weight in group["params"]]
+    states = [optimizer.state.get(weight, {}) for weight in weights]
     if len({float(state.get("step", 0)) for state in states}) > 1:
         return "not all that is learned has taken as many steps"
     kept = [state[name] for state in states if state for name in ("exp_avg", "exp_avg_sq")]
-    return "" if all(t.is_contiguous() for t in (*group["params"], *kept)) else "it is strided"
+    return "" if all(t.is_contiguous() for t in (*weights, *kept)) else "it is strided"
+
+
+def _plain(group: dict[str, Any]) -> bool:
+    """Say whether a group is of no variant of Adam, nor of rates that are tensors."""
+    tensors = any(isinstance(t, Tensor) for t in (group["lr"], *group["betas"]))
+    return not tensors and not any(map(group.get, _PLAIN))
+
+
+def _alike(groups: list[dict[str, Any]]) -> bool:
+    """Say whether groups differ in their weight decay alone."""
+    own = ("params", "weight_decay")
+    first = {name: value for name, value in groups[0].items() if name not in own}
+    return all(first.items() <= group.items() for group in groups[1:])
 
 
 def adam_of(
@@ -112,11 +126,13 @@ def adam_of(
 ) -> Adam | None:
     """Return what an optimiser of the right kind does, or None if other weights are its own."""
     group = optimizer.param_groups[0]
-    if {*map(id, weights)} != {*map(id, group["params"])}:
+    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    if {*map(id, weights)} != {*decays}:
         return None
     # Before torch 2.7 AdamW is no Adam, and its groups do not say that they decouple.
     decoupled = group.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW)
-    return Adam(group["betas"], group["eps"], group["weight_decay"], decoupled, clip)
+    decay = tuple(decays[id(weight)] for weight in weights)
+    return Adam(group["betas"], group["eps"], decay, decoupled, clip)
 
 
 def state_of(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> State:

@@ -88,7 +88,7 @@ class AutogradProblem:
         self.statistics = list(statistics)
 
     def support(self, point: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the support's gradient, and the random states before it, for dropout."""
+        """Return the support's gradient, and the random states before it, for nn.Dropout."""
         random = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _cuda(point))]
         return self._support_gradient(point)[1], random
 

@@ -126,6 +126,11 @@ class DeepKernelGP(StackedLearner):
         self.likelihood = gaussian_noise(noise)
         self.log_scale = nn.Parameter(torch.tensor(math.log(2.0)), kind == "classification")
 
+    def undecayed(self) -> list[nn.Parameter]:
+        """Return the scales of kernel, noise and logits: 0 is nothing to pull them to."""
+        scales = ("kernel.", "likelihood.", "log_scale")
+        return [p for name, p in self.named_parameters() if name.startswith(scales)]
+
     def covariance(self, kernel: str, n_features: int, ard: bool) -> Kernel:
         """Return κ, a kernel of gpytorch for rows of `n_features`; called once, when built."""
         return base_kernel(kernel, n_features, ard)

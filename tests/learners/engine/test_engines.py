@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
-from metaskl.backbones import MLP, Conv4, FromModule
+from metaskl.backbones import MLP, Conv4, EpisodeDropout, FromModule, episode_masks
 from metaskl.errors import ParameterError
 from metaskl.learners.cavia import CAVIA
 from metaskl.learners.imaml import IMAML
@@ -137,10 +137,48 @@ def test_more_steps_than_learned_rates_add_to_the_last():
     torch.testing.assert_close(found[0][1:], found[1][1:])
 
 
-def test_dropout_is_drawn_alike_forth_and_back():
+class Thinned(nn.Module):
+    """A network whose units are dropped by hand."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self.layer, self.mask, self.n_features_out = nn.Linear(3, 6), mask, 6
+
+    def forward(self, X):
+        return torch.relu(self.layer(X)) * self.mask
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap", "adjoint", "auto"])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_support_query_and_all_steps_see_one_thinned_network(name, engine):
     batch = batch_of((3,), "regression")
-    learner = learner_of("MAML", MLP((6,), dropout=0.5), (3,), "regression", "adjoint")
-    other = learner_of("MAML", MLP((6,), dropout=0.5), (3,), "regression", "vmap")
+    learner = learner_of(name, MLP((6,), dropout=0.5), (3,), "regression", engine)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        with episode_masks(learner):
+            (mask,) = [m.mask for m in learner.modules() if isinstance(m, EpisodeDropout)]
+            loss, found = loss_and_gradient(learner, batch)
+    assert 0 < int((mask == 0).sum()) < 6
+    cls, arguments = LEARNERS[name]
+    arguments = {"inner_lr": 0.3, "adaptation_steps": 3, **arguments}
+    plain = cls(Thinned(mask.double()), 2, engine="loop", **arguments).double()
+    values = zip(plain.parameters(), learner.parameters(), strict=True)
+    with torch.no_grad():
+        for own, value in values:
+            own.copy_(value)
+    plain.begin_epoch(1)
+    expected_loss, expected = loss_and_gradient(plain, batch)
+    torch.testing.assert_close(loss, expected_loss)
+    expected = {n.replace("body.layer.", "body.layers.0."): g for n, g in expected.items()}
+    expected = {n.replace("body__layer__", "body__layers__0__"): g for n, g in expected.items()}
+    torch.testing.assert_close(found, expected)
+
+
+def test_dropout_by_value_is_drawn_alike_forth_and_back():
+    batch = batch_of((3,), "regression")
+    spec = FromModule(nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Dropout(0.5)))
+    learner = learner_of("MAML", spec, (3,), "regression", "adjoint")
+    other = learner_of("MAML", spec, (3,), "regression", "vmap")
     found = []
     for each in (learner, other):
         with torch.random.fork_rng():

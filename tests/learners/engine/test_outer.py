@@ -18,18 +18,28 @@ def weights():
     return [torch.randn(shape, generator=draw, dtype=torch.float64) for shape in [(3, 2), (4,)]]
 
 
+def groups_of(own, decay):
+    """Return one group, or one a weight, the last first, where each has a decay of its own."""
+    if isinstance(decay, float):
+        return [{"params": own, "weight_decay": decay}]
+    each = zip(own, decay, strict=True)
+    return [{"params": [weight], "weight_decay": d} for weight, d in each][::-1]
+
+
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1, (0.1, 0.0), (0.0, 0.1)])
 @pytest.mark.parametrize("clip", [None, CLIP, 1e6])
 def test_it_is_torchs_adam(kind, weight_decay, clip):
     own, expected = weights(), [torch.nn.Parameter(w) for w in weights()]
-    how = {"lr": 0.1, "weight_decay": weight_decay, "betas": (0.8, 0.95)}
-    ours, theirs = kind(own, **how), kind(expected, **how)
+    how = {"lr": 0.1, "betas": (0.8, 0.95)}
+    ours, theirs = (kind(groups_of(w, weight_decay), **how) for w in (own, expected))
+    assert why_apart(ours) == ""
     adam = adam_of(ours, own, clip)
     draw = torch.Generator().manual_seed(1)
     for k in range(4):
         for optimizer in (ours, theirs):
-            optimizer.param_groups[0]["lr"] = 0.1 / (k + 1)
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1 / (k + 1)
         gradients = [torch.randn(w.shape, generator=draw, dtype=torch.float64) for w in own]
         state = state_of(ours, own)
         adam.update(own, gradients, state, rates_of(ours, state))
@@ -114,7 +124,7 @@ class NotAdam(torch.optim.Adam):
         lambda w: torch.optim.Adam(w, maximize=True),
         lambda w: torch.optim.Adam(w, lr=torch.tensor(0.1)),
         lambda w: torch.optim.Adam(w, betas=(torch.tensor(0.9), torch.tensor(0.99))),
-        lambda w: torch.optim.Adam([{"params": w[:1]}, {"params": w[1:]}]),
+        lambda w: torch.optim.Adam([{"params": w[:1]}, {"params": w[1:], "lr": 0.5}]),
     ],
     ids=["sgd", "subclass", "amsgrad", "maximize", "lr", "betas", "groups"],
 )
