@@ -18,17 +18,17 @@ from metaskl.learners.cavia import CAVIA
 from metaskl.learners.maml import MAML
 from metaskl.tasks import Episode
 
-# The most operations of the graph of two inner steps of the largest network here.
+# The most operations of the graph of two inner steps of a network of one layer.
 MOST = {
-    "MAML": 465,
-    "first order": 255,
-    "clipped": 465,
-    "rates by step": 500,
-    "Meta-SGD": 510,
-    "multi-step": 575,
+    "MAML": 240,
+    "first order": 145,
+    "clipped": 240,
+    "rates by step": 265,
+    "Meta-SGD": 265,
+    "multi-step": 310,
     "ANIL": 175,
     "ANIL, first order": 120,
-    "BOIL": 505,
+    "BOIL": 270,
 }
 # Here the value of a tensor is read: a compiled function would end, and another begin.
 READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
@@ -45,8 +45,8 @@ def graphs(monkeypatch):
 @pytest.mark.parametrize(
     ("backbone", "kind", "name"),
     [
-        *(("residual and skip", "classification", name) for name in LEARNERS),
-        *((backbone, "regression", "rates by step") for backbone in ("linear", "relu")),
+        *(("one layer", "classification", name) for name in LEARNERS),
+        ("residual and skip", "regression", "Meta-SGD"),
     ],
 )
 def test_what_is_compiled_gives_the_same_meta_gradient(backbone, kind, name, graphs):
@@ -65,7 +65,7 @@ def test_what_is_compiled_gives_the_same_meta_gradient(backbone, kind, name, gra
         assert graphs == []
     else:
         assert compiled.compiler.note == ""
-        assert_one_graph(graphs, MOST[name])
+        assert_one_graph(graphs, MOST[name] if backbone == "one layer" else 485)
 
 
 def assert_one_graph(graphs, most):
