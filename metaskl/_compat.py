@@ -35,11 +35,15 @@ def compile_graph(
     """Compile a function of tensors for their shapes; its only effects are on these.
 
     It is traced to a graph of torch's own operations, which may hold derivatives of any order,
-    and that is compiled without the checks that ``torch.compile`` puts around every call.
+    and that is compiled without the checks that ``torch.compile`` puts around every call. What
+    was compiled in an earlier run is taken from torch's cache on the disk.
     """
     # Only here: they take a second to import.
     import torch._inductor
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     given: list[bool] = []
 
@@ -54,7 +58,12 @@ def compile_graph(
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), settings:
         warnings.simplefilter("ignore")
         graph = make_fx(traced)(*own)
-        compiled = torch._inductor.compile(graph, own)
+        # Shapes are fixed, but without a record of them torch passes its cache of graphs by.
+        shapes = FakeTensorMode(
+            allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True
+        )
+        with tracing(TracingContext(shapes)):
+            compiled = torch._inductor.compile(graph, own)
         compiled(*own)  # compiles, or fails, here and not later
 
     def call(inputs: list[torch.Tensor]) -> list[torch.Tensor | None]:

@@ -230,8 +230,8 @@ class ClassEpisodes(EpisodeSampler):
         usable = np.flatnonzero(tasks.sizes >= 2)
         parent = tasks.parents[usable] if within_parent else np.zeros(len(usable), np.int64)
         pools = [usable[parent == p] for p in np.unique(parent)]
-        self._pools = [pool for pool in pools if len(pool) >= self.n_way]
-        if self.n_way < 2 or not self._pools:
+        large = [pool for pool in pools if len(pool) >= self.n_way]
+        if self.n_way < 2 or not large:
             most = max((len(pool) for pool in pools), default=0)
             where = " within one group" if within_parent else ""
             itself = within_parent and 1 < len(tasks) == len(np.unique(tasks.parents))
@@ -245,6 +245,8 @@ class ClassEpisodes(EpisodeSampler):
                 f"n_way must be at least 2 and at most the number of classes with two rows or "
                 f"more{where}, got n_way={n_way} where there are {most}. {advice}"
             )
+        self._by_pool, self._pool_sizes = np.concatenate(large), np.array([*map(len, large)])
+        self._pool_starts = np.cumsum(self._pool_sizes) - self._pool_sizes
 
     def sample(self) -> Episode:
         """Draw the next stack of episodes."""
@@ -253,10 +255,9 @@ class ClassEpisodes(EpisodeSampler):
     def in_order(self) -> Episode:
         """Draw the next stack of episodes, class by class."""
         n_tasks, rng = self.meta_batch_size, self._generator
-        pools = rng.integers(len(self._pools), size=n_tasks)
-        pool_sizes = np.array([len(self._pools[p]) for p in pools])
-        within = draw_rows(rng, pool_sizes, self.n_way)
-        ways = np.stack([self._pools[p][w] for p, w in zip(pools, within, strict=True)])
+        pools = rng.integers(len(self._pool_sizes), size=n_tasks)
+        within = draw_rows(rng, self._pool_sizes[pools], self.n_way)
+        ways = self._by_pool[self._pool_starts[pools][:, None] + within]
         sizes = self.tasks.sizes[ways].ravel()
         n_support, n_query = self._draw_sizes(sizes)
         drawn = draw_rows(rng, sizes, int((n_support + n_query).max()))

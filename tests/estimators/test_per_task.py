@@ -17,12 +17,14 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from metaskl import RidgeHeadClassifier
+from metaskl import MAMLRegressor, RidgeHeadClassifier
+from metaskl.backbones import MLP
 from metaskl.errors import GroupsError
 from metaskl.estimators.adapt import adapt_groups
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
 from metaskl.estimators.shrunk import ShrunkRegressor
+from metaskl.learners.maml import MAML
 from metaskl.tasks import BlobTasks
 
 
@@ -226,6 +228,31 @@ def test_all_tasks_are_adapted_in_one_call_where_possible(lines):
     per_task = PerTask(make_pipeline(StandardScaler(), StackedShift())).fit(X, y + 1, groups=groups)
     assert StackedShift.calls == 1
     np.testing.assert_allclose(per_task.predict(X, groups), 1.0)
+
+
+def test_a_thousand_tasks_are_adapted_in_a_few_stacks_with_the_same_numbers(monkeypatch):
+    draw = np.random.default_rng(0)
+    groups = np.repeat(np.arange(1000), draw.integers(1, 9, 1000))
+    X = draw.normal(size=(len(groups), 2))
+    y = X[:, 0] * draw.normal(size=1000)[groups]
+    plain, stacks = MAML.adapt_tasks, []
+
+    def adapt_tasks(learner, X, *rest):
+        stacks.append(len(X))
+        return plain(learner, X, *rest)
+
+    monkeypatch.setattr(MAML, "adapt_tasks", adapt_tasks)
+    meta = MAMLRegressor(
+        backbone=MLP((4,)), adaptation_steps=2, max_epochs=1, steps_per_epoch=2, random_state=0
+    )
+    per_task = PerTask(meta).fit(X, y, groups=groups)
+    assert sum(stacks) == 1000
+    assert len(stacks) <= 17
+    together = per_task.predict(X, groups)
+    for task in range(0, 1000, 20):
+        own = groups == task
+        alone = per_task.shared_.adapt(X[own], y[own]).predict(X[own])
+        np.testing.assert_allclose(together[own], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_shrunk_estimator_gives_each_task_its_effect():

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from metaskl import (
     FewShotScorer,
+    MAMLRegressor,
     PerTask,
     Pooled,
     ProtoNetClassifier,
@@ -29,9 +30,12 @@ from metaskl import (
     cross_validate_tasks,
     shots_curve,
 )
+from metaskl.backbones import MLP
 from metaskl.errors import GroupsError, GroupsWarning, MetasklWarning, ParameterError, TaskError
+from metaskl.estimators import adapting
 from metaskl.evaluation import episode_scores
 from metaskl.evaluation.scoring import resolve_scorer
+from metaskl.learners.maml import MAML
 from metaskl.tasks import BlobTasks, LinearTasks
 
 LINES = LinearTasks().sample(12, 30, random_state=0)
@@ -93,6 +97,34 @@ def test_the_table_is_the_same_again_and_in_parallel():
         for n_jobs in (1, 2)
     )
     pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_thousand_tasks_are_adapted_in_a_few_stacks_with_the_same_scores(monkeypatch):
+    draw = np.random.default_rng(0)
+    groups = np.repeat(np.arange(1020), draw.integers(3, 9, 1020))
+    X = draw.normal(size=(len(groups), 1))
+    y = X[:, 0] * draw.normal(size=1020)[groups]
+    plain, stacks = MAML.adapt_tasks, []
+
+    def adapt_tasks(learner, X, *rest):
+        stacks.append(len(X))
+        return plain(learner, X, *rest)
+
+    monkeypatch.setattr(MAML, "adapt_tasks", adapt_tasks)
+    meta = MAMLRegressor(
+        backbone=MLP((4,)), adaptation_steps=1, max_epochs=1, steps_per_epoch=2, random_state=0
+    )
+    how = {"n_shot": 4, "n_repeats": 1, "cv": GroupShuffleSplit(1, test_size=1000, random_state=0)}
+    together = cross_validate_tasks(meta, X, y, groups, **how)
+    n_scored = together["task"].nunique()
+    assert sum(stacks) == n_scored > 500
+    assert len(stacks) <= 17
+    monkeypatch.setattr(
+        adapting, "stacks_of_tasks", lambda sizes, *_, **__: np.arange(len(sizes))[:, None]
+    )
+    alone = cross_validate_tasks(meta, X, y, groups, **how)
+    assert len(stacks) > n_scored
+    np.testing.assert_allclose(together["score"], alone["score"], rtol=1e-3, atol=1e-5)
 
 
 def test_groups_may_be_a_column_and_the_estimator_a_pipeline():

@@ -2,7 +2,13 @@
 
 import copy
 import math
+import os
 import pickle
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,6 +55,36 @@ def test_it_gives_the_meta_gradient_batch_after_batch():
     assert compiled.compiler.note == ""
     for copied in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
         assert copied.compiler.note == ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="there is no C++ compiler here"
+)
+def test_a_later_run_takes_it_from_the_disk(tmp_path):
+    # First order and the head alone: next to nothing to compile.
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from torch._dynamo.utils import counters
+        from test_compiled import draws, gradients, learner
+        one = learner("compiled", adapt_part="head", first_order=True, inner_lr_mode="fixed")
+        gradients(one, next(draws()))
+        assert one.compiler.note == "", one.compiler.note
+        print({{k: v for k, v in counters["inductor"].items() if k.startswith("fxgraph_cache")}})
+    """
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert found == ["{'fxgraph_cache_miss': 1}", "{'fxgraph_cache_hit': 1}"]
 
 
 @pytest.mark.slow

@@ -1,18 +1,37 @@
 """All engines give the same outer loss and gradient."""
 
+import inspect
+import itertools
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
-from metaskl.backbones import MLP, Conv4, EpisodeDropout, FromModule, episode_masks
+from metaskl import backbones
+from metaskl.backbones import (
+    MLP,
+    Backbone,
+    Conv1D,
+    Conv4,
+    DeepSets,
+    EpisodeDropout,
+    FromModule,
+    Recurrent,
+    ResNet12,
+    Tabular,
+    episode_masks,
+)
 from metaskl.errors import ParameterError
 from metaskl.learners.cavia import CAVIA
+from metaskl.learners.engine.plan import ENGINES
 from metaskl.learners.imaml import IMAML
 from metaskl.learners.maml import MAML
+from metaskl.learners.mann import MANN
 from metaskl.learners.reptile import Reptile
 from metaskl.tasks import Episode
+from metaskl.testing import registered_learners
 
 
 class Normed(nn.Module):
@@ -43,6 +62,18 @@ OTHER = {
     "batch statistics": normed(lambda n: nn.BatchNorm1d(n, track_running_stats=False)),
     "convolutions": (Conv4(n_channels=8, n_blocks=1), (1, 4, 4)),
 }
+# Where nothing but the network is new, so that one kind of task says it all.
+FURTHER = {
+    "residual convolutions": (ResNet12((8,)), (1, 2, 2)),
+    "convolutions in time": (Conv1D(8, n_blocks=1), (2, 3)),
+    "LSTM": (Recurrent(3, "lstm"), (2, 2)),
+    "GRU": (Recurrent(3, "gru"), (2, 2)),
+    "deep sets": (DeepSets((4,), (3,)), (3, 2)),
+    # Rounded, a column of the rows below holds the codes 0 to 2 and what is unknown.
+    "categories": (Tabular({1: 3}, embedding_size=2, body=MLP((4,), activation="tanh")), (3,)),
+}
+NETWORKS = {**DENSE, **OTHER, **FURTHER}
+COMPARED = ("auto", "vmap", "adjoint")  # with "loop"; "compiled" is compared in test_traced.py
 LEARNERS = {
     "MAML": (MAML, {"inner_lr_mode": "fixed"}),
     "first order": (MAML, {"inner_lr_mode": "fixed", "first_order": True}),
@@ -58,9 +89,9 @@ LEARNERS = {
 }
 
 
-def learner_of(name, spec, in_shape, kind, engine):
+def learner_of(name, spec, in_shape, kind, engine, **changes):
     cls, arguments = LEARNERS[name]
-    arguments = {"inner_lr": 0.3, "adaptation_steps": 3, **arguments}
+    arguments = {"inner_lr": 0.3, "adaptation_steps": 3, **arguments, **changes}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         learner = cls(spec.build(in_shape), 2, kind=kind, engine=engine, **arguments).double()
@@ -91,22 +122,44 @@ def loss_and_gradient(learner, batch):
     return loss.detach(), {n: g for n, g in gradients.items() if g.any()}
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
+def assert_same_gradient(found, expected, engine):
+    (loss, gradients), (expected_loss, expected_gradients) = found, expected
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-9, atol=0, msg=engine)
+    assert set(gradients) == set(expected_gradients), engine
+    for parameter, value in expected_gradients.items():
+        close = torch.allclose(gradients[parameter], value, rtol=1e-6, atol=1e-9)
+        assert close, (engine, parameter, gradients[parameter], value)
+
+
 @pytest.mark.parametrize("name", LEARNERS)
-@pytest.mark.parametrize("backbone", [*DENSE, *OTHER])
+@pytest.mark.parametrize(
+    ("backbone", "kind"),
+    [
+        *itertools.product([*DENSE, *OTHER], ["regression", "classification"]),
+        *itertools.product(FURTHER, ["regression"]),
+    ],
+)
 def test_engines_give_the_same_meta_gradient(backbone, name, kind):
-    spec, in_shape = {**DENSE, **OTHER}[backbone]
+    spec, in_shape = NETWORKS[backbone]
     if backbone == "linear" and name == "BOIL":
         pytest.skip("no body to adapt")
     batch = batch_of(in_shape, kind, padded=backbone != "batch statistics")
-    loss, expected = loss_and_gradient(learner_of(name, spec, in_shape, kind, "loop"), batch)
-    for engine in ("auto", "vmap", "adjoint"):
-        found_loss, found = loss_and_gradient(learner_of(name, spec, in_shape, kind, engine), batch)
-        torch.testing.assert_close(found_loss, loss, rtol=1e-9, atol=0, msg=engine)
-        assert set(found) == set(expected), engine
-        for parameter, value in expected.items():
-            close = torch.allclose(found[parameter], value, rtol=1e-6, atol=1e-9)
-            assert close, (engine, parameter, found[parameter], value)
+    expected = loss_and_gradient(learner_of(name, spec, in_shape, kind, "loop"), batch)
+    for engine in COMPARED:
+        found = loss_and_gradient(learner_of(name, spec, in_shape, kind, engine), batch)
+        assert_same_gradient(found, expected, engine)
+
+
+def test_every_backbone_learner_and_engine_is_compared():
+    found = [getattr(backbones, name) for name in backbones.__all__]
+    specs = [spec for spec in found if isinstance(spec, type) and issubclass(spec, Backbone)]
+    public = {*specs} - {Backbone}
+    assert {type(spec) for spec, _ in NETWORKS.values()} == public
+    own = {c for c in registered_learners().values() if c.__module__.startswith("metaskl.")}
+    have = {cls for cls in own if "engine" in inspect.signature(cls).parameters}
+    # A memory network has engines of its own, compared in tests/learners/test_mann.py.
+    assert {cls for cls, _ in LEARNERS.values()} | {MANN} == have
+    assert {*COMPARED, "loop", "compiled"} == {*ENGINES}
 
 
 @pytest.mark.parametrize("name", ["MAML", "clipped", "Meta-SGD", "ANIL", "BOIL", "rates by step"])

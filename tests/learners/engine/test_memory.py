@@ -1,13 +1,12 @@
 """Memory and work of a meta-step, counted."""
 
 import gc
-import weakref
 
 import pytest
 import torch
+from counting import Counted
 from test_engines import DENSE, OTHER, batch_of, learner_of, loss_and_gradient
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
@@ -15,37 +14,6 @@ from metaskl.learners.cavia import CAVIA
 from metaskl.learners.engine.memory import Need, need_of, prediction
 from metaskl.learners.maml import MAML
 from metaskl.tasks import Episode
-
-
-class Counted(TorchDispatchMode):
-    """Counts operations, and the most bytes that their results held at once."""
-
-    def __init__(self):
-        super().__init__()
-        self.n_calls = 0
-        self.most = self.held = 0
-        self.storages = {}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        self.n_calls += 1
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(tensor, torch.Tensor):
-                self._watch(tensor)
-        return result
-
-    def _watch(self, tensor):
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self.storages:
-            return
-        self.storages[key] = storage.nbytes()
-        self.held += storage.nbytes()
-        self.most = max(self.most, self.held)
-        weakref.finalize(storage, self._release, key)
-
-    def _release(self, key):
-        self.held -= self.storages.pop(key)
 
 
 def sinusoid_batch(n_tasks, n_rows=10):
