@@ -27,6 +27,9 @@ class Counted(TorchDispatchMode):
         self.storages = {}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        for tensor in args:  # what is given is not held by the results, which may be views
+            if isinstance(tensor, torch.Tensor):
+                self._watch(tensor, 0)
         result = function(*args, **(kwargs or {}))
         self.n_calls += 1
         for tensor in result if isinstance(result, (tuple, list)) else [result]:
@@ -34,13 +37,13 @@ class Counted(TorchDispatchMode):
                 self._watch(tensor)
         return result
 
-    def _watch(self, tensor):
+    def _watch(self, tensor, n_bytes=None):
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self.storages:
             return
-        self.storages[key] = storage.nbytes()
-        self.held += storage.nbytes()
+        self.storages[key] = storage.nbytes() if n_bytes is None else n_bytes
+        self.held += self.storages[key]
         self.most = max(self.most, self.held)
         weakref.finalize(storage, self._release, key)
 
@@ -68,15 +71,16 @@ def work_of(n_steps, engine="auto", n_tasks=25, **arguments):
 def test_the_work_of_a_meta_step_does_not_creep_up():
     assert work_of(1).n_calls <= 215
     by_step = (work_of(6).n_calls - work_of(1).n_calls) / 5
-    assert by_step <= 100
+    assert by_step <= 92
     first_order = (work_of(6, first_order=True).n_calls - work_of(1, first_order=True).n_calls) / 5
     assert first_order <= 0.55 * by_step
     assert work_of(6).n_calls < work_of(6, engine="vmap").n_calls / 1.5
 
 
 def test_the_bytes_of_a_meta_step_do_not_creep_up():
-    assert work_of(1).most <= 1.35e6
-    assert (work_of(6).most - work_of(1).most) / 5 <= 0.54e6
+    assert work_of(1).most <= 1.15e6
+    assert (work_of(6).most - work_of(1).most) / 5 <= 0.58e6
+    assert work_of(6).most <= 4.0e6
     assert work_of(20, adapt_part="head").most <= 0.65e6
 
 
