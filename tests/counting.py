@@ -18,6 +18,9 @@ class Counted(TorchDispatchMode):
         self.storages = {}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        for tensor in args:  # what is given is not held by the results, which may be views
+            if isinstance(tensor, torch.Tensor):
+                self._watch(tensor, 0)
         result = function(*args, **(kwargs or {}))
         self.n_calls += 1
         for tensor in result if isinstance(result, (tuple, list)) else [result]:
@@ -25,13 +28,13 @@ class Counted(TorchDispatchMode):
                 self._watch(tensor)
         return result
 
-    def _watch(self, tensor):
+    def _watch(self, tensor, n_bytes=None):
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self.storages:
             return
-        self.storages[key] = storage.nbytes()
-        self.held += storage.nbytes()
+        self.storages[key] = storage.nbytes() if n_bytes is None else n_bytes
+        self.held += self.storages[key]
         self.most = max(self.most, self.held)
         weakref.finalize(storage, self._release, key)
 

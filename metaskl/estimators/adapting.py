@@ -94,10 +94,9 @@ class Adapting:
             )
         X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
         names, number = np.unique(ids, return_inverse=True)
-        encodings = [
-            self._encode_support(y[number == task], strict=False) for task in range(len(names))
-        ]
         sizes = np.bincount(number)
+        rows_of = np.split(np.argsort(number, kind="stable"), np.cumsum(sizes)[:-1])
+        encodings = [self._encode_support(y[rows], strict=False) for rows in rows_of]
         widths = np.array([encoded.shape[1] for encoded, _ in encodings])
         copies: dict[int, Self] = {}
         X_tensor = self._to_tensor(X)
@@ -108,13 +107,15 @@ class Adapting:
             self.device_,
             equal_sizes=self.transductive_,
         ):
-            rows = np.concatenate([np.flatnonzero(number == task) for task in stack])
+            rows = np.concatenate([rows_of[task] for task in stack])
             targets = self._tensor(np.concatenate([encodings[task][0] for task in stack]))
             offsets = np.concatenate([[0], np.cumsum(sizes[stack])])
             padded = pad_tasks(X_tensor[rows], targets, offsets, np.arange(len(stack)))
             adapted = self._adapt_stack(*padded)
+            # Copies: a view would keep the whole stack.
+            own = {name: [v.clone() for v in value.unbind()] for name, value in adapted.items()}
             for position, task in enumerate(stack):
-                state = {name: value[position].clone() for name, value in adapted.items()}
+                state = {name: values[position] for name, values in own.items()}
                 attributes = {"n_support_": int(sizes[task]), **encodings[task][1]}
                 copies[int(task)] = self._copy(state, attributes)
         return {name: copies[task] for task, name in enumerate(names.tolist())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ from metaskl.learners.engine.dense import Dense
 from metaskl.learners.engine.networks import plan_of_network
 from metaskl.learners.engine.plan import Plan, RowTensors
 from metaskl.learners.engine.rates import Inner
-from metaskl.learners.engine.whole import compiled_step
+from metaskl.learners.engine.whole import compiled_step, direct_step
 from metaskl.learners.inner import InnerLoop
 from metaskl.learners.learned_rates import RATES, LearnedRates
 from metaskl.learners.network import Network, refuse_running_statistics
@@ -180,8 +182,9 @@ class MAML(InnerLoop):
         """Take the inner steps on a stack of tasks at once."""
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         support = (X_support, y_support, weight)
-        if not torch.is_grad_enabled() and self._dense() is not None:
-            ends = self._plan(support).descend()
+        dense = None if torch.is_grad_enabled() else self._dense()
+        if dense is not None:
+            ends = self._plan(support, dense=dense).descend()
             return {name: ends[name] for name in self.adapted_names}
         return unrolled(self, support, **self._how())[-1]
 
@@ -200,28 +203,23 @@ class MAML(InnerLoop):
 
     def episode_loss(self, episode: Episode) -> Tensor:
         """Return the query loss after the inner steps (averaged over them if asked)."""
-        if torch.is_grad_enabled() and self._by_adjoint(self._dense()):
-            plan = self._plan(episode[:3], episode[3:6])
+        if torch.is_grad_enabled() and self._by_adjoint(dense := self._dense()):
+            plan = self._plan(episode[:3], episode[3:6], dense=dense)
             return self.loss_of(plan, self._step_weights(), second_order=self._second_order())
         return self.loss_by_graph(episode, self._loss_by_graph, second_order=self._second_order())
 
     def outer_step(
         self, episode: Episode, optimizer: torch.optim.Optimizer, clip: float | None
     ) -> Tensor | None:
-        """Take a whole outer step if it is compiled."""
+        """Take a whole outer step if derivatives are written out for all weights."""
         dense = self._dense()
         if self.replaces(MAML, "episode_loss") or not self._by_adjoint(dense):
             return None
-        return compiled_step(
-            self,
-            dense,
-            lambda: self._plan(episode[:3], episode[3:6]),
-            episode,
-            self._step_weights(),
-            optimizer,
-            clip,
-            second_order=self._second_order(),
-        )
+        plan = partial(self._plan, episode[:3], episode[3:6], dense=dense)
+        how = (self._step_weights(), optimizer, clip, self._second_order())
+        loss = compiled_step(self, dense, plan, episode, *how)
+        alone = loss is None and self.adapts_body  # no features that autograd goes on from
+        return direct_step(self, dense, plan, episode, *how) if alone else loss
 
     def after_step(self) -> None:
         """Keep the learned rates from becoming negative."""
@@ -251,11 +249,13 @@ class MAML(InnerLoop):
         return self.dense(MAML, of_head=not self.adapts_body)
 
     def _how(self) -> dict[str, bool]:
-        """Say whether the body gives the same in each step, so need run but once, and the order."""
+        """Say whether the body runs but once for all steps, and the order."""
         head_alone = not (self.adapts_body or self.replaces(MAML, "predict_tasks"))
         return {"head_alone": head_alone, "second_order": self._second_order()}
 
-    def _plan(self, support: RowTensors, query: RowTensors | None = None) -> Plan:
+    def _plan(
+        self, support: RowTensors, query: RowTensors | None = None, *, dense: Dense | None = None
+    ) -> Plan:
         """Return the inner loop of a stack of tasks, by packed weights."""
         learned = {n: self.rates.of(n) for n in self.adapted_names} if len(self.rates) else {}
         inner = Inner(
@@ -266,7 +266,7 @@ class MAML(InnerLoop):
             self.n_steps(),
             self.inner_clip,
         )
-        return plan_of_network(self, self._dense(), inner, support, query, **self._how())
+        return plan_of_network(self, dense or self._dense(), inner, support, query, **self._how())
 
     def _second_order(self) -> bool:
         return not self.first_order and self.epoch >= self.first_order_epochs

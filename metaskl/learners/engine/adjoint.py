@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # What is learned beside the start of the inner loop: one derivative each, None for 0.
 Shared = Sequence[Tensor | None]
@@ -32,13 +31,21 @@ class InnerProblem(Protocol):
     """The losses of a stack of tasks by their weights, one packed row a task."""
 
     def support(self, point: Tensor) -> tuple[Tensor, Any]:
-        """Return the gradient (task, parameter), and what :meth:`curvature` needs again."""
+        """Return the gradient (task, parameter), and what :meth:`curvature` needs again.
+
+        The former may be written to.
+        """
 
     def query(self, point: Tensor) -> tuple[Tensor, Tensor, Shared]:
         """Return each task's loss, its gradient, and the summed derivatives by what is shared."""
 
-    def curvature(self, point: Tensor, trace: Any, direction: Tensor) -> tuple[Tensor, Shared]:
-        """Return the support's Hessian times a direction, and the mixed derivatives'."""
+    def curvature(
+        self, point: Tensor, trace: Any, direction: Tensor, *, summed: bool
+    ) -> tuple[Tensor, Shared]:
+        """Return the support's Hessian times a direction, and the mixed derivatives'.
+
+        The former is of shape (parameter,) if wanted summed over tasks.
+        """
 
 
 class Steps(NamedTuple):
@@ -128,7 +135,8 @@ def meta_gradient(
     way = _WayBack(problem, steps, weights, second_order, n_kept or n_steps)
     way.go(start.expand(n_tasks, -1), range(n_steps))
     assert way.V is not None
-    return MetaGradient(torch.as_tensor(way.loss), way.V.sum(0), way.of_rates[::-1], way.of_shared)
+    of_start = way.V if second_order else way.V.sum(0)
+    return MetaGradient(torch.as_tensor(way.loss), of_start, way.of_rates[::-1], way.of_shared)
 
 
 class _WayBack:
@@ -162,7 +170,7 @@ class _WayBack:
         path: list[Any] = []
         for k in which:
             gradient, trace = self.problem.support(point)
-            gradient, factor = _shortened(gradient, self.steps)
+            factor = _shorten(gradient, self.steps)
             kept = gradient if self.steps.learned else None
             # First order needs a point again only for the query's loss there.
             again = self.second_order or (k > 0 and _counts(self.weights[k - 1]))
@@ -187,83 +195,49 @@ class _WayBack:
     ) -> None:
         assert self.V is not None
         if gradient is not None:
-            self.of_rates.append(-(gradient * self.V).sum(0))
-        if self.second_order:
-            direction = self.V * self.steps.rates[k]
-            direction = direction if factor is None else direction * factor
-            product, shared = self.problem.curvature(point, trace, direction)
-            self.V = self.V - product
-            self.of_shared = _added(self.of_shared, shared, -1.0)
+            self.of_rates.append((gradient * self.V).sum(0).neg_())
+        if not self.second_order:
+            return
+        direction, scale = self.V, 1.0
+        if isinstance(rate := self.steps.rates[k], Tensor):
+            direction = direction * rate
+        else:  # after the product, which is linear
+            scale = rate
+        direction = direction if factor is None else direction * factor
+        # Before the first step only the sum over tasks counts.
+        product, shared = self.problem.curvature(point, trace, direction, summed=k == 0)
+        V = self.V.sum(0) if k == 0 else self.V
+        self.V = torch.sub(V, product, alpha=scale)
+        self.of_shared = _added(self.of_shared, shared, -scale)
 
 
 def _after(problem: InnerProblem, point: Tensor, steps: Steps, which: range) -> Tensor:
     """Return where these steps lead from a point."""
     for k in which:
         gradient, _ = problem.support(point)
-        point = _stepped(point, _shortened(gradient, steps)[0], steps.rates[k])
+        _shorten(gradient, steps)
+        # Into the gradient, which nothing else reads: large stacks ask for less memory anew.
+        point = _stepped(point, gradient, steps.rates[k], out=gradient)
     return point
 
 
-def attached(
-    value: Tensor, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None], *, scale: float
-) -> Tensor:
-    """Return a scaled value as a loss whose gradients are known already.
-
-    Parameters
-    ----------
-    value : Tensor of shape ()
-        The loss before scaling.
-    inputs : sequence of Tensor
-        What it is to be differentiated by.
-    gradients : sequence of (Tensor or None)
-        Its gradient at each of the inputs; None is 0.
-    scale : float
-        What value and gradients are multiplied by.
-
-    Returns
-    -------
-    Tensor of shape ()
-        The loss.
-    """
-    learned = [
-        (tensor, torch.zeros_like(tensor) if gradient is None else gradient)
-        for tensor, gradient in zip(inputs, gradients, strict=True)
-        if tensor.requires_grad
-    ]
-    attach: Any = _Attached.apply
-    result: Tensor = attach(value * scale, [g for _, g in learned], scale, *[t for t, _ in learned])
-    return result
-
-
-class _Attached(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, value: Tensor, gradients: list[Tensor], scale: float, *inputs: Tensor
-    ) -> Tensor:
-        del inputs
-        ctx.gradients, ctx.scale = gradients, scale
-        return value
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *outer: Any) -> Any:
-        return (None, None, None, *torch._foreach_mul(ctx.gradients, ctx.scale * outer[0]))
-
-
-def _shortened(gradient: Tensor, steps: Steps) -> tuple[Tensor, Tensor | None]:
-    """Shorten the gradients of tasks whose norm is too large; return the factors, too."""
+def _shorten(gradient: Tensor, steps: Steps) -> Tensor | None:
+    """Shorten the gradients of tasks whose norm is too large, in place; return the factors."""
     if steps.clip is None:
-        return gradient, None
+        return None
     counted = gradient if steps.adapted is None else gradient * steps.adapted
     norm = torch.linalg.vector_norm(counted, dim=1, keepdim=True)
-    factor = steps.clip / norm.clamp_min(steps.clip)
-    return gradient * factor, factor
+    factor = torch.reciprocal(norm.clamp_min(steps.clip)) * steps.clip
+    gradient.mul_(factor)
+    return factor
 
 
-def _stepped(point: Tensor, gradient: Tensor, rate: float | Tensor) -> Tensor:
+def _stepped(
+    point: Tensor, gradient: Tensor, rate: float | Tensor, *, out: Tensor | None = None
+) -> Tensor:
     if isinstance(rate, Tensor):
-        return torch.addcmul(point, gradient, rate, value=-1)
-    return torch.sub(point, gradient, alpha=rate)
+        return torch.addcmul(point, gradient, rate, value=-1, out=out)
+    return torch.sub(point, gradient, alpha=rate, out=out)
 
 
 def _added(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from metaskl.backbones.chain import Chain
 from metaskl.learners.engine.activations import ACTIVATIONS
+from metaskl.learners.engine.products import layer, of_layer, plus_product, product
 
 
 class Rows(NamedTuple):
@@ -23,18 +24,13 @@ class Rows(NamedTuple):
     y : Tensor of shape (task, row, output)
         Targets, or one-hot classes.
     share : Tensor of shape (task, row, 1)
-        How much each row counts in its task's loss: they sum to 1, and padding has 0.
+        How much each row counts in its task's loss, 0 for padding: they sum to 1, or where errors
+        are squared to the factor that the derivative has beside the error.
     """
 
     X: Tensor
     y: Tensor
     share: Tensor
-
-
-def rows_of(X: Tensor, y: Tensor, weight: Tensor) -> Rows:
-    """Return rows ready for a loss that is their weighted mean in each task."""
-    share = weight / weight.sum(-1, keepdim=True).clamp_min(1.0)
-    return Rows(X, y, share.unsqueeze(-1).to(X.dtype))
 
 
 @lru_cache(maxsize=64)
@@ -48,8 +44,8 @@ class Trace(NamedTuple):
 
     Attributes
     ----------
-    weights : list of Tensor of shape (task, out, in)
-        Of each layer, the head last.
+    weights : list of Tensor of shape (task, out, in) or (out, in)
+        Of each layer, the head last; without a task axis where all tasks share them.
     inputs : list of Tensor of shape (task, row, in)
         What each layer was given.
     sums : list of Tensor
@@ -61,8 +57,8 @@ class Trace(NamedTuple):
         has no curvature.
     back_sums : list of Tensor of shape (task, row, out)
         The derivative by what each layer gave, the head's last.
-    probabilities : Tensor or None
-        Of the classes, in classification.
+    result : Tensor of shape (task, row, output)
+        The errors, or the logarithms of the classes' probabilities.
     """
 
     weights: list[Tensor]
@@ -71,7 +67,7 @@ class Trace(NamedTuple):
     values: list[Tensor]
     back: list[Tensor]
     back_sums: list[Tensor]
-    probabilities: Tensor | None
+    result: Tensor
 
 
 class Dense:
@@ -99,23 +95,37 @@ class Dense:
         self.shapes = [*zip(chain.sizes[1:], chain.sizes[:-1], strict=True), (n_outputs, width)]
         self._sizes = [size for out, n_in in self.shapes for size in (out * n_in, out)]
 
+    def rows(self, X: Tensor, y: Tensor, weight: Tensor) -> Rows:
+        """Return rows ready for a loss that is their weighted mean in each task."""
+        share = weight / weight.sum(-1, keepdim=True).clamp_min(1.0)
+        if self.kind == "regression":
+            share = share * (2 / y.shape[-1])
+        return Rows(X, y, share.unsqueeze(-1).to(X.dtype))
+
     def values_a_row(self) -> int:
         """Return how many numbers a trace holds for each row of a task."""
         n_features, *sizes = self.chain.sizes
         a_unit = 2 + self.activation.by_sum + (self.activation.curvature is not None)
         units = sum((a_unit + own) * n for n, own in zip(sizes, self.chain.residual, strict=True))
         joined = sizes[-1] + n_features if self.chain.skip else 0
-        return units + joined + self.shapes[-1][0] * (1 + (self.kind == "classification"))
+        return units + joined + self.shapes[-1][0] * 2
 
-    def losses_and_gradient(
+    def losses(self, trace: Trace, rows: Rows) -> Tensor:
+        """Return each task's loss, shape (task,), where a pass of :meth:`gradient` was."""
+        if self.kind == "regression":
+            return (trace.result * trace.back_sums[-1]).sum((1, 2)) * 0.5
+        return -(trace.result * rows.y * rows.share).sum((1, 2))
+
+    def gradient(
         self, packed: Tensor, rows: Rows, *, of_features: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor | None, Trace]:
-        """Return each task's loss and its derivatives.
+    ) -> tuple[Tensor, Tensor | None, Trace]:
+        """Return the derivatives of each task's loss.
 
         Parameters
         ----------
         packed : Tensor of shape (task, parameter)
-            The weights.
+            The weights. One row that is expanded is known to be the same for all tasks, and
+            takes less time.
         rows : Rows
             What the loss is of.
         of_features : bool, default=False
@@ -123,20 +133,18 @@ class Dense:
 
         Returns
         -------
-        losses : Tensor of shape (task,)
-            Each task's loss.
         gradient : Tensor of shape (task, parameter)
             By the weights.
         of_X : Tensor of shape (task, row, feature) or None
             By the features.
         trace : Trace
-            For :meth:`hessian_product`.
+            For :meth:`losses` and :meth:`hessian_product`.
         """
         weights, biases = self._unpacked(packed)
         inputs, sums, values = [], [], []
         h = rows.X
         for i, residual in enumerate(self.chain.residual):
-            z = torch.baddbmm(biases[i], h, weights[i].mT)
+            z = layer(h, weights[i], biases[i])
             value = self.activation.value(z)
             inputs.append(h)
             sums.append(z if self.activation.by_sum else value)
@@ -145,11 +153,10 @@ class Dense:
         if self.chain.skip:
             h = torch.cat([h, rows.X], dim=-1)
         inputs.append(h)
-        output = torch.baddbmm(biases[-1], h, weights[-1].mT)
-        losses, delta, probabilities = self._loss(output, rows)
+        delta, result = self._pull(layer(h, weights[-1], biases[-1]), rows)
         back: list[Tensor] = []
         back_sums = [delta]
-        parts = [delta.sum(1), torch.bmm(delta.mT, h).flatten(1)]
+        parts = of_layer(delta, h)
         d, direct = self._into_body(delta, weights, of_features=of_features)
         for i in reversed(range(len(sums))):
             assert d is not None
@@ -157,14 +164,20 @@ class Dense:
             if self.activation.curvature is not None:
                 back.append(d)
             back_sums.append(delta)
-            parts += [delta.sum(1), torch.bmm(delta.mT, inputs[i]).flatten(1)]
+            parts += of_layer(delta, inputs[i])
             d = self._below(i, d, delta, weights[i], of_features=of_features)
-        trace = Trace(weights, inputs, sums, values, back[::-1], back_sums[::-1], probabilities)
+        trace = Trace(weights, inputs, sums, values, back[::-1], back_sums[::-1], result)
         of_X = d if direct is None or d is None else d + direct
-        return losses, torch.cat(parts[::-1], dim=1), of_X if of_features else None, trace
+        return torch.cat(parts[::-1], dim=1), of_X if of_features else None, trace
 
     def hessian_product(
-        self, trace: Trace, direction: Tensor, rows: Rows, *, of_features: bool = False
+        self,
+        trace: Trace,
+        direction: Tensor,
+        rows: Rows,
+        *,
+        of_features: bool = False,
+        summed: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the derivative of the gradient along a direction in the weights [1]_.
 
@@ -178,10 +191,12 @@ class Dense:
             What the loss is of.
         of_features : bool, default=False
             Whether the derivative of the features' gradient is wanted, too.
+        summed : bool, default=False
+            Whether the product is wanted summed over tasks, which takes less time.
 
         Returns
         -------
-        product : Tensor of shape (task, parameter)
+        product : Tensor of shape (task, parameter) or (parameter,)
             The Hessian times the direction.
         of_X : Tensor of shape (task, row, feature) or None
             The mixed second derivative times the direction.
@@ -193,16 +208,17 @@ class Dense:
         """
         turns, shifts = self._unpacked(direction)
         moved, sum_moves = self._forward_along(trace, turns, shifts, rows)
-        move = torch.baddbmm(shifts[-1], trace.inputs[-1], turns[-1].mT)
+        move = layer(trace.inputs[-1], turns[-1], shifts[-1])
         if moved[-1] is not None:
-            move = torch.baddbmm(move, moved[-1], trace.weights[-1].mT)
-        delta = self._loss_along(move, rows, trace.probabilities)
-        parts = [delta.sum(1), self._product(delta, trace, moved, -1).flatten(1)]
+            move = plus_product(move, moved[-1], trace.weights[-1].mT)
+        delta = self._pull_along(move, rows, trace.result)
+        own = trace.back_sums[-1]
+        parts = of_layer(delta, trace.inputs[-1], own, moved[-1], summed=summed)
         d, direct = self._into_body(delta, trace.weights, of_features=of_features)
-        own, own_direct = self._into_body(trace.back_sums[-1], turns, of_features=of_features)
-        d = own if d is None or own is None else d + own
-        if direct is not None and own_direct is not None:
-            direct = direct + own_direct
+        too, too_direct = self._into_body(own, turns, of_features=of_features)
+        d = too if d is None or too is None else d + too
+        if direct is not None and too_direct is not None:
+            direct = direct + too_direct
         for i in reversed(range(len(sum_moves))):
             assert d is not None
             z, h = trace.sums[i], trace.values[i]
@@ -210,35 +226,36 @@ class Dense:
             if self.activation.curvature is not None:
                 bend = self.activation.curvature(z, h) * sum_moves[i]
                 delta = torch.addcmul(delta, bend, trace.back[i])
-            parts += [delta.sum(1), self._product(delta, trace, moved, i).flatten(1)]
+            own = trace.back_sums[i]
+            parts += of_layer(delta, trace.inputs[i], own, moved[i], summed=summed)
             d = self._below(i, d, delta, trace.weights[i], of_features=of_features)
             if d is not None:
-                d = torch.baddbmm(d, trace.back_sums[i], turns[i])
+                d = torch.baddbmm(d, own, turns[i])
         of_X = d if direct is None or d is None else d + direct
-        return torch.cat(parts[::-1], dim=1), of_X if of_features else None
+        return torch.cat(parts[::-1], dim=-1), of_X if of_features else None
 
     def _unpacked(self, packed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Return views of the weight matrices and of the biases, as one row a task."""
-        parts = torch.split(packed, self._sizes, dim=1)
+        """Return views of the weight matrices and biases, without tasks if these share them."""
+        if packed.stride(0) == 0:
+            parts = packed[0].split_with_sizes(self._sizes)
+            return [parts[2 * i].view(s) for i, s in enumerate(self.shapes)], [*parts[1::2]]
+        parts = packed.split_with_sizes(self._sizes, dim=1)
         weights = [parts[2 * i].view(-1, *shape) for i, shape in enumerate(self.shapes)]
         return weights, [bias.unsqueeze(1) for bias in parts[1::2]]
 
-    def _loss(self, output: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return each task's loss, its derivative by the outputs, and the probabilities."""
+    def _pull(self, output: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the derivative of the loss by the outputs, and the trace's result."""
         if self.kind == "regression":
             error = output - rows.y
-            delta = error * (rows.share * (2 / output.shape[-1]))
-            return 0.5 * (error * delta).sum((1, 2)), delta, None
+            return error * rows.share, error
         log_p = F.log_softmax(output, dim=-1)
-        p = log_p.exp()
-        losses = -(log_p * rows.y * rows.share).sum((1, 2))
-        return losses, (p * rows.y.sum(-1, keepdim=True) - rows.y) * rows.share, p
+        return (log_p.exp() * rows.y.sum(-1, keepdim=True) - rows.y) * rows.share, log_p
 
-    def _loss_along(self, move: Tensor, rows: Rows, p: Tensor | None) -> Tensor:
+    def _pull_along(self, move: Tensor, rows: Rows, result: Tensor) -> Tensor:
         """Return how the derivative by the outputs changes as these move."""
-        if p is None:
-            return move * (rows.share * (2 / move.shape[-1]))
-        share = rows.share * rows.y.sum(-1, keepdim=True)
+        if self.kind == "regression":
+            return move * rows.share
+        p, share = result.exp(), rows.share * rows.y.sum(-1, keepdim=True)
         return p * (move - (p * move).sum(-1, keepdim=True)) * share
 
     def _forward_along(
@@ -250,9 +267,9 @@ class Dense:
         sum_moves = []
         for i, residual in enumerate(self.chain.residual):
             moved.append(move)
-            z_move = torch.baddbmm(shifts[i], trace.inputs[i], turns[i].mT)
+            z_move = layer(trace.inputs[i], turns[i], shifts[i])
             if move is not None:
-                z_move = torch.baddbmm(z_move, move, trace.weights[i].mT)
+                z_move = plus_product(z_move, move, trace.weights[i].mT)
             sum_moves.append(z_move)
             bent = self.activation.times_slope(z_move, trace.sums[i], trace.values[i])
             move = bent if move is None or not residual else move + bent
@@ -260,20 +277,13 @@ class Dense:
             move = F.pad(move, (0, rows.X.shape[-1]))
         return [*moved, move], sum_moves
 
-    @staticmethod
-    def _product(delta: Tensor, trace: Trace, moved: list[Tensor | None], i: int) -> Tensor:
-        """Return how the gradient of a layer's weights changes."""
-        product = torch.bmm(delta.mT, trace.inputs[i])
-        move = moved[i]
-        return product if move is None else product.baddbmm_(trace.back_sums[i].mT, move)
-
     def _into_body(
         self, delta: Tensor, weights: list[Tensor], *, of_features: bool
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return the derivative by what the last layer gives, and directly by the features."""
         if not self.chain.residual and not of_features:
             return None, None
-        d = torch.bmm(delta, weights[-1])
+        d = product(delta, weights[-1])
         if not self.chain.skip:
             return d, None
         width = self.chain.sizes[-1]
@@ -286,5 +296,5 @@ class Dense:
         if i == 0 and not of_features:
             return None
         if self.chain.residual[i]:
-            return torch.baddbmm(d, delta, weight)
-        return torch.bmm(delta, weight)
+            return plus_product(d, delta, weight)
+        return product(delta, weight)

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from metaskl.learners.engine.dense import Rows, rows_of
+from metaskl.learners.engine.dense import Rows
 from metaskl.learners.engine.outer import Adam, State
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
@@ -33,7 +33,8 @@ def outer_function(
     plan: Plan, counts: Sequence[bool], adam: Adam, *, second_order: bool
 ) -> Function:
     """Return a function of a plan's tensors, the optimiser's and rows, that takes a step."""
-    inputs = [*plan.start, *plan.rates.learned]
+    assert isinstance(plan.problem, DenseProblem)
+    inputs, dense = [*plan.start, *plan.rates.learned], plan.problem.dense
     which = [i for i, tensor in enumerate(inputs) if tensor.requires_grad]
     ends = [len(inputs), len(inputs) + len(which), len(inputs) + 2 * len(which)]
 
@@ -41,7 +42,7 @@ def outer_function(
         given, weights = _weights(given, counts)
         own, means, squares = (given[a:b] for a, b in zip([0, *ends], ends, strict=False))
         rates, *rows = given[ends[-1] :]
-        sides = (*rows_of(*rows[:3]), *rows_of(*rows[3:]))
+        sides = (*dense.rows(*rows[:3]), *dense.rows(*rows[3:]))
         loss, found = _with(plan, [*own, *sides]).gradients(weights, second_order=second_order)
         learned = [own[i] for i in which]
         gradients = [g / plan.n_tasks for i in which if (g := found[i]) is not None]

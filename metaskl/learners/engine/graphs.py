@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metaskl.learners.base import padding_of
-from metaskl.learners.engine.adjoint import attached
+from metaskl.learners.engine.gradients import attached
 from metaskl.tasks import Episode
 
 LossOf = Callable[[Episode], Tensor]

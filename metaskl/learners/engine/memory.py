@@ -18,7 +18,7 @@ _LIVE_ROWS = 4
 # by caches and by memory asked for anew. Large tasks go by a few, up to the second bound.
 _OF_A_CPU, _FEW, _OF_FEW = 2**23, 3, 2**25
 Gradients = tuple[Tensor, list[Tensor | None]]
-Find = Callable[[Plan, int], Gradients]
+Find = Callable[[Plan], Gradients]
 
 
 class Need(NamedTuple):
@@ -105,7 +105,7 @@ def prediction(a_task: int, n_tasks: int, n_at_once: int) -> str:
     return f"a meta-gradient of {n_tasks} tasks takes about {size}: {how}"
 
 
-def by_parts(plan: Plan, size: int, n_kept: int, find: Find) -> Gradients:
+def by_parts(plan: Plan, size: int, find: Find) -> Gradients:
     """Return the gradients that `find` gives of a plan of dense networks, part by part.
 
     Parameters
@@ -114,10 +114,8 @@ def by_parts(plan: Plan, size: int, n_kept: int, find: Find) -> Gradients:
         The whole stack of tasks.
     size : int
         Tasks of a part.
-    n_kept : int
-        Of how many steps what they leave is kept.
     find : callable
-        Plan and `n_kept` to summed loss and gradients, as :meth:`Plan.gradients`.
+        Plan to summed loss and gradients, as :meth:`Plan.gradients`.
 
     Returns
     -------
@@ -125,10 +123,10 @@ def by_parts(plan: Plan, size: int, n_kept: int, find: Find) -> Gradients:
         The loss and its gradients, summed over tasks.
     """
     if size >= plan.n_tasks:
-        return find(plan, n_kept)
+        return find(plan)
     assert isinstance(plan.problem, DenseProblem)
     starts = range(0, plan.n_tasks, size)
-    found = [find(_part(plan, plan.problem, slice(a, a + size)), n_kept) for a in starts]
+    found = [find(_part(plan, plan.problem, slice(a, a + size))) for a in starts]
     loss = torch.stack([part for part, _ in found]).sum()
     by_place = list(zip(*(gradients for _, gradients in found), strict=True))
     n_summed = len(plan.start) + len(plan.rates.names)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metaskl.learners.base import embed_tasks
 from metaskl.learners.engine.adjoint import InnerProblem
-from metaskl.learners.engine.dense import Dense, rows_of
+from metaskl.learners.engine.dense import Dense
 from metaskl.learners.engine.packing import packing_of
 from metaskl.learners.engine.plan import Plan, RowTensors
 from metaskl.learners.engine.problems import AutogradProblem, DenseProblem
@@ -66,7 +66,7 @@ def plan_of_network(
         both = [(leaf, *side[1:]) for leaf, side in zip((leaves[0], leaves[-1]), both, strict=True)]
     problem: InnerProblem
     if dense is not None:
-        of_support, of_query = (rows_of(X.detach(), y, weight) for X, y, weight in both)
+        of_support, of_query = (dense.rows(X.detach(), y, weight) for X, y, weight in both)
         problem = DenseProblem(dense, of_support, of_query, of_features=bool(features))
     else:
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from metaskl.learners.engine.adjoint import InnerProblem, Steps, attached, descend, meta_gradient
+from metaskl.learners.engine.adjoint import InnerProblem, Steps, descend, meta_gradient
+from metaskl.learners.engine.gradients import attached
 from metaskl.learners.engine.packing import Packing
 from metaskl.learners.engine.rates import Rates
 

@@ -39,21 +39,22 @@ class DenseProblem:
 
     def support(self, point: Tensor) -> tuple[Tensor, Trace]:
         """Return the support's gradient and its trace."""
-        _, gradient, _, trace = self.dense.losses_and_gradient(point, self.support_rows)
+        gradient, _, trace = self.dense.gradient(point, self.support_rows)
         return gradient, trace
 
     def query(self, point: Tensor) -> tuple[Tensor, Tensor, Shared]:
         """Return the query's losses and their derivatives."""
-        losses, gradient, of_X, _ = self.dense.losses_and_gradient(
-            point, self.query_rows, of_features=self.of_features
-        )
-        return losses, gradient, [None, of_X] if self.of_features else []
+        rows, of_features = self.query_rows, self.of_features
+        gradient, of_X, trace = self.dense.gradient(point, rows, of_features=of_features)
+        return self.dense.losses(trace, rows), gradient, [None, of_X] if of_features else []
 
-    def curvature(self, point: Tensor, trace: Trace, direction: Tensor) -> tuple[Tensor, Shared]:
+    def curvature(
+        self, point: Tensor, trace: Trace, direction: Tensor, *, summed: bool
+    ) -> tuple[Tensor, Shared]:
         """Return the support's Hessian times a direction."""
         del point
         product, of_X = self.dense.hessian_product(
-            trace, direction, self.support_rows, of_features=self.of_features
+            trace, direction, self.support_rows, of_features=self.of_features, summed=summed
         )
         return product, [of_X, None] if self.of_features else []
 
@@ -90,7 +91,8 @@ class AutogradProblem:
     def support(self, point: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the support's gradient, and the random states before it, for nn.Dropout."""
         random = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, _cuda(point))]
-        return self._support_gradient(point)[1], random
+        # One that is expanded could not be written to.
+        return self._support_gradient(point)[1].contiguous(), random
 
     def query(self, point: Tensor) -> tuple[Tensor, Tensor, Shared]:
         """Return the query's losses and their derivatives."""
@@ -103,7 +105,7 @@ class AutogradProblem:
         return losses.detach(), of_point, of_shared
 
     def curvature(
-        self, point: Tensor, trace: list[Tensor], direction: Tensor
+        self, point: Tensor, trace: list[Tensor], direction: Tensor, *, summed: bool
     ) -> tuple[Tensor, Shared]:
         """Return the support's Hessian times a direction, and the mixed derivatives."""
         before = [statistic.clone() for statistic in self.statistics]
@@ -120,7 +122,8 @@ class AutogradProblem:
             )
         for statistic, value in zip(self.statistics, before, strict=True):
             statistic.copy_(value)
-        return torch.zeros_like(direction) if product is None else product, mixed
+        product = torch.zeros_like(direction) if product is None else product
+        return product.sum(0) if summed else product, mixed
 
     def _support_gradient(
         self, point: Tensor, *, create_graph: bool = False

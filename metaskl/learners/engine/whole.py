@@ -1,21 +1,25 @@
-"""A learner's whole outer step as one compiled function, where that can be."""
+"""A learner's whole outer step at once: compiled, or without autograd around the gradient."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from metaskl._compat import hooked
 from metaskl.learners.engine.dense import Dense
-from metaskl.learners.engine.memory import need_of
+from metaskl.learners.engine.memory import Gradients, need_of
 from metaskl.learners.engine.plan import Plan
 from metaskl.tasks import Episode
 
 # What is compiled asks for less memory anew than what is not: up to so many bytes at once, parts
 # gain nothing.
 _AT_ONCE = 2**25
+# Optimisers that ask for no loss.
+_PLAIN = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
 
 
 def compiled_step(
@@ -26,7 +30,6 @@ def compiled_step(
     weights: Sequence[float],
     optimizer: torch.optim.Optimizer,
     clip: float | None,
-    *,
     second_order: bool,
 ) -> Tensor | None:
     """Take an outer step, the optimiser's update included, or return None with nothing done.
@@ -83,3 +86,47 @@ def compiled_step(
         n_planned=learner.n_planned(),
     )
     return step
+
+
+def direct_step(
+    learner: Any,
+    dense: Dense | None,
+    plan_of: Callable[[], Plan],
+    episode: Episode,
+    weights: Sequence[float],
+    optimizer: torch.optim.Optimizer,
+    clip: float | None,
+    second_order: bool,
+) -> Tensor | None:
+    """Take an outer step, whose gradient goes straight to the optimiser, or return None.
+
+    What autograd and the training loop do around a gradient takes as long as a small one. The
+    parameters are as in :func:`compiled_step`.
+
+    Returns
+    -------
+    Tensor of shape () or None
+        The outer loss; None, with nothing done, if something else wants to see the gradient.
+    """
+    if dense is None or episode.X_support.device.type != "cpu":
+        return None
+    if type(optimizer) not in _PLAIN or hooked(optimizer):
+        return None
+    plan = plan_of()
+    found: Gradients = learner.gradients_of(plan, weights, second_order=second_order)
+    loss = found[0] / plan.n_tasks
+    if not math.isfinite(float(loss)):  # training ends, by the weights that led there
+        return loss
+    inputs = zip([*plan.start, *plan.rates.learned], found[1], strict=True)
+    gradients = {p: g for p, g in inputs if p.requires_grad and g is not None}
+    shown = torch._foreach_mul([*gradients.values()], 1 / plan.n_tasks)
+    given = dict(zip(gradients, shown, strict=True))
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = given.get(parameter)
+    if clip is not None:
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(shown))))
+        if not norm <= clip:
+            torch._foreach_mul_(shown, clip / (norm + 1e-6))  # as torch.nn.utils has it
+    optimizer.step()
+    return loss

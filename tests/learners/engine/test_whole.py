@@ -217,11 +217,10 @@ def test_a_loss_of_ones_own_is_differentiated():
     ("given", "note"),
     [
         ({"backbone": MLP((4,), norm="layer")}, ""),
-        ({"memory_budget": 100}, ""),
         ({"adapt_part": "head"}, ""),
-        ({"optimizer": torch.optim.SGD}, "the optimiser runs apart: it is no plain Adam"),
+        ({"optimizer": torch.optim.Adadelta}, "the optimiser runs apart: it is no plain Adam"),
     ],
-    ids=["network", "parts", "features", "optimizer"],
+    ids=["network", "features", "optimizer"],
 )
 def test_what_cannot_be_compiled_as_a_whole_is_left_as_it_was(given, note):
     given = dict(given)
