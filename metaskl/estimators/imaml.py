@@ -18,6 +18,7 @@ class _IMAMLFamily(BaseMetaEstimator):
     inner_lr: float = 0.2
     pull: float = 1.0
     cg_steps: int = 5
+    engine: str = "auto"
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -46,6 +47,10 @@ class IMAMLRegressor(_IMAMLFamily, BaseMetaRegressor):
         and have little noise, 5 where they are alike.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the gradients of inner steps are taken: the numbers differ by rounding. ``"loop"``
+        runs task by task, also a network that cannot be mapped over tasks. Nothing is compiled:
+        ``"adjoint"`` and ``"compiled"`` are ``"auto"``.
     <shared parameters>
 
     Attributes
@@ -95,6 +100,10 @@ class IMAMLClassifier(_IMAMLFamily, BaseMetaClassifier):
         and have little noise, 5 where they are alike.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the gradients of inner steps are taken: the numbers differ by rounding. ``"loop"``
+        runs task by task, also a network that cannot be mapped over tasks. Nothing is compiled:
+        ``"adjoint"`` and ``"compiled"`` are ``"auto"``.
     <shared parameters>
 
     Attributes

@@ -19,6 +19,7 @@ class _ReptileFamily(BaseMetaEstimator):
     inner_optimizer: str = "sgd"
     batch_size: int | None = 10
     inner_clip: float | None = 10.0
+    engine: str = "auto"
 
     @classmethod
     def _learner_class(cls) -> type[MetaLearner]:
@@ -50,6 +51,10 @@ class ReptileRegressor(_ReptileFamily, BaseMetaRegressor):
         Rows of a minibatch of an inner step in meta-training, >= 1; None takes all.
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient with ``"sgd"``; None does not limit it.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the gradients of inner steps are taken: the numbers differ by rounding. ``"loop"``
+        runs task by task, also a network that cannot be mapped over tasks. Nothing is compiled:
+        ``"adjoint"`` and ``"compiled"`` are ``"auto"``.
     <shared parameters>
 
     Attributes
@@ -100,6 +105,10 @@ class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
         Rows of a minibatch of an inner step in meta-training, >= 1; None takes all.
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient with ``"sgd"``; None does not limit it.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the gradients of inner steps are taken: the numbers differ by rounding. ``"loop"``
+        runs task by task, also a network that cannot be mapped over tasks. Nothing is compiled:
+        ``"adjoint"`` and ``"compiled"`` are ``"auto"``.
     <shared parameters>
 
     Attributes

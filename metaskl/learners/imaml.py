@@ -45,6 +45,10 @@ class IMAML(InnerLoop):
         and have little noise, 5 where they are alike. Smaller values need more steps.
     cg_steps : int, default=5
         Steps of conjugate gradients for the outer gradient, >= 1.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the inner steps' gradients are taken; all give the same numbers. Nothing is
+        differentiated through the steps, nor compiled: ``"adjoint"`` and ``"compiled"`` are
+        ``"auto"``.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -88,6 +92,7 @@ class IMAML(InnerLoop):
         inner_lr: float = 0.2,
         pull: float = 1.0,
         cg_steps: int = 5,
+        engine: str = "auto",
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -99,6 +104,7 @@ class IMAML(InnerLoop):
             test_adaptation_steps=test_adaptation_steps,
             inner_lr=inner_lr,
             inner_clip=None,  # steps that go too far are taken back instead
+            engine=engine,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -108,7 +114,7 @@ class IMAML(InnerLoop):
                 "a pull the adapted weights do not depend on θ: use MAML for that."
             )
         refuse_running_statistics(backbone, type(self).__name__)
-        self.network = Network(backbone, n_outputs)
+        self.network = Network(backbone, n_outputs, engine=engine)
         self.pull = pull
         self.cg_steps = cg_steps
 

@@ -58,6 +58,10 @@ class Reptile(InnerLoop):
         rows in each step are what makes Reptile learn to generalise within a task.
     inner_clip : float or None, default=10.0
         Largest norm of a task's inner gradient with ``"sgd"``, > 0; None does not limit it.
+    engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
+        How the inner steps' gradients are taken; all give the same numbers. Nothing is
+        differentiated through the steps, nor compiled: ``"adjoint"`` and ``"compiled"`` are
+        ``"auto"``.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -96,6 +100,7 @@ class Reptile(InnerLoop):
         inner_optimizer: str = "sgd",
         batch_size: int | None = 10,
         inner_clip: float | None = 10.0,
+        engine: str = "auto",
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -107,6 +112,7 @@ class Reptile(InnerLoop):
             test_adaptation_steps=test_adaptation_steps,
             inner_lr=inner_lr,
             inner_clip=inner_clip,
+            engine=engine,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -120,7 +126,7 @@ class Reptile(InnerLoop):
                 "an episode in each inner step."
             )
         refuse_running_statistics(backbone, type(self).__name__)
-        self.network = Network(backbone, n_outputs)
+        self.network = Network(backbone, n_outputs, engine=engine)
         self.inner_optimizer = inner_optimizer
         self.batch_size = batch_size
 
