@@ -20,16 +20,19 @@ from metaskl.tasks import Episode
 
 # The most operations of the graph of two inner steps of a network of one layer.
 MOST = {
-    "MAML": 240,
-    "first order": 145,
-    "clipped": 240,
-    "rates by step": 265,
-    "Meta-SGD": 265,
-    "multi-step": 310,
-    "ANIL": 175,
-    "ANIL, first order": 120,
-    "BOIL": 270,
+    "MAML": 130,
+    "first order": 70,
+    "clipped": 130,
+    "rates by step": 143,
+    "Meta-SGD": 141,
+    "multi-step": 169,
+    "ANIL": 103,
+    "ANIL, first order": 64,
+    "BOIL": 147,
 }
+# What only looks at a tensor in another way: it is no work once compiled.
+VIEWS = {"view", "_unsafe_view", "t", "transpose", "permute", "expand", "detach", "unsqueeze"}
+VIEWS |= {"squeeze", "split", "split_with_sizes", "slice", "select", "alias", "unbind", "getitem"}
 # Here the value of a tensor is read: a compiled function would end, and another begin.
 READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 
@@ -65,14 +68,15 @@ def test_what_is_compiled_gives_the_same_meta_gradient(backbone, kind, name, gra
         assert graphs == []
     else:
         assert compiled.compiler.note == ""
-        assert_one_graph(graphs, MOST[name] if backbone == "one layer" else 485)
+        assert_one_graph(graphs, MOST[name] if backbone == "one layer" else 227)
 
 
 def assert_one_graph(graphs, most):
     (graph,) = graphs
     calls = [node.target for node in graph.graph.nodes if node.op == "call_function"]
     assert not {*calls} & {*READS}
-    assert len(calls) <= most
+    names = [getattr(call, "_opname", call.__name__) for call in calls]
+    assert sum(name not in VIEWS for name in names) <= most
 
 
 def test_a_whole_outer_step_is_one_graph(graphs):
@@ -82,4 +86,4 @@ def test_a_whole_outer_step_is_one_graph(graphs):
         batch = Episode(*(t.float() for t in batch_of((3,), "regression")[:6]))
         assert module.outer_step(batch, optimizer, 1.0).isfinite()
     assert module.compiler.note == ""
-    assert_one_graph(graphs, 440)
+    assert_one_graph(graphs, 342)
