@@ -4,6 +4,8 @@
 cross-validated over tasks within them); the rest is scored once by learners that were trained on
 the 75 % (--part report). With --part few learners are trained on twenty of the 75 %, drawn anew by
 each of --seeds seeds, and scored on the rest; nothing is chosen by that.
+--part default asks what should be on by default: each seed draws --n-tasks tasks of a set, at most
+100 rows of each, trains each of --settings on them, and scores on up to 40 of the other tasks.
 `landmine`: half of each field's rows is adapted on, the other half scored; `--part choose` does
 the same within a random half of each field's rows. Data: METASKL_DATA, or downloaded.
 """
@@ -12,10 +14,14 @@ import argparse
 import time
 
 import numpy as np
+from task_sets import FURTHER_SETS, TASK_SETS
 
 from metaskl import (
+    AttentiveCNPClassifier,
+    AttentiveCNPRegressor,
     FewShotScorer,
     LogisticHeadClassifier,
+    MAMLClassifier,
     MAMLRegressor,
     RidgeHeadClassifier,
     RidgeHeadRegressor,
@@ -35,7 +41,28 @@ AUGMENTATIONS = (
     LabelShift(0.5),
     TaskMix(0.5),
 )
-SMALL = {"backbone": MLP((16,), "tanh", skip=True), "max_epochs": 3, "n_query": 50}
+SETS = TASK_SETS | FURTHER_SETS
+STOPPING = {"validation_fraction": 0.2, "patience": 3}
+# What --part default compares with the first of them.
+SETTINGS = {
+    "nothing": {},
+    "noise": {"augment": FeatureNoise(0.3)},
+    "decay": {"optimizer": "adamw", "weight_decay": 0.01},
+    "stopping": STOPPING,
+    "both": {"augment": FeatureNoise(0.3)} | STOPPING,
+}
+REGRESSORS = {
+    "ridge_head": RidgeHeadRegressor,
+    "maml": MAMLRegressor,
+    "attentive_cnp": AttentiveCNPRegressor,
+}
+CLASSIFIERS = {
+    "ridge_head": RidgeHeadClassifier,
+    "maml": MAMLClassifier,
+    "attentive_cnp": AttentiveCNPClassifier,
+    "logistic_head": LogisticHeadClassifier,
+}
+SMALL = {"backbone": MLP((16,), "tanh", skip=True), "max_epochs": 3, "n_query": 50, "augment": None}
 HEADS = {
     "logistic head": LogisticHeadClassifier(random_state=0, n_shot=(50, 150), **SMALL),
     "ridge head": RidgeHeadClassifier(random_state=0, n_shot=(50, 150), **SMALL),
@@ -92,6 +119,43 @@ def few(name: str, learner: str, n_tasks: int, n_seeds: int) -> None:
         print(f"{label:24} {np.mean(found):.4f}  gain {gain:+.4f} [{low:+.4f}, {high:+.4f}]")
 
 
+def thinned(groups: np.ndarray, n_rows: int = 100) -> np.ndarray:
+    """Return at most so many rows of each task, drawn at random."""
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(np.flatnonzero(groups == task))[:n_rows] for task in np.unique(groups)]
+    return np.sort(np.concatenate(rows))
+
+
+def default(name: str, learner: str, n_tasks: int, n_seeds: int, settings: list[str]) -> None:
+    """Print what each setting gains over none, paired over seeds that draw the tasks anew."""
+    given = SETS[name]()
+    y, groups = np.asarray(given["y"]), np.asarray(given["groups"])
+    rows = thinned(groups)
+    encode = given.get("preprocess", "passthrough")
+    X = np.asarray(given["X"] if encode == "passthrough" else encode.fit_transform(given["X"]))
+    X, y, groups = X[rows].astype(float), y[rows], groups[rows]
+    classes = "scoring" in given
+    kind = (CLASSIFIERS if classes else REGRESSORS)[learner]
+    shots = given["n_shot"]
+    more = {"n_shot": min(shots)} | ({"allow_single_class": True} if classes else {})
+    found: dict[tuple[str, int], list[float]] = {}
+    for seed in range(n_seeds):
+        tasks = np.random.default_rng(seed).permutation(np.unique(groups))
+        drawn, others = (np.isin(groups, t) for t in (tasks[:n_tasks], tasks[n_tasks:][:40]))
+        for setting in settings:
+            model = kind(random_state=seed, **{"augment": None} | more | SETTINGS[setting])
+            model.fit(X[drawn], y[drawn], groups[drawn])
+            for n_shot in shots:
+                scorer = FewShotScorer(given.get("scoring"), n_shot=n_shot, random_state=0)
+                score = scorer(model, X[others], y[others], groups[others])
+                found.setdefault((setting, n_shot), []).append(score)
+    print(f"{name}, {X.shape[1]} columns, {n_tasks} tasks, {kind.__name__}")
+    for (setting, n_shot), scores in found.items():
+        gain, low, high = interval(np.subtract(scores, found[settings[0], n_shot]))
+        text = f"{abs(np.mean(scores)):.4f}  gain {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
+        print(f"  {setting:9} {n_shot:3} rows  {text}")
+
+
 def landmine(part: str, n_splits: int) -> None:
     """Compare the heads on held-out rows of every field."""
     data = fetch_landmine()
@@ -109,15 +173,22 @@ def landmine(part: str, n_splits: int) -> None:
 def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("school", "radon", "landmine"))
-    parser.add_argument("--part", choices=("choose", "report", "few"), default="choose")
-    parser.add_argument("--n-tasks", type=int, default=20, help="with --part few")
-    parser.add_argument("--seeds", type=int, default=5, help="with --part few")
+    parser.add_argument("what", choices=SETS)
+    parts = ("choose", "report", "few", "default")
+    parser.add_argument("--part", choices=parts, default="choose")
+    parser.add_argument("--n-tasks", type=int, default=20, help="with --part few, default")
+    parser.add_argument("--seeds", type=int, default=5, help="with --part few, default")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["nothing", "noise"])
     parser.add_argument("--splits", type=int, default=6, help="of land mines")
-    parser.add_argument("--learner", choices=("ridge_head", "maml"), default="ridge_head")
+    parser.add_argument("--learner", choices=CLASSIFIERS, default="ridge_head")
     options = parser.parse_args()
+    if options.part != "default" and options.what not in ("school", "radon", "landmine"):
+        parser.error(f"--part {options.part} is for school, radon and landmine")
     start = time.perf_counter()
-    if options.what == "landmine":
+    if options.part == "default":
+        asked = options.learner, options.n_tasks, options.seeds, options.settings
+        default(options.what, *asked)
+    elif options.what == "landmine":
         landmine(options.part, options.splits)
     elif options.part == "few":
         few(options.what, options.learner, options.n_tasks, options.seeds)

@@ -66,7 +66,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
     steps_per_epoch: int = 100
     validation_fraction: float = 0.0
     patience: int | None = None
-    augment: Any = None
+    augment: Any = "auto"
     standardize: bool = True
     device: str = "auto"
     precision: str = "auto"
@@ -190,6 +190,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         random = np.random.RandomState([self.seed_, n_done])
         draw = {name: getattr(self, name) for name in ("n_shot", "n_query", "meta_batch_size")}
         sampler = training_sampler(self, train, **draw, random_state=random.randint(2**31 - 1))
+        self.augment_ = list(copy.deepcopy(getattr(sampler, "augmentations", [])))
         plan = make_plan(self, tasks, validation, draw, random)
         if reset:
             self.build_ = self._build_record(tasks, encoded.shape[1])
@@ -279,7 +280,7 @@ def as_before_on_failure(estimator: Any) -> Iterator[None]:
 
 def outer_space() -> dict[str, Dimension]:
     """Return what is worth searching of the outer loop, whatever the learner."""
-    augment = Choice((None, "feature_noise"))
+    augment = Choice(("auto", None, "feature_noise"))
     return {"outer_lr": Real(1e-4, 1e-2, log=True), "augment": augment}
 
 

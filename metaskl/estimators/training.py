@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from metaskl.errors import ParameterError, TaskError
+from metaskl.estimators.augmenting import augmentation_of
 from metaskl.estimators.inputs import Array, kept_as_is
 from metaskl.tasks import EpisodeSampler, TaskSet, augmented
 from metaskl.training import TrainingPlan, fingerprint
@@ -86,12 +87,13 @@ def _number_of(name: str, seed: int) -> float:
 
 def training_sampler(estimator: Any, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
     """Return the source of training episodes, augmented as asked."""
+    fixed_columns = kept_as_is(estimator.backbone)["leave"]
     return augmented(
         estimator._make_sampler(tasks, **draw),
-        estimator.augment,
+        augmentation_of(estimator, tasks, fixed_columns),
         kind=estimator.kind,
         uses_pool=estimator._private and estimator._learner().uses_pool,
-        fixed_columns=kept_as_is(estimator.backbone)["leave"],
+        fixed_columns=fixed_columns,
     )
 
 

@@ -138,8 +138,8 @@ def augmented(
     for spec in specs:
         if not isinstance(spec, Augmentation):
             raise ParameterError(
-                f"augment must be None, one of {sorted(_NAMED)}, a spec such as "
-                f"TaskMix(alpha=0.5), or a list of these, got {spec!r}."
+                f"augment must be one of {sorted(_NAMED)}, a spec such as TaskMix(alpha=0.5), a "
+                f"list of these, 'auto' or None, got {spec!r}."
             )
         if kind not in spec.kinds:
             raise ParameterError(
