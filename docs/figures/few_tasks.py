@@ -49,6 +49,7 @@ SETTINGS = {
     "noise": {"augment": FeatureNoise(0.3)},
     "decay": {"optimizer": "adamw", "weight_decay": 0.01},
     "stopping": STOPPING,
+    "negative": {"negative_rates": True},  # of MAML
     "both": {"augment": FeatureNoise(0.3)} | STOPPING,
 }
 REGRESSORS = {
