@@ -107,7 +107,7 @@ def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any)
         # Beside the learned features the kernels see the bits, as they do in the forest.
         backbone=MLP(tuple(options.hidden), skip=process),
         standardize=False,  # bits; rare ones would weigh too much
-        n_shot=(8, 64),
+        n_shot=(8, 128),
         n_query=32,
         meta_batch_size=options.meta_batch_size,
         max_epochs=options.epochs,
