@@ -86,6 +86,7 @@ def options_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=[*LEARNERS, "forest"], action="append")
     parser.add_argument("--n-shot", type=int, action="append", help="support sizes")
+    parser.add_argument("--train-shot", type=int, nargs=2, default=[8, 64], help="in training")
     parser.add_argument("--n-repeats", type=int, default=10, help="draws of an assay and size")
     parser.add_argument("--split", choices=SPLITS[1:], default="test")
     parser.add_argument("--epochs", type=int, default=20, help="of 100 outer steps")
@@ -107,7 +108,7 @@ def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any)
         # Beside the learned features the kernels see the bits, as they do in the forest.
         backbone=MLP(tuple(options.hidden), skip=process),
         standardize=False,  # bits; rare ones would weigh too much
-        n_shot=(8, 64),
+        n_shot=tuple(options.train_shot),
         n_query=32,
         meta_batch_size=options.meta_batch_size,
         max_epochs=options.epochs,
