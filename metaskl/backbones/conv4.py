@@ -7,6 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from metaskl.backbones.base import Backbone, require_ndim
+from metaskl.backbones.layout import channels_last
 from metaskl.backbones.norms import check_halvings, check_norm, norm_layer
 from metaskl.errors import BackboneError
 
@@ -63,16 +64,18 @@ class _Blocks(nn.Module):
         sizes = [in_shape[0]] + [channels] * n_blocks
         self.blocks = nn.Sequential(
             *(
+                # ReLU and the largest of four commute, ties and gradients included.
                 nn.Sequential(
-                    nn.Conv2d(a, b, 3, padding=1), norm_layer(norm, b), nn.ReLU(), nn.MaxPool2d(2)
+                    nn.Conv2d(a, b, 3, padding=1), norm_layer(norm, b), nn.MaxPool2d(2), nn.ReLU()
                 )
                 for a, b in pairwise(sizes)
             ),
             nn.Flatten(),
         )
         height, width = (side // 2**n_blocks for side in in_shape[1:])
+        self.n_channels = channels
         self.n_features_out = channels * height * width
 
     def forward(self, X: Tensor) -> Tensor:
-        features: Tensor = self.blocks(X)
+        features: Tensor = self.blocks(channels_last(X, self.n_channels))
         return features
