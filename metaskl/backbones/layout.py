@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-
 # With fewer channels than fill a vector register the layout was measured a tenth slower.
 _FEWEST_CHANNELS = 16
 
