@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from metaskl.backbones.base import Backbone, require_ndim
+from metaskl.backbones.layout import channels_last
 from metaskl.backbones.norms import check_halvings, check_norm, norm_layer
 from metaskl.errors import BackboneError
 
@@ -76,18 +76,18 @@ class _Blocks(nn.Module):
         sizes = [in_shape[0], *channels]
         self.blocks = nn.Sequential(
             *(
+                # ReLU and the largest of four commute, ties and gradients included.
                 nn.Sequential(
-                    nn.Conv2d(a, b, 3, padding=1), norm_layer(norm, b), nn.ReLU(), nn.MaxPool2d(2)
+                    nn.Conv2d(a, b, 3, padding=1), norm_layer(norm, b), nn.MaxPool2d(2), nn.ReLU()
                 )
                 for a, b in pairwise(sizes)
             ),
             nn.Flatten(),
         )
-        # Channels last: the faster layout on most CPUs, and on GPUs in half precision.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         height, width = (side // 2 ** len(channels) for side in in_shape[1:])
+        self.n_channels = channels[0]  # of the largest maps
         self.n_features_out = channels[-1] * height * width
 
     def forward(self, X: Tensor) -> Tensor:
-        features: Tensor = self.blocks(X)
+        features: Tensor = self.blocks(channels_last(X, self.n_channels))
         return features

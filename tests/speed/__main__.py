@@ -29,11 +29,18 @@ def main() -> None:
     parser.add_argument("--any-core", action="store_true", help="do not stay on one core")
     parser.add_argument("--learn2learn", type=Path, help="folder of its unpacked source archive")
     parser.add_argument("--figures", type=Path, help="folder for the drawings of 'scaling'")
+    parser.add_argument("--device", default="cpu", help="'cuda': the pictures, on a GPU")
     given = parser.parse_args()
     if unknown := {*given.workloads} - {*WORKLOADS}:
         parser.error(f"no workload {sorted(unknown)}; there are {list(WORKLOADS)}")
     if given.rounds is not None and given.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {given.rounds}")
+    if given.device != "cpu":
+        if {*given.workloads} - {"pictures"}:
+            parser.error(f"--device {given.device} is for the workload 'pictures' alone")
+        if not torch.cuda.is_available():
+            parser.error(f"--device {given.device} needs a CUDA device, and torch finds none here")
+        given.workloads = ["pictures"]
     if given.learn2learn:
         use_learn2learn(given.learn2learn)
     torch.set_num_threads(1)
@@ -41,7 +48,8 @@ def main() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     warnings.simplefilter("ignore")
     show(f"Versions: {versions()}.")
-    options = Options(given.rounds, given.quick, not given.not_compiled, given.figures)
+    compiled = not given.not_compiled
+    options = Options(given.rounds, given.quick, compiled, given.figures, given.device)
     for name in given.workloads or WORKLOADS:
         start, cpu = time.monotonic(), sum(os.times()[:4])
         show(f"## {name}: {WORKLOADS[name].__doc__}")

@@ -18,12 +18,15 @@ class Options:
         Whether ``engine="compiled"`` is a row, which takes a compiler and minutes.
     figures : Path or None
         Folder for drawings.
+    device : str
+        Where `pictures` run.
     """
 
     n_rounds: int | None = None
     quick: bool = False
     compiled: bool = True
     figures: Path | None = None
+    device: str = "cpu"
 
     def rounds(self, usual: int) -> int:
         """Return the rounds to take where so many are usual."""

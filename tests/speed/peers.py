@@ -4,7 +4,7 @@ Each has `gradient(episode)`, `gradients()` (what that found), and `train(n)`, c
 episodes, take the meta-gradient, change the weights by Adam.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,15 @@ class Metaskl:
     def gradients(self) -> list[np.ndarray]:
         return found_in(self.module.network)
 
+    def to(self, device: torch.device) -> None:
+        """Go to a device, to which complete steps send what they draw."""
+        self.module.to(device)
+
     def train(self, n_steps: int) -> None:
-        plan = TrainingPlan(max_epochs=1, steps_per_epoch=n_steps, outer_lr=OUTER_RATE)
+        device = str(next(self.module.parameters()).device)
+        plan = TrainingPlan(
+            max_epochs=1, steps_per_epoch=n_steps, outer_lr=OUTER_RATE, device=device
+        )
         meta_train(self.module, self.sampler, plan)
 
 
@@ -73,15 +80,18 @@ class OneByOne:
             X = torch.relu(F.linear(X, weight, bias))
         return F.linear(X, weights[-2], weights[-1])
 
+    def to(self, device: torch.device) -> None:
+        """Go to a device, to which complete steps send what they draw."""
+        self.network.to(device)  # in place: what refers to its parameters still does
+
+    def sent(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Send what was drawn to where the network is."""
+        device = next(self.network.parameters()).device
+        return (part.to(device) for part in rows)
+
     def sample(self) -> Iterator[Rows]:
         """Draw tasks and their rows in turn."""
-        problem = self.problem
-        every_X, every_y = problem.arrays()
-        for task in self.draw.choice(len(every_X), problem.n_tasks, replace=False):
-            X, y = every_X[task], every_y[task]
-            rows = torch.randperm(len(X))
-            support, query = rows[: problem.n_shot], rows[problem.n_shot :][: problem.n_query]
-            yield X[support], y[support], X[query], y[query]
+        return (tuple(self.sent(rows)) for rows in self.problem.one_by_one(self.draw))
 
     def train(self, n_steps: int) -> None:
         for _ in range(n_steps):
@@ -150,7 +160,8 @@ class TorchOpt(OneByOne):
                 weights = torchopt.apply_updates(weights, steps, inplace=False)
             return loss(weights, u, v)
 
-        self.losses = torch.func.vmap(task, (None, 0, 0, 0, 0))
+        self.task = task
+        self.losses: Callable[..., Tensor] = torch.func.vmap(task, (None, 0, 0, 0, 0))
 
     def gradient(self, episode: Episode) -> None:
         self.backward_stack(*(episode[i] for i in (0, 1, 3, 4)))
@@ -162,24 +173,13 @@ class TorchOpt(OneByOne):
 
     def train(self, n_steps: int) -> None:
         for _ in range(n_steps):
-            rows = (torch.from_numpy(part) for part in stack(self.problem, self.draw))
-            self.backward_stack(*rows)
+            rows = (torch.from_numpy(part) for part in self.problem.stack(self.draw))
+            self.backward_stack(*self.sent(rows))
             self.optimizer.step()
 
 
-def stack(problem: Problem, draw: np.random.Generator) -> Iterator[np.ndarray]:
-    """Draw a stack of episodes by one index operation each."""
-    X, y = (array.numpy() for array in problem.arrays())
-    tasks = draw.choice(len(X), problem.n_tasks, replace=False)[:, None]
-    rows = draw.permuted(np.tile(np.arange(X.shape[1]), (problem.n_tasks, 1)), axis=1)
-    support, query = rows[:, : problem.n_shot], rows[:, problem.n_shot :][:, : problem.n_query]
-    for part in (support, query):
-        yield X[tasks, part]
-        yield y[tasks, part]
-
-
 def found_in(network: nn.Module) -> list[np.ndarray]:
-    return [p.grad.detach().double().numpy() for p in network.parameters()]
+    return [p.grad.detach().double().cpu().numpy() for p in network.parameters()]
 
 
 class JaxRow(Jax):
@@ -192,7 +192,7 @@ class JaxRow(Jax):
 
     def train(self, n_steps: int) -> None:
         for _ in range(n_steps):
-            self.step(*stack(self.problem, self.draw))
+            self.step(*self.problem.stack(self.draw))
         self.wait()
 
 

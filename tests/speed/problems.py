@@ -5,6 +5,7 @@ do the same.
 """
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -52,6 +53,25 @@ class Problem:
         tasks = task_set(self.n_features, self.n_rows())
         return tasks.X.unflatten(0, (N_TASKS, -1)), tasks.y.unflatten(0, (N_TASKS, -1))
 
+    def one_by_one(self, draw: np.random.Generator) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Draw tasks and their rows in turn, as learn2learn does."""
+        every_X, every_y = self.arrays()
+        for task in draw.choice(len(every_X), self.n_tasks, replace=False):
+            X, y = every_X[task], every_y[task]
+            rows = torch.randperm(len(X))
+            support, query = rows[: self.n_shot], rows[self.n_shot :][: self.n_query]
+            yield X[support], y[support], X[query], y[query]
+
+    def stack(self, draw: np.random.Generator) -> Iterator[np.ndarray]:
+        """Draw a stack of episodes by one index operation each."""
+        X, y = (array.numpy() for array in self.arrays())
+        tasks = draw.choice(len(X), self.n_tasks, replace=False)[:, None]
+        rows = draw.permuted(np.tile(np.arange(X.shape[1]), (self.n_tasks, 1)), axis=1)
+        support, query = rows[:, : self.n_shot], rows[:, self.n_shot :][:, : self.n_query]
+        for part in (support, query):
+            yield X[tasks, part]
+            yield y[tasks, part]
+
     def loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the mean squared error."""
         return F.mse_loss(output, y)
@@ -69,12 +89,15 @@ class Problem:
         layers: list[nn.Module] = []
         for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.ReLU()]
-        network = nn.Sequential(*layers[:-1])
-        own = self.learner("loop").network.parameters()
-        with torch.no_grad():
-            for mine, theirs in zip(network.parameters(), own, strict=True):
-                mine.copy_(theirs)
-        return network
+        return with_weights(nn.Sequential(*layers[:-1]), self.learner("loop").network)
+
+
+def with_weights(network: nn.Sequential, other: nn.Module) -> nn.Sequential:
+    """Return a network that has taken over the weights of another, in its own layout."""
+    with torch.no_grad():
+        for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
+            mine.copy_(theirs)
+    return network
 
 
 @functools.cache

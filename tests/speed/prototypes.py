@@ -55,7 +55,9 @@ class WrittenOut:
     """A plain step: classes drawn in turn, all pictures embedded, squared distances."""
 
     def __init__(self, body: Backbone, flat: bool, n_way: int, dtype: torch.dtype) -> None:
-        self.network: nn.Module = Metaskl(body, flat, n_way, dtype).module.backbone
+        own: nn.Module = Metaskl(body, flat, n_way, dtype).module.backbone
+        # Others' networks in torch's usual layout, and their order of the layers.
+        self.network = own if flat else _usual(own)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3)
         self.pictures = classes(N_CLASSES, 20, flat=flat).X.unflatten(0, (N_CLASSES, 20))
         self.n_way, self.draw = n_way, np.random.default_rng(0)
@@ -87,6 +89,14 @@ class WrittenOut:
                 query.append(self.pictures[way][rows[N_SHOT : N_SHOT + N_QUERY]])
             self.backward(torch.cat(support), torch.cat(query))
             self.optimizer.step()
+
+
+def _usual(own: nn.Module) -> nn.Module:
+    """Return a Conv4 with its weights, as others write it."""
+    layers: list[nn.Module] = []
+    for conv, norm, *_ in list(own.blocks)[:-1]:
+        layers += [conv, norm, nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten())
 
 
 class EasyFSL(WrittenOut):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from speed.apart import GIVE_BACK, in_a_process
 from speed.options import Options
 from speed.peers import AUTO, CLONE, COMPILED, JAX, ROWS, made
 from speed.problems import Problem, in_double, same_gradients
@@ -34,6 +35,9 @@ def scaling(options: Options) -> None:
         lines = [(str(v), *(f"{c[i]:.3g}" for c in curves.values())) for i, v in enumerate(values)]
         show(f"CPU ms of a meta-gradient\n\n{markdown((title, *curves), lines)}")
         every[axis] = (title, values, curves)
+    adaptations(options)
+    if Path("/proc/self/clear_refs").exists():
+        peaks(options)
     if options.figures:
         draw(every, options.figures / "speed_scaling.svg")
 
@@ -52,6 +56,34 @@ def point(problem: Problem, names: list[str], options: Options) -> dict[str, flo
     timed = [Row(name, lambda r=row: r.gradient(episode)) for name, row in found.items()]
     times = interleaved(timed, options.rounds(7))
     return {name: 1e3 * statistics.median(own) for name, own in times.items()}
+
+
+def adaptations(options: Options) -> None:
+    """Print what adapting to a task takes, of so many that are adapted to together."""
+    lines = []
+    for n_tasks in (1, 4) if options.quick else (1, 4, 16, 64, 256, 1000):
+        problem = Problem(n_tasks=n_tasks)
+        learner, episode = problem.learner("auto").eval(), problem.sampler().sample()
+
+        def adapt(learner: Any = learner, episode: Any = episode) -> None:
+            with torch.no_grad():
+                adapted = learner.adapt_tasks(*episode[:3])
+                learner.predict_tasks(adapted, episode.X_query)
+
+        own = interleaved([Row("adapt", adapt, n_tasks)], options.rounds(7))["adapt"]
+        lines.append((str(n_tasks), f"{1e6 * statistics.median(own):.3g}"))
+    show(f"Adapting and predicting\n\n{markdown(('tasks at once', 'CPU µs a task'), lines)}")
+
+
+def peaks(options: Options) -> None:
+    """Print how the peak of memory of a meta-gradient grows with the inner steps."""
+    counts = (1, 2) if options.quick else AXES["n_steps"][1]
+    lines = []
+    for n_tasks in (25,) if options.quick else (25, 256):
+        found = [in_a_process("memory", GIVE_BACK, "auto", n_tasks, n) for n in counts]
+        lines.append((str(n_tasks), *(f"{mib:.1f}" for mib in found)))
+    header = ("tasks", *(f"{n} step(s)" for n in counts))
+    show(f"Peak MiB of a meta-gradient, engine='auto'\n\n{markdown(header, lines)}")
 
 
 def draw(every: dict[str, Any], path: Path) -> None:

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from speed.__main__ import main
+from speed.arithmetic import operations
 from speed.options import Options
 from speed.packages import use_learn2learn
 from speed.peers import CLONE, ROWS, made
+from speed.pictures import Pictures
 from speed.problems import Problem, in_double, same_gradients
 from speed.timing import Row, interleaved, middle, ratios, table
 from speed.workloads import WORKLOADS
@@ -17,12 +19,43 @@ from speed.workloads import WORKLOADS
 QUICK = Options(quick=True, compiled=False)
 
 
-@pytest.mark.parametrize("name", ["gradients", "sequences", "predicting"])
+@pytest.mark.parametrize("name", ["gradients", "learners", "sequences", "predicting"])
 def test_a_workload_prints_its_table(name, capsys):
     WORKLOADS[name](QUICK)
     printed = capsys.readouterr().out
     assert "times as fast" in printed
-    assert "metaskl, " in printed or "MAMLRegressor" in printed
+    assert any(name in printed for name in ("metaskl, ", "MAMLRegressor", "FOMAML"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["speed", "pictures", "--device", "cuda"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--device cuda needs a CUDA device" in capsys.readouterr().err
+
+
+def test_pictures_of_others_are_of_the_same_network_in_the_usual_layout():
+    problem = Pictures(n_channels=8, n_query=2)
+    network, own = problem.network(), problem.learner("loop").network
+    assert all(p.is_contiguous() for p in network.parameters())
+    X = problem.sampler().sample().X_query[0]
+    torch.testing.assert_close(network(X), own(X))
+
+
+def test_pictures_are_drawn_class_by_class_without_a_row_twice():
+    problem = Pictures(n_channels=8, n_query=2)
+    X, y, u, v = problem.stack(np.random.default_rng(0))
+    assert X.shape == (2, 5, 1, 28, 28)
+    assert u.shape == (2, 10, 1, 28, 28)
+    assert (v.argmax(-1) == np.repeat(np.arange(5), 2)).all()
+    assert (y.argmax(-1) == np.arange(5)).all()
+    assert len(np.unique(np.concatenate([X[0], u[0]]), axis=0)) == 15
+
+
+def test_operations_are_counted():
+    A = torch.ones(8, 4)
+    assert operations(lambda: A @ A.T) == 2 * 8 * 4 * 8
 
 
 def test_rows_that_disagree_are_refused():

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 
 class Row(NamedTuple):
     """What is timed.
@@ -37,30 +39,47 @@ Times = dict[str, list[float]]
 _SECONDS_OF_A_TURN = 0.05
 
 
-def interleaved(rows: Sequence[Row], n_rounds: int) -> Times:
-    """Return the CPU seconds of a unit of each row, round by round."""
-    turns = {row.name: _repeats(row) for row in rows}
+Clock = Callable[[], float]
+
+
+def interleaved(rows: Sequence[Row], n_rounds: int, clock: Clock = time.process_time) -> Times:
+    """Return the seconds of a unit of each row, round by round: of the CPU, unless said."""
+    turns = {row.name: _repeats(row, clock) for row in rows}
     times: Times = {row.name: [] for row in rows}
     for turn in range(n_rounds):
         first = turn % len(rows)  # no row always follows the same one
         for row in [*rows[first:], *rows[:first]]:
             n_calls = turns[row.name]
-            times[row.name].append(cpu_seconds(row.call, n_calls) / (row.count * n_calls))
+            times[row.name].append(seconds_of(row.call, n_calls, clock) / (row.count * n_calls))
     return times
 
 
-def cpu_seconds(call: Callable[[], Any], n_calls: int = 1) -> float:
-    """Return the CPU seconds of so many calls."""
-    start = time.process_time()
+def seconds_of(
+    call: Callable[[], Any], n_calls: int = 1, clock: Clock = time.process_time
+) -> float:
+    """Return the seconds of so many calls."""
+    start = clock()
     for _ in range(n_calls):
         call()
-    return time.process_time() - start
+    return clock() - start
 
 
-def _repeats(row: Row) -> int:
+def clock_of(device: str) -> Clock:
+    """Return what tells the time: of the CPU, or on a GPU of the wall once all is done there."""
+    if device == "cpu":
+        return time.process_time
+
+    def wall() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return wall
+
+
+def _repeats(row: Row, clock: Clock) -> int:
     """Return how often to call a row in a turn, after calls that warm it up."""
-    cpu_seconds(row.call)
-    seconds = max(cpu_seconds(row.call), 1e-6)
+    seconds_of(row.call, 1, clock)
+    seconds = max(seconds_of(row.call, 1, clock), 1e-6)
     return max(1, min(1000, math.ceil(_SECONDS_OF_A_TURN / seconds)))
 
 
@@ -84,14 +103,14 @@ def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in every)
 
 
-def table(title: str, times: Times, unit: str = "a step") -> str:
+def table(title: str, times: Times, unit: str = "a step", kind: str = "CPU ms") -> str:
     """Return a table of how fast each row is against the first, under a heading."""
     lines = [
         (name, middle(ratios(times, name)), f"{1e3 * statistics.median(own):.3g}")
         for name, own in times.items()
     ]
     rounds = len(next(iter(times.values())))
-    head = ("", "times as fast | quartiles", f"CPU ms {unit}")
+    head = ("", "times as fast | quartiles", f"{kind} {unit}")
     text = markdown(head, lines).replace("| --- | --- | --- |", "| --- | --- | --- | --- |")
     return f"### {title}\n\n{text}\n\n({rounds} rounds)"
 

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from speed import adapting, fitting, memory, pictures, prototypes, scaling, sequences, steps
+from speed import (
+    adapting,
+    fitting,
+    learners,
+    memory,
+    pictures,
+    prototypes,
+    scaling,
+    sequences,
+    steps,
+)
 from speed.options import Options
 
 WORKLOADS: dict[str, Callable[[Options], None]] = {
@@ -11,6 +21,7 @@ WORKLOADS: dict[str, Callable[[Options], None]] = {
     "many": steps.many,
     "tabular": steps.tabular,
     "fit": fitting.fit,
+    "learners": learners.learners,
     "pictures": pictures.pictures,
     "sequences": sequences.sequences,
     "prototypes": prototypes.prototypes,
