@@ -15,11 +15,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from metaskl.backbones import Conv4
 from metaskl.datasets import fetch_clinc150, fetch_landmine, fetch_radon, fetch_school
 
 Arguments = dict[str, Any]
 # Features of a text that are kept of its tf-idf words.
 N_COMPONENTS = 100
+# Pictures, of 28 x 28 pixels, are read by a small network, and few of them a step, so that every
+# learner can be trained on a CPU.
+SMALL = {"backbone": Conv4(n_channels=16), "meta_batch_size": 4, "n_query": 5}
 
 
 def _folder() -> Path:
@@ -187,7 +191,7 @@ def faces() -> Arguments:
         X, y = _pictures(file["X"]), file["y"].astype(int)
     # People are put into tasks at random, so that whole people are held out.
     order = np.random.default_rng(0).permutation(y.max() + 1)
-    shared = {"label_space": "task", "n_way": 5, "n_shot": (1, 5)}
+    shared = {"label_space": "task", "n_way": 5, "n_shot": (1, 5), "learner_params": SMALL}
     return {"X": X, "y": y, "groups": order[y] // 5} | shared
 
 
@@ -205,6 +209,7 @@ def medical() -> Arguments:
         y += [f"{name} {label}" for label in labels[rows]]
         groups += [name] * len(rows)
     shared = {"label_space": "task", "n_way": 2, "n_shot": (5, 20), "cv": 3, "n_repeats": 10}
+    shared |= {"learner_params": SMALL}
     return {"X": np.concatenate(X), "y": np.array(y), "groups": np.array(groups)} | shared
 
 
