@@ -161,6 +161,12 @@ class TestOuterStep:
         assert found is expected or found.__name__.lower() == optimizer
         assert meta.net_.optimizer_.param_groups[0]["weight_decay"] == 0.01
 
+    def test_an_optimizer_without_weight_decay_runs_without(self):
+        meta = fit(optimizer=torch.optim.Rprop)
+        assert type(meta.net_.optimizer_) is torch.optim.Rprop
+        with pytest.raises(ParameterError, match=r"weight_decay must be 0 with Rprop.*got 0.1"):
+            fit(optimizer=torch.optim.Rprop, weight_decay=0.1)
+
     def test_decay_pulls_weights_and_leaves_rates_and_scales_alone(self):
         class Still(MAML):
             """No gradient but 0, so that a step is the decay alone."""
