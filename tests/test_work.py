@@ -11,6 +11,7 @@ from counting import Called, Counted
 
 from metaskl import MAMLRegressor
 from metaskl.backbones import MLP, Conv4
+from metaskl.learners.imaml import IMAML
 from metaskl.learners.maml import MAML
 from metaskl.learners.mann import MANN
 from metaskl.learners.protonet import ProtoNet
@@ -57,7 +58,8 @@ WORK = {
     ),
     "ridge head": (lambda: RidgeHead(network(), 1), 360),
     "ridge head, classes": (lambda: RidgeHead(network(), 3, kind="classification"), 280),
-    "Reptile": (lambda: Reptile(network(), 1, adaptation_steps=5), 550),
+    "Reptile": (lambda: Reptile(network(), 1, adaptation_steps=5), 520),
+    "implicit MAML": (lambda: IMAML(network(), 1, adaptation_steps=3), 910),
     "ANIL": (lambda: pictures(5, adapt_part="head"), 440),
 }
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metaskl.errors import BackboneError
+
 
 class EpisodeDropout(nn.Module):
     """Dropout [1]_ of units, with one mask for all the rows of an episode.
@@ -30,6 +32,11 @@ class EpisodeDropout(nn.Module):
         Share of the units that training sets to 0, in [0, 1); the others grow by 1 / (1 − rate),
         so that the mean stays.
 
+    Raises
+    ------
+    BackboneError
+        If the rate is out of its range; later, if rows have not so many units.
+
     References
     ----------
     .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov. Dropout: A
@@ -48,6 +55,8 @@ class EpisodeDropout(nn.Module):
 
     def __init__(self, n_units: int, rate: float) -> None:
         super().__init__()
+        if not 0 <= rate < 1:
+            raise BackboneError(f"rate must be in [0, 1), got {rate}. Try 0.1.")
         self.n_units = n_units
         self.rate = rate
         # No buffer: it is drawn anew for each step, so no part of a state that is kept.
@@ -57,6 +66,11 @@ class EpisodeDropout(nn.Module):
         """Drop units of the last axis, the same for all rows."""
         if not self.training or not self.rate:
             return X
+        if X.shape[-1] != self.n_units:  # one would be stretched to as many
+            raise BackboneError(
+                f"n_units must be the length of the rows' last axis, got {self.n_units} for the "
+                f"shape {tuple(X.shape)}. Count what the layer before gives."
+            )
         mask = self.drawn(X.device) if self.mask is None else self.mask
         return X * mask.to(X.dtype)
 
@@ -73,10 +87,17 @@ class EpisodeDropout(nn.Module):
 def episode_masks(module: nn.Module) -> Iterator[None]:
     """Draw the masks of a network from torch's random state, and keep them until the end.
 
+    Within another such block of the same network its masks give way, and come back.
+
     Parameters
     ----------
     module : torch.nn.Module
         What holds :class:`EpisodeDropout` modules, if any, such as a learner.
+
+    Yields
+    ------
+    None
+        Masks are kept until the block is left, also by an error.
 
     Examples
     --------
@@ -90,10 +111,11 @@ def episode_masks(module: nn.Module) -> Iterator[None]:
     """
     parts = [part for part in module.modules() if isinstance(part, EpisodeDropout)]
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    for part in parts:
-        part.mask = part.drawn(device)
+    before = [part.mask for part in parts]
     try:
+        for part in parts:
+            part.mask = part.drawn(device)
         yield
     finally:
-        for part in parts:
-            part.mask = None
+        for part, mask in zip(parts, before, strict=True):
+            part.mask = mask

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
-from metaskl.learners.engine.gradients import gradient_by_task, leaves, with_gradient
+from metaskl.learners.engine.gradients import attached, gradient_by_task, leaves
 from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Dimension, Integer, Real
@@ -165,8 +165,9 @@ class IMAML(InnerLoop):
             losses = self.task_loss(output, episode.y_query, episode.weight_query)
             direct = gradient_by_task(losses, point)
         implicit = self._implicit(adapted, direct, *support)
-        gradients = {name: g.mean(0) for name, g in implicit.items()}
-        return with_gradient(losses.mean(), self.parameters_to_adapt(), gradients)
+        theta = self.parameters_to_adapt()
+        gradients = [implicit[name].mean(0) for name in theta]
+        return attached(losses.mean().detach(), [*theta.values()], gradients)
 
     def _implicit(
         self, adapted: Adapted, direct: Adapted, X: Tensor, y: Tensor, weight: Tensor

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
-from metaskl.learners.engine.gradients import with_gradient
+from metaskl.learners.engine.gradients import attached
 from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
@@ -152,8 +152,8 @@ class Reptile(InnerLoop):
         order = spread_order(rows[2])
         end, value = self._descend(lambda step: minibatch(rows, order, step, size), len(rows[0]))
         theta = self.parameters_to_adapt()
-        gradients = {name: p.detach() - end[name].mean(0) for name, p in theta.items()}
-        return with_gradient(value, theta, gradients)
+        gradients = [p.detach() - end[name].mean(0) for name, p in theta.items()]
+        return attached(value, [*theta.values()], gradients)
 
     def _descend(self, rows_of: Callable[[int], Rows], n_tasks: int) -> tuple[Adapted, Tensor]:
         """Train each task's weights from θ on the rows of each step; return the mean loss too."""

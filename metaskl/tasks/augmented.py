@@ -139,7 +139,7 @@ def augmented(
         if not isinstance(spec, Augmentation):
             raise ParameterError(
                 f"augment must be one of {sorted(_NAMED)}, a spec such as TaskMix(alpha=0.5), a "
-                f"list of these, 'auto' or None, got {spec!r}."
+                f"list of these, or by itself 'auto' (in an estimator) or None, got {spec!r}."
             )
         if kind not in spec.kinds:
             raise ParameterError(

@@ -70,7 +70,8 @@ class StopWhenExhausted(Callback):  # type: ignore[misc]
 class CosineRate(Callback):  # type: ignore[misc]
     """Lower the outer rate along half a cosine, as a function of the epoch alone.
 
-    Having no state of its own it needs none in a checkpoint.
+    Having no state of its own it needs none in a checkpoint. Groups of weights that were given
+    a rate of their own begin with that.
 
     Parameters
     ----------
@@ -87,8 +88,11 @@ class CosineRate(Callback):  # type: ignore[misc]
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Set this epoch's rate."""
         done = min((len(net.history) - 1 - self.earlier) / max(self.max_epochs, 1), 1.0)
-        for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * 0.5 * (1.0 + math.cos(math.pi * done))
+        learned = net.get_all_learnable_params()
+        (begun,), settings = net.get_params_for_optimizer("optimizer", learned)
+        start = settings.get("lr", net.lr)
+        for group, own in zip(net.optimizer_.param_groups, begun, strict=False):
+            group["lr"] = own.get("lr", start) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 class AfterEpoch(Callback):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,7 +219,7 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
         optimizer = _OPTIMIZERS[optimizer]
     arguments = {
         "optimizer": optimizer,
-        "optimizer__weight_decay": plan.weight_decay,
+        **_decay(optimizer, plan.weight_decay),
         **fused,
         "lr": plan.outer_lr,
         "max_epochs": plan.max_epochs,
@@ -232,6 +233,19 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
     net: MetaNet = MetaNet(learner, **{**arguments, **plan.net_params})
     net.initialize()
     return net
+
+
+def _decay(optimizer: type[torch.optim.Optimizer], weight_decay: float) -> dict[str, float]:
+    """Return the weight decay as the net takes it; nothing for an optimiser that has none."""
+    taken = inspect.signature(optimizer).parameters
+    if "weight_decay" in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        return {"optimizer__weight_decay": weight_decay}
+    if weight_decay:
+        raise ParameterError(
+            f"weight_decay must be 0 with {optimizer.__name__}, which has none, got "
+            f"{weight_decay}. Take optimizer='adamw'."
+        )
+    return {}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from metaskl.backbones import MLP, EpisodeDropout, ResNet12, episode_masks
+from metaskl.errors import BackboneError
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,30 @@ def test_nothing_is_dropped_in_evaluation_nor_kept_in_the_state():
 
 def test_masks_end_where_a_step_fails():
     body = nn.Sequential(EpisodeDropout(3, 0.5), nn.Linear(3, 1))
-    with pytest.raises(RuntimeError, match="must match"), episode_masks(body):
-        body(torch.ones(2, 4))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), episode_masks(body):
+        body[1](torch.ones(2, 4))
     assert body[0].mask is None
+
+
+def test_a_block_within_gives_the_masks_back():
+    body = EpisodeDropout(100, 0.5)
+    X = torch.ones(1, 100)
+    with episode_masks(body):
+        first = body(X)
+        with episode_masks(body):
+            assert not torch.equal(body(X), first)
+        assert torch.equal(body(X), first)
+    assert body.mask is None
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+def test_a_rate_out_of_range_is_refused(rate):
+    with pytest.raises(BackboneError, match=rf"rate must be in \[0, 1\), got {rate}. Try"):
+        EpisodeDropout(3, rate)
+
+
+@pytest.mark.parametrize("n_values", [1, 4])
+def test_rows_of_other_units_are_refused_and_not_stretched(n_values):
+    part = EpisodeDropout(3, 0.5)
+    with pytest.raises(BackboneError, match=rf"got 3 for the shape \(2, {n_values}\)"):
+        part(torch.ones(2, n_values))

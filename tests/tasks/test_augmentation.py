@@ -229,8 +229,8 @@ def test_a_checkpointed_fit_with_augmentation_is_resumed_bit_by_bit(tmp_path):
     ("augment", "message"),
     [
         ("mixup", "augment must be one of .*'task_mix'.*got 'mixup'"),
-        (3, "a list of these, 'auto' or None, got 3"),
-        (["auto", TaskMix()], "a list of these, 'auto' or None, got 'auto'"),
+        (3, r"a list of these, or by itself 'auto' \(in an estimator\) or None, got 3"),
+        (["auto", TaskMix()], "or by itself 'auto' .* or None, got 'auto'"),
         (FeatureNoise(scale=0), "scale must be above 0 in augment, got 0"),
         (FeatureDropout(rate=1.0), "rate must be between 0 and 1 in augment, got 1.0"),
         (TaskMix(alpha=0.0), "alpha must be above 0 in augment, got 0.0"),

@@ -132,6 +132,22 @@ class TestOuterStep:
         expected = [0.2 * 0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
         np.testing.assert_allclose(diary.rates, expected)
 
+    def test_each_group_falls_from_the_rate_that_it_was_given(self, tmp_path):
+        own = {"optimizer__param_groups": [("network.head*", {"lr": 0.4})], "optimizer__lr": 0.1}
+        how = {"cls": MAMLRegressor, "optimizer": "adamw", "net_params": own, "max_epochs": 2}
+        meta = fit(weight_decay=0.5, **how, checkpoint=tmp_path / "fit")
+        for each in (meta, fit(weight_decay=0.5, **how, checkpoint=tmp_path / "fit")):  # resumed
+            groups = each.net_.optimizer_.param_groups
+            found = [(g["lr"], g["weight_decay"], len(g["params"])) for g in groups]
+            # Half of them in the second epoch of two: the head, the body, and the learned rates.
+            assert found == [
+                (pytest.approx(lr), decay, n)
+                for lr, decay, n in [(0.2, 0.5, 2), (0.05, 0.5, 2), (0.05, 0.0, 4)]
+            ]
+        meta.partial_fit(LINES.X, LINES.y, groups=LINES.groups)
+        rates = [group["lr"] for group in meta.net_.optimizer_.param_groups]
+        assert rates == pytest.approx([0.2, 0.05, 0.05])
+
     def test_a_constant_rate_stays(self):
         diary = Diary()
         fit(outer_lr=0.2, lr_schedule="constant", callbacks=[diary])
@@ -144,6 +160,12 @@ class TestOuterStep:
         found = type(meta.net_.optimizer_)
         assert found is expected or found.__name__.lower() == optimizer
         assert meta.net_.optimizer_.param_groups[0]["weight_decay"] == 0.01
+
+    def test_an_optimizer_without_weight_decay_runs_without(self):
+        meta = fit(optimizer=torch.optim.Rprop)
+        assert type(meta.net_.optimizer_) is torch.optim.Rprop
+        with pytest.raises(ParameterError, match=r"weight_decay must be 0 with Rprop.*got 0.1"):
+            fit(optimizer=torch.optim.Rprop, weight_decay=0.1)
 
     def test_decay_pulls_weights_and_leaves_rates_and_scales_alone(self):
         class Still(MAML):

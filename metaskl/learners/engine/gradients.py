@@ -29,29 +29,12 @@ def gradient_by_task(losses: Tensor, point: Adapted, *, create_graph: bool = Fal
     return dict(zip(point, gradients, strict=True))
 
 
-def with_gradient(value: Tensor, parameters: Adapted, gradients: Adapted) -> Tensor:
-    """Return `value` as a loss whose gradient at the parameters is the one given.
-
-    Parameters
-    ----------
-    value : Tensor of shape ()
-        What the loss is.
-    parameters : dict of Tensor
-        Meta-parameters.
-    gradients : dict of Tensor
-        The mean gradient over tasks of each, by name.
-
-    Returns
-    -------
-    Tensor of shape ()
-        The loss.
-    """
-    product = torch.stack([(p * gradients[n].detach()).sum() for n, p in parameters.items()]).sum()
-    return value.detach() + (product - product.detach())
-
-
 def attached(
-    value: Tensor, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None], *, scale: float
+    value: Tensor,
+    inputs: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    *,
+    scale: float = 1.0,
 ) -> Tensor:
     """Return a scaled value as a loss whose gradients are known already.
 
@@ -63,7 +46,7 @@ def attached(
         What it is to be differentiated by.
     gradients : sequence of (Tensor or None)
         Its gradient at each of the inputs; None is 0.
-    scale : float
+    scale : float, default=1.0
         What value and gradients are multiplied by.
 
     Returns
