@@ -20,7 +20,14 @@ from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.engine.dense import Dense, dense_of
 from metaskl.learners.engine.gradients import gradient_by_task, leaves
 from metaskl.learners.engine.graphs import LossOf, by_graphs, graph_bytes
-from metaskl.learners.engine.memory import Gradients, at_once, by_parts, need_of, prediction
+from metaskl.learners.engine.memory import (
+    Gradients,
+    at_once,
+    by_parts,
+    bytes_of,
+    need_of,
+    prediction,
+)
 from metaskl.learners.engine.packing import packing_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
@@ -95,11 +102,6 @@ class InnerLoop(StackedLearner, abc.ABC):
             n_pool_classes=n_pool_classes,
         )
         _check(adaptation_steps, test_adaptation_steps, inner_lr, inner_clip)
-        if not (_is_number(memory_budget) and memory_budget >= 1):
-            raise ParameterError(
-                f"memory_budget must be above 0, got {memory_budget!r}. It is a number of bytes: "
-                "2**30 is 1 GiB."
-            )
         self.adaptation_steps = adaptation_steps
         self.test_adaptation_steps = test_adaptation_steps
         self.inner_lr = inner_lr
@@ -109,7 +111,7 @@ class InnerLoop(StackedLearner, abc.ABC):
                 f"engine must be one of {ENGINES}, got {engine!r}. Leave it at 'auto'."
             )
         self.engine = engine
-        self.memory_budget = memory_budget
+        self.memory_budget = bytes_of(memory_budget)
         self.memory_note = ""
         self._memory_notes: set[str] = set()
         self._graph_bytes: dict[Hashable, int] = {}
