@@ -116,9 +116,10 @@ def _explained(error: ValueError, X: Any) -> ValueError:
         )
     if "could not convert string to float" in text:
         return ValueError(
-            f"X must hold numbers, got text ({text}). In a Pipeline encode categories first, with "
-            "sklearn.preprocessing.OneHotEncoder in a make_column_transformer(...), and sentences "
-            "with sklearn.feature_extraction.text.TfidfVectorizer and TruncatedSVD; leave the task "
+            f"X must hold numbers, got text ({text}). In a Pipeline encode categories first, or "
+            "give compare and AutoMeta preprocess=, with sklearn.preprocessing.OneHotEncoder in a "
+            "make_column_transformer(...), and sentences with "
+            "sklearn.feature_extraction.text.TfidfVectorizer and TruncatedSVD; leave the task "
             "column to groups."
         )
     return error

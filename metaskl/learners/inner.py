@@ -283,11 +283,11 @@ def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: floa
             "test_adaptation_steps must be a whole number of at least 1 or None, got "
             f"{test_steps!r}. None takes as many steps as in meta-training."
         )
-    if not (_is_number(inner_lr) and inner_lr > 0):
+    if not (isinstance(inner_lr, Real) and inner_lr > 0):
         raise ParameterError(
             f"inner_lr must be above 0, got {inner_lr!r}. Try 0.01 to 0.1 on standardised features."
         )
-    if not (inner_clip is None or (_is_number(inner_clip) and inner_clip > 0)):
+    if not (inner_clip is None or (isinstance(inner_clip, Real) and inner_clip > 0)):
         raise ParameterError(
             f"inner_clip must be above 0 or None, got {inner_clip!r}. None does not limit the "
             "inner gradient."
@@ -296,7 +296,3 @@ def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: floa
 
 def _is_count(value: object) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real)

@@ -60,7 +60,10 @@ def of_classes():
 class TestRows:
     def test_text_names_the_encoder(self, fitted):
         texts = FRAME.assign(sex="female")
-        message = "X must hold numbers, got text .*'female'.*OneHotEncoder.*task column to groups"
+        message = (
+            "X must hold numbers, got text .*'female'.*Pipeline.* or give compare and AutoMeta "
+            "preprocess=.*OneHotEncoder.*task column to groups"
+        )
         with pytest.raises(ValueError, match=message):
             regressor().fit(texts, LINES.y, groups=LINES.groups)
         with pytest.raises(ValueError, match="X must hold numbers, got text"):
