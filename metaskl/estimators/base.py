@@ -20,6 +20,7 @@ from metaskl.errors import TaskError
 from metaskl.estimators.adapting import Adapting
 from metaskl.estimators.checks import (
     check_parameters,
+    warn_of_annealing,
     warn_of_few_rows,
     warn_of_odd_rows,
     warn_of_one_task,
@@ -140,6 +141,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         DivergenceError
             If the loss becomes infinite or not a number.
         """
+        warn_of_annealing(self)
         with as_before_on_failure(self):
             return self._train(X, y, groups, reset=True)
 

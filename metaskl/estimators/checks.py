@@ -146,6 +146,34 @@ def warn_of_odd_rows(backbone: Any, X: Any) -> None:
         warnings.warn(remark, MetasklWarning, stacklevel=4)
 
 
+def warn_of_annealing(estimator: Any) -> None:
+    """Warn of the annealing of MAML++ where it outlasts the epochs of a fit."""
+    given = estimator.get_params(deep=False)
+    given |= dict(given.get("learner_params") or {})
+    ends = {
+        "first_order_epochs": (
+            not given.get("first_order"),
+            "second order ever to begin",
+            "for first order throughout set first_order=True",
+        ),
+        "multi_step_epochs": (
+            given.get("multi_step_loss"),
+            "the loss to reach the last step alone",
+            "for all steps throughout set multi_step_epochs=None",
+        ),
+    }
+    most = given["max_epochs"]
+    for name, (counts, end, otherwise) in ends.items():
+        lasts = given.get(name)
+        if counts and _is_whole(lasts) and _is_whole(most) and most <= lasts:
+            warnings.warn(
+                f"max_epochs must be above {name} for {end}, got max_epochs={most} and "
+                f"{name}={lasts}. Raise max_epochs or lower {name}; {otherwise}.",
+                MetasklWarning,
+                stacklevel=3,
+            )
+
+
 def warn_of_private_classes(y: Any, ids: Any) -> None:
     """Warn of tasks that are said to share their classes and do not: a new task cannot either."""
     if not are_private(np.asarray(y), ids):
