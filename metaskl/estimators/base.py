@@ -175,7 +175,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.in_shape_ = tuple(X.shape[1:])
             self.x_scaling_ = fit_scaling(X, on=self.standardize, **kept_as_is(self.backbone))
             self.device_ = resolve_device(self.device)
-            warn_of_odd_rows(self.backbone, X)
+            warn_of_odd_rows(self, X)
         encoded = torch.from_numpy(self._encode_fit(y, reset=reset, classes=classes))
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
         tasks = tasks.to(self.device_)
