@@ -75,6 +75,8 @@ def resolve_groups(
     if groups is None:
         return X, None, column
     ids = check_groups(groups, _n_rows(X))
+    if fitting:
+        _warn_of_measurements(ids, column)
     if fitting and column is None and (same := _columns_equal_to(X, ids)):
         warnings.warn(
             f"groups equals the column {same[0]!r} of X row by row, but that column stays a "
@@ -88,6 +90,24 @@ def resolve_groups(
             stacklevel=4,
         )
     return X, ids, column
+
+
+def _warn_of_measurements(ids: npt.NDArray[Any], column: str | None) -> None:
+    """Warn of task ids with a fractional part: a wrong column was named, it seems."""
+    broken = ids[ids % 1 != 0] if ids.dtype.kind == "f" else ids[:0]
+    if not len(broken):
+        return
+    # Of an array no value is shown: the text stays one, and is said once, over the folds of a CV.
+    given, example, text = "groups", "", "groups"
+    if column is not None:
+        given, example, text = f"groups={column!r}", f" such as {broken[0]:.6g}", f"X[{column!r}]"
+    warnings.warn(
+        f"{given} should name tasks, got numbers with a fractional part{example}, which look like "
+        "measurements. Give the column that tells the tasks apart; if these are ids, give them as "
+        f"text: groups={text}.astype(str).",
+        GroupsWarning,
+        stacklevel=5,
+    )
 
 
 def _columns_equal_to(X: Any, ids: npt.NDArray[Any]) -> list[Any]:
