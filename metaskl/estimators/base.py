@@ -282,7 +282,7 @@ def as_before_on_failure(estimator: Any) -> Iterator[None]:
 
 def outer_space() -> dict[str, Dimension]:
     """Return what is worth searching of the outer loop, whatever the learner."""
-    augment = Choice(("auto", None, "feature_noise"))
+    augment = Choice(("auto", None, "feature_noise"))  # "auto" repeats one: searches start there
     return {"outer_lr": Real(1e-4, 1e-2, log=True), "augment": augment}
 
 
