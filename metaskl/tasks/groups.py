@@ -174,6 +174,21 @@ def require_groups(X: Any, groups: Any) -> tuple[Any, npt.NDArray[Any]]:
     return X, ids
 
 
+def require_values(y: Any) -> None:
+    """Raise if targets are a text, as a column's name is: only `groups` may be named.
+
+    Raises
+    ------
+    ValueError
+        It says how to take the column.
+    """
+    if isinstance(y, str):
+        raise ValueError(
+            f"y must be an array of the targets of the rows, got the text {y!r}. If it names a "
+            f"column, give the column and leave it out of X: X.drop(columns={y!r}), X[{y!r}]."
+        )
+
+
 def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
     """Return the task ids as a one-dimensional array of `n_rows` without missing values.
 
