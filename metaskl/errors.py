@@ -170,6 +170,29 @@ class TableError(MetasklError, ValueError):
     """A table file without the columns that were named, or that cannot be read."""
 
 
+def require_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise unless a hyper-parameter is one of the names that there are.
+
+    Parameters
+    ----------
+    name : str
+        The hyper-parameter.
+    value : object
+        What was given.
+    known : sequence of str
+        All names that work.
+
+    Raises
+    ------
+    ParameterError
+        If it is none; names that are near are said.
+    """
+    if value not in known:
+        raise ParameterError(
+            f"{name} must be one of {known}, got {value!r}.{did_you_mean(str(value), known)}"
+        )
+
+
 class MetasklWarning(UserWarning):
     """Base of the warnings that are metaskl's own."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -56,14 +57,15 @@ class Conv4(Backbone):
         require_ndim("Conv4", in_shape, 3)
         if self.n_blocks < 1:
             raise BackboneError(f"n_blocks must be at least 1, got {self.n_blocks}. Take 4.")
-        channels = self.n_channels
-        channels = channels if isinstance(channels, Sequence) else (channels,) * self.n_blocks
+        channels: Any = self.n_channels
+        each = isinstance(channels, Sequence) and not isinstance(channels, str)
+        channels = tuple(channels) if each else (channels,) * self.n_blocks
         if len(channels) != self.n_blocks:
             raise BackboneError(
                 f"n_channels must be one number or n_blocks={self.n_blocks} of them, got "
                 f"{self.n_channels!r}."
             )
-        check_norm(self.norm, *channels)
+        check_norm(self.norm, *channels, each=each)
         check_halvings("Conv4", self.n_blocks, in_shape[1:])
         return _Blocks(in_shape, channels, self.norm)
 

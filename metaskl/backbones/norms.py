@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
 from torch import nn
 
 from metaskl.errors import BackboneError
@@ -23,20 +26,28 @@ def norm_layer(norm: str, n_channels: int, n_axes: int = 2) -> nn.Module:
     return _BATCH[n_axes](n_channels, track_running_stats=norm == "batch")
 
 
-def check_norm(norm: str, *n_channels: int, name: str = "n_channels") -> None:
-    """Raise unless the norm is known and the channels suit it."""
+def check_norm(norm: str, *n_channels: Any, each: bool = False) -> None:
+    """Raise unless the norm is known and the channels suit it, given for `each` block or not."""
     if norm not in _NORMS:
         raise BackboneError(
             f"norm must be one of {sorted(_NORMS)}, got {norm!r}. "
             "Take 'group' unless a published result asks for another."
         )
-    if any(channels < 1 for channels in n_channels):
-        raise BackboneError(f"{name} must be at least 1, got {min(n_channels)}. Take 32 or 64.")
-    odd = [channels for channels in n_channels if channels % _GROUPS]
-    if norm == "group" and odd:
-        raise BackboneError(
-            f"{name} must be a multiple of {_GROUPS} for norm='group', got {odd[0]}. Take 32 or 64."
-        )
+    advice = (
+        f"Give each block a multiple of {_GROUPS}, such as {(32, 64, 128, 256)[: len(n_channels)]}."
+        if each
+        else "Take 32 or 64."
+    )
+    for channels in n_channels:
+        if not isinstance(channels, Integral) or isinstance(channels, bool):
+            raise BackboneError(f"n_channels must be a whole number, got {channels!r}. {advice}")
+        if channels < 1:
+            raise BackboneError(f"n_channels must be at least 1, got {channels}. {advice}")
+        if norm == "group" and channels % _GROUPS:
+            raise BackboneError(
+                f"n_channels must be a multiple of {_GROUPS} for norm='group', got {channels}. "
+                f"{advice}"
+            )
 
 
 def check_halvings(name: str, n_halvings: int, sides: tuple[int, ...]) -> None:

@@ -59,8 +59,13 @@ class ResNet12(Backbone):
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the blocks for images of shape (C, H, W)."""
         require_ndim("ResNet12", in_shape, 3)
+        if isinstance(self.n_channels, int | float | str):
+            raise BackboneError(
+                f"n_channels must hold the channels of each block, got {self.n_channels!r}. Write "
+                "for example (64, 128)."
+            )
         channels = tuple(self.n_channels)
-        check_norm(self.norm, *channels)
+        check_norm(self.norm, *channels, each=True)
         if not channels or not 0 <= self.dropout < 1:
             raise BackboneError(
                 "n_channels must name at least one block and dropout must be in [0, 1), got "

@@ -20,6 +20,7 @@ from metaskl.errors import TaskError
 from metaskl.estimators.adapting import Adapting
 from metaskl.estimators.checks import (
     check_parameters,
+    warn_of_annealing,
     warn_of_few_rows,
     warn_of_odd_rows,
     warn_of_one_task,
@@ -140,6 +141,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         DivergenceError
             If the loss becomes infinite or not a number.
         """
+        warn_of_annealing(self)
         with as_before_on_failure(self):
             return self._train(X, y, groups, reset=True)
 
@@ -173,7 +175,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.in_shape_ = tuple(X.shape[1:])
             self.x_scaling_ = fit_scaling(X, on=self.standardize, **kept_as_is(self.backbone))
             self.device_ = resolve_device(self.device)
-            warn_of_odd_rows(self.backbone, X)
+            warn_of_odd_rows(self, X)
         encoded = torch.from_numpy(self._encode_fit(y, reset=reset, classes=classes))
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
         tasks = tasks.to(self.device_)
@@ -280,7 +282,7 @@ def as_before_on_failure(estimator: Any) -> Iterator[None]:
 
 def outer_space() -> dict[str, Dimension]:
     """Return what is worth searching of the outer loop, whatever the learner."""
-    augment = Choice(("auto", None, "feature_noise"))
+    augment = Choice(("auto", None, "feature_noise"))  # "auto" repeats one: searches start there
     return {"outer_lr": Real(1e-4, 1e-2, log=True), "augment": augment}
 
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaskl.backbones import Backbone
+from metaskl.backbones import MLP, Backbone
 from metaskl.errors import EpisodeWarning, MetasklWarning, OneTaskWarning, ParameterError
 from metaskl.tasks import TaskSet
 from metaskl.tasks.groups import are_private
 
 # With more classes than this they may be of many tasks.
 _MANY_CLASSES = 10
+_A_BYTE = 255
 
 
 class _Rule(NamedTuple):
@@ -140,10 +141,73 @@ def warn_of_few_rows(tasks: TaskSet, n_shot: Any, *, of_classes: bool) -> None:
     )
 
 
-def warn_of_odd_rows(backbone: Any, X: Any) -> None:
-    """Warn of what a network's spec has to say of the rows of fit."""
-    if isinstance(backbone, Backbone) and (remark := backbone.remark(X)):
+def warn_of_odd_rows(estimator: Any, X: Any) -> None:
+    """Warn of what a network's spec, or a kernel, has to say of the rows of fit."""
+    backbone = estimator.backbone
+    remarks = [backbone.remark(X)] if isinstance(backbone, Backbone) else []
+    if _own_parameters(estimator).get("kernel") == "tanimoto" and X.ndim == 2:
+        remarks += _remarks_of_tanimoto(estimator, X)
+    for remark in filter(None, remarks):
         warnings.warn(remark, MetasklWarning, stacklevel=4)
+
+
+def _remarks_of_tanimoto(estimator: Any, X: Any) -> list[str]:
+    """Say what keeps the Tanimoto kernel from comparing bits or counts."""
+    least, most, remarks = X.min(), X.max(), []
+    if least >= 0 and _A_BYTE // 2 < most <= _A_BYTE and (X % 1 == 0).all():
+        remarks.append(
+            "X should hold single bits or counts with kernel='tanimoto', got whole numbers up to "
+            f"{most:.0f}, as bits packed into bytes are. If they are, unpack them before fit and "
+            "adapt: np.unpackbits(X, axis=1)."
+        )
+    backbone = estimator.backbone
+    plain = isinstance(backbone, MLP) and (backbone.skip or not backbone.hidden_layer_sizes)
+    if backbone is not None and not plain:  # the kernel sees learned features alone
+        return remarks
+    if estimator.standardize:
+        remarks.append(
+            "standardize should be False with kernel='tanimoto', got True: standardised columns "
+            "are neither bits nor counts, and negative in part. Set standardize=False."
+        )
+    elif least < 0:
+        remarks.append(
+            "X should hold bits or counts with kernel='tanimoto', got values below 0, such as "
+            f"{least:.3g}. Bring bits or counts, or take kernel='rbf'."
+        )
+    return remarks
+
+
+def warn_of_annealing(estimator: Any) -> None:
+    """Warn of the annealing of MAML++ where it outlasts the epochs of a fit."""
+    given = _own_parameters(estimator)
+    ends = {
+        "first_order_epochs": (
+            not given.get("first_order"),
+            "second order ever to begin",
+            "for first order throughout set first_order=True",
+        ),
+        "multi_step_epochs": (
+            given.get("multi_step_loss"),
+            "the loss to reach the last step alone",
+            "for all steps throughout set multi_step_epochs=None",
+        ),
+    }
+    most = given["max_epochs"]
+    for name, (counts, end, otherwise) in ends.items():
+        lasts = given.get(name)
+        if counts and _is_whole(lasts) and _is_whole(most) and most <= lasts:
+            warnings.warn(
+                f"max_epochs must be above {name} for {end}, got max_epochs={most} and "
+                f"{name}={lasts}. Raise max_epochs or lower {name}; {otherwise}.",
+                MetasklWarning,
+                stacklevel=3,
+            )
+
+
+def _own_parameters(estimator: Any) -> dict[str, Any]:
+    """Return the hyper-parameters, those of a learner that goes by its name among them."""
+    given: dict[str, Any] = estimator.get_params(deep=False)
+    return given | dict(given.get("learner_params") or {})
 
 
 def warn_of_private_classes(y: Any, ids: Any) -> None:

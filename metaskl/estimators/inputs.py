@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from metaskl.backbones import Backbone
 from metaskl.errors import ParameterError, SupportError
-from metaskl.tasks.groups import are_missing
+from metaskl.tasks.groups import are_missing, require_values
 
 Array = npt.NDArray[Any]
 # Double precision until the columns are standardised: a time stamp would lose its seconds.
@@ -39,8 +39,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
 
 def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Array, Any]:
     """Return features and targets of one length, after scikit-learn's checks."""
-    if numeric:
-        require_numbers(y)
+    (require_numbers if numeric else require_values)(y)
     try:
         checked, y = validate_data(
             estimator,
@@ -66,6 +65,7 @@ def require_numbers(y: Any) -> None:
     ValueError
         It names a value; what else may be wrong with `y` is left to scikit-learn's checks.
     """
+    require_values(y)
     try:
         values = np.asarray(y)
     except ValueError:  # rows of unequal length
@@ -116,9 +116,10 @@ def _explained(error: ValueError, X: Any) -> ValueError:
         )
     if "could not convert string to float" in text:
         return ValueError(
-            f"X must hold numbers, got text ({text}). In a Pipeline encode categories first, with "
-            "sklearn.preprocessing.OneHotEncoder in a make_column_transformer(...), and sentences "
-            "with sklearn.feature_extraction.text.TfidfVectorizer and TruncatedSVD; leave the task "
+            f"X must hold numbers, got text ({text}). In a Pipeline encode categories first, or "
+            "give compare and AutoMeta preprocess=, with sklearn.preprocessing.OneHotEncoder in a "
+            "make_column_transformer(...), and sentences with "
+            "sklearn.feature_extraction.text.TfidfVectorizer and TruncatedSVD; leave the task "
             "column to groups."
         )
     return error

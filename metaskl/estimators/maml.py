@@ -59,7 +59,7 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
     first_order_epochs : int, default=0
-        Drop them in so many epochs first, >= 0 (MAML++).
+        Drop them in so many epochs first, >= 0 and below `max_epochs` (MAML++).
     adapt_part : {"all", "head", "body"}, default="all"
         What the inner steps change: everything, the head (ANIL) or the body (BOIL).
     inner_clip : float or None, default=10.0
@@ -67,7 +67,8 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     multi_step_loss : bool, default=False
         Average the outer loss over the inner steps (MAML++).
     multi_step_epochs : int, optional
-        Epochs over which that average moves to the last step, >= 1 (MAML++); by default it stays.
+        Epochs over which that average moves to the last step, >= 1 and below `max_epochs`
+        (MAML++); by default it stays.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated: the time differs, the numbers by rounding.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
@@ -127,7 +128,7 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     first_order : bool, default=False
         Drop second derivatives (FOMAML).
     first_order_epochs : int, default=0
-        Drop them in so many epochs first, >= 0 (MAML++).
+        Drop them in so many epochs first, >= 0 and below `max_epochs` (MAML++).
     adapt_part : {"all", "head", "body"}, default="all"
         What the inner steps change: everything, the head (ANIL) or the body (BOIL).
     inner_clip : float or None, default=10.0
@@ -135,7 +136,8 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     multi_step_loss : bool, default=False
         Average the outer loss over the inner steps (MAML++).
     multi_step_epochs : int, optional
-        Epochs over which that average moves to the last step, >= 1 (MAML++); by default it stays.
+        Epochs over which that average moves to the last step, >= 1 and below `max_epochs`
+        (MAML++); by default it stays.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated: the time differs, the numbers by rounding.
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.

@@ -11,6 +11,7 @@ from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils.metaestimators import available_if
 
 from metaskl.estimators.wrapper import TaskWrapper, wrapped_has
+from metaskl.tasks.groups import require_values
 
 
 class Pooled(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
@@ -79,6 +80,7 @@ class Pooled(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
         Pooled
             The fitted estimator itself.
         """
+        require_values(y)
         estimator = self._check_estimator()
         X, _ = self._take_tasks(X, groups)
         self.estimator_ = clone(estimator).fit(X, y)

@@ -28,6 +28,7 @@ from metaskl.estimators.shrinkage import (
     ShrinkageEstimator,
     count_rows,
 )
+from metaskl.tasks.groups import require_values
 
 # The shared model's probabilities are kept this far from 0 and 1: a forest says 0 of a class that
 # is only rare, and no row of a support could move its infinite logit.
@@ -151,6 +152,7 @@ class ShrunkClassifier(ShrinkageEstimator):
         ShrunkClassifier
             The fitted estimator itself.
         """
+        require_values(y)
         X, ids, tasks = self._start_fit(X, groups)
         target = column_or_1d(y, warn=True)
         self.estimator_ = clone(self._default_estimator()).fit(X, target)

@@ -25,6 +25,7 @@ from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.evaluation.warming import warm_up
 from metaskl.tasks import require_groups
+from metaskl.tasks.groups import require_values
 
 
 def cross_validate_tasks(
@@ -113,6 +114,7 @@ def cross_validate_tasks(
     """
     check_adapts(estimator)
     scorer = resolve_scorer(scoring, classification=is_classifier(estimator))
+    require_values(y)
     X, ids = require_groups(X, groups)
     n_way = private_ways(estimator) if n_way is None else n_way
     y = np.asarray(y)

@@ -21,7 +21,7 @@ from metaskl.evaluation.flatten import n_axes
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.tasks import require_groups
-from metaskl.tasks.groups import are_private
+from metaskl.tasks.groups import are_private, require_values
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ def make_protocol(
             "there are none, fit without groups and score classes that were not seen with "
             "metaskl.evaluation.episode_scores."
         )
+    require_values(y)
     X, ids = require_groups(X, groups)
     y = np.asarray(y)
     _check_settings(kind, label_space)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metaskl.errors import ParameterError
+from metaskl.errors import require_choice
 from metaskl.learners.gaussian_process import DeepKernelProcess, marginal_loss
 from metaskl.learners.kernels import pairwise
 from metaskl.learners.space import Choice, Dimension, Real
@@ -96,8 +96,7 @@ class DKT(DeepKernelProcess):
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
-        if objective not in _OBJECTIVES:
-            raise ParameterError(f"objective must be one of {_OBJECTIVES}, got {objective!r}.")
+        require_choice("objective", objective, _OBJECTIVES)
         self.objective = objective
 
     def hyper_parameters(self, pairs: Tensor, residual: Tensor, weight: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, require_choice
 from metaskl.learners.base import Adapted, embed_tasks, solve_dtype, stack_of_one
 from metaskl.learners.bounds import within
 from metaskl.learners.cholesky import cholesky
@@ -232,10 +232,8 @@ def marginal_loss(factor: Tensor, residual: Tensor, present: Tensor) -> Tensor:
 
 
 def _check(kernel: str, mean: str, noise: float, amplitude: float) -> None:
-    if kernel not in KERNELS:
-        raise ParameterError(f"kernel must be one of {KERNELS}, got {kernel!r}.")
-    if mean not in MEANS:
-        raise ParameterError(f"mean must be one of {MEANS}, got {mean!r}.")
+    require_choice("kernel", kernel, KERNELS)
+    require_choice("mean", mean, MEANS)
     if not (noise > 0 and amplitude > 0):
         raise ParameterError(
             f"noise and amplitude must be above 0, got {noise} and {amplitude}. Both are learned "

@@ -20,7 +20,14 @@ from metaskl.learners.engine.compiled import Compiler
 from metaskl.learners.engine.dense import Dense, dense_of
 from metaskl.learners.engine.gradients import gradient_by_task, leaves
 from metaskl.learners.engine.graphs import LossOf, by_graphs, graph_bytes
-from metaskl.learners.engine.memory import Gradients, at_once, by_parts, need_of, prediction
+from metaskl.learners.engine.memory import (
+    Gradients,
+    at_once,
+    by_parts,
+    bytes_of,
+    need_of,
+    prediction,
+)
 from metaskl.learners.engine.packing import packing_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
@@ -95,11 +102,6 @@ class InnerLoop(StackedLearner, abc.ABC):
             n_pool_classes=n_pool_classes,
         )
         _check(adaptation_steps, test_adaptation_steps, inner_lr, inner_clip)
-        if not (_is_number(memory_budget) and memory_budget >= 1):
-            raise ParameterError(
-                f"memory_budget must be above 0, got {memory_budget!r}. It is a number of bytes: "
-                "2**30 is 1 GiB."
-            )
         self.adaptation_steps = adaptation_steps
         self.test_adaptation_steps = test_adaptation_steps
         self.inner_lr = inner_lr
@@ -109,7 +111,7 @@ class InnerLoop(StackedLearner, abc.ABC):
                 f"engine must be one of {ENGINES}, got {engine!r}. Leave it at 'auto'."
             )
         self.engine = engine
-        self.memory_budget = memory_budget
+        self.memory_budget = bytes_of(memory_budget)
         self.memory_note = ""
         self._memory_notes: set[str] = set()
         self._graph_bytes: dict[Hashable, int] = {}
@@ -281,11 +283,11 @@ def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: floa
             "test_adaptation_steps must be a whole number of at least 1 or None, got "
             f"{test_steps!r}. None takes as many steps as in meta-training."
         )
-    if not (_is_number(inner_lr) and inner_lr > 0):
+    if not (isinstance(inner_lr, Real) and inner_lr > 0):
         raise ParameterError(
             f"inner_lr must be above 0, got {inner_lr!r}. Try 0.01 to 0.1 on standardised features."
         )
-    if not (inner_clip is None or (_is_number(inner_clip) and inner_clip > 0)):
+    if not (inner_clip is None or (isinstance(inner_clip, Real) and inner_clip > 0)):
         raise ParameterError(
             f"inner_clip must be above 0 or None, got {inner_clip!r}. None does not limit the "
             "inner gradient."
@@ -294,7 +296,3 @@ def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: floa
 
 def _is_count(value: object) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from metaskl.errors import ParameterError
+from metaskl.errors import require_choice
 
 RATES = ("fixed", "per_parameter", "per_step")
 
@@ -44,8 +44,7 @@ class LearnedRates(nn.ParameterDict):
         negative: bool = True,
     ) -> None:
         super().__init__()
-        if mode not in RATES:
-            raise ParameterError(f"inner_lr_mode must be one of {RATES}, got {mode!r}.")
+        require_choice("inner_lr_mode", mode, RATES)
         self.mode = mode
         self.negative = negative
         self.inner_lr = inner_lr

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, require_choice
 from metaskl.learners.base import Adapted
 from metaskl.learners.engine.dense import Dense
 from metaskl.learners.engine.networks import plan_of_network
@@ -286,8 +286,7 @@ class MAML(InnerLoop):
 
 
 def _check(adapt_part: str, first_order_epochs: int, multi_step_epochs: int | None) -> None:
-    if adapt_part not in _PARTS:
-        raise ParameterError(f"adapt_part must be one of {tuple(_PARTS)}, got {adapt_part!r}.")
+    require_choice("adapt_part", adapt_part, tuple(_PARTS))
     if first_order_epochs < 0:
         raise ParameterError(
             f"first_order_epochs must be at least 0, got {first_order_epochs}. 0 is second order "

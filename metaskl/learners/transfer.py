@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, require_choice
 from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.network import refuse_running_statistics
 from metaskl.learners.pretraining import Pretrained, check_fine_tuning, fine_tune
@@ -97,8 +97,7 @@ class Transfer(Pretrained):
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
-        if strategy not in _STRATEGIES:
-            raise ParameterError(f"strategy must be one of {_STRATEGIES}, got {strategy!r}.")
+        require_choice("strategy", strategy, _STRATEGIES)
         check_fine_tuning(adaptation_steps, inner_lr, pull)
         if layer_decay < 1 or (unfreeze_every is not None and unfreeze_every < 1):
             raise ParameterError(

@@ -16,6 +16,7 @@ import numpy as np
 from metaskl.errors import CandidateError, MetasklWarning, ParameterError
 from metaskl.evaluation.draws import Ways, check_count
 from metaskl.evaluation.protocol import Protocol, make_protocol
+from metaskl.learners.engine.memory import bytes_of
 from metaskl.progress import Progress
 from metaskl.search.asking import check_budget
 from metaskl.search.driver import Budget, Driver, runs_here
@@ -171,7 +172,8 @@ def run_study(
     >>> len(result.trials), result.best_learner
     (3, 'ridge_head')
     """
-    directions = _check_settings(objectives, n_trials, time_budget, memory_budget)
+    directions = _check_settings(objectives, n_trials, time_budget)
+    memory_budget = None if memory_budget is None else bytes_of(memory_budget)
     rules = Rules(choose_pruning(pruning), _check_fidelity(fidelity), memory_budget)
     protocol = make_protocol(
         X,
@@ -243,18 +245,15 @@ def run_study(
     return _checked(result)
 
 
-def _check_settings(
-    objectives: Any, n_trials: Any, time_budget: Any, memory_budget: Any
-) -> list[str]:
+def _check_settings(objectives: Any, n_trials: Any, time_budget: Any) -> list[str]:
     """Return the directions of the objectives."""
     asked = (objectives,) if isinstance(objectives, str) else tuple(objectives)
     if asked not in _OBJECTIVES:
         raise ParameterError(
             f"objectives must be ('score',) or ('score', 'adapt_time'), got {objectives!r}."
         )
-    for name, value in {"n_trials": n_trials, "memory_budget": memory_budget}.items():
-        if value is not None:
-            check_count(name, value)
+    if n_trials is not None:
+        check_count("n_trials", n_trials)
     check_budget(time_budget)
     return _OBJECTIVES[asked]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, did_you_mean
 from metaskl.tasks.affine import RandomAffine
 from metaskl.tasks.augmentation import (
     Augmentation,
@@ -140,6 +140,7 @@ def augmented(
             raise ParameterError(
                 f"augment must be one of {sorted(_NAMED)}, a spec such as TaskMix(alpha=0.5), a "
                 f"list of these, or by itself 'auto' (in an estimator) or None, got {spec!r}."
+                f"{_meant(spec)}"
             )
         if kind not in spec.kinds:
             raise ParameterError(
@@ -152,3 +153,16 @@ def augmented(
                 "to tell the pool's classes apart. Leave it out, or use FeatureNoise."
             )
     return AugmentedEpisodes(sampler, specs, fixed_columns) if specs else sampler
+
+
+def _meant(spec: Any) -> str:
+    """Return what was meant by something that is no augmentation, after a space."""
+    if isinstance(spec, type) and issubclass(spec, Augmentation):
+        names = [f" or its name {name!r}" for name, known in _NAMED.items() if known is spec]
+        return f" Give an instance, {spec.__name__}(),{''.join(names)}."
+    if not isinstance(spec, str):
+        return ""
+    parts = [name for name in _NAMED if spec.lower() in name.split("_")]
+    if parts:
+        return f" Did you mean {' or '.join(map(repr, parts))}?"
+    return did_you_mean(spec, list(_NAMED))

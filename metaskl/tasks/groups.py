@@ -75,6 +75,8 @@ def resolve_groups(
     if groups is None:
         return X, None, column
     ids = check_groups(groups, _n_rows(X))
+    if fitting:
+        _warn_of_measurements(ids, column)
     if fitting and column is None and (same := _columns_equal_to(X, ids)):
         warnings.warn(
             f"groups equals the column {same[0]!r} of X row by row, but that column stays a "
@@ -88,6 +90,24 @@ def resolve_groups(
             stacklevel=4,
         )
     return X, ids, column
+
+
+def _warn_of_measurements(ids: npt.NDArray[Any], column: str | None) -> None:
+    """Warn of task ids with a fractional part: a wrong column was named, it seems."""
+    broken = ids[ids % 1 != 0] if ids.dtype.kind == "f" else ids[:0]
+    if not len(broken):
+        return
+    # Of an array no value is shown: the text stays one, and is said once, over the folds of a CV.
+    given, example, text = "groups", "", "groups"
+    if column is not None:
+        given, example, text = f"groups={column!r}", f" such as {broken[0]:.6g}", f"X[{column!r}]"
+    warnings.warn(
+        f"{given} should name tasks, got numbers with a fractional part{example}, which look like "
+        "measurements. Give the column that tells the tasks apart; if these are ids, give them as "
+        f"text: groups={text}.astype(str).",
+        GroupsWarning,
+        stacklevel=5,
+    )
 
 
 def _columns_equal_to(X: Any, ids: npt.NDArray[Any]) -> list[Any]:
@@ -152,6 +172,21 @@ def require_groups(X: Any, groups: Any) -> tuple[Any, npt.NDArray[Any]]:
             "the column of the data frame that holds them."
         )
     return X, ids
+
+
+def require_values(y: Any) -> None:
+    """Raise if targets are a text, as a column's name is: only `groups` may be named.
+
+    Raises
+    ------
+    ValueError
+        It says how to take the column.
+    """
+    if isinstance(y, str):
+        raise ValueError(
+            f"y must be an array of the targets of the rows, got the text {y!r}. If it names a "
+            f"column, give the column and leave it out of X: X.drop(columns={y!r}), X[{y!r}]."
+        )
 
 
 def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:

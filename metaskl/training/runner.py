@@ -14,7 +14,7 @@ import torch
 from skorch.callbacks import EarlyStopping, LRScheduler
 
 from metaskl._compat import limit_threads
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, did_you_mean
 from metaskl.learners import MetaLearner
 from metaskl.tasks import Episode, EpisodeSampler
 from metaskl.training.callbacks import BestOnValidation, CosineRate, ShowProgress, StopWhenExhausted
@@ -212,7 +212,7 @@ def new_net(learner: MetaLearner, plan: TrainingPlan) -> MetaNet:
         if optimizer not in _OPTIMIZERS:
             raise ParameterError(
                 f"optimizer must be one of {sorted(_OPTIMIZERS)} or a torch optimizer class, got "
-                f"{optimizer!r}."
+                f"{optimizer!r}.{did_you_mean(optimizer, sorted(_OPTIMIZERS))}"
             )
         own = {"optimizer", "optimizer__foreach"} & {*plan.net_params}
         fused = {"optimizer__fused": True} if optimizer in _FUSED and not own else {}

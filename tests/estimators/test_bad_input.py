@@ -14,11 +14,15 @@ from metaskl import (
     MAMLClassifier,
     MAMLRegressor,
     MetaRegressor,
+    Pooled,
     ProtoNetClassifier,
     RidgeHeadRegressor,
+    ShrunkClassifier,
     ShrunkRegressor,
     TransferRegressor,
     adapt,
+    compare,
+    cross_validate_tasks,
 )
 from metaskl.backbones import MLP, Conv4
 from metaskl.errors import (
@@ -60,11 +64,30 @@ def of_classes():
 class TestRows:
     def test_text_names_the_encoder(self, fitted):
         texts = FRAME.assign(sex="female")
-        message = "X must hold numbers, got text .*'female'.*OneHotEncoder.*task column to groups"
+        message = (
+            "X must hold numbers, got text .*'female'.*Pipeline.* or give compare and AutoMeta "
+            "preprocess=.*OneHotEncoder.*task column to groups"
+        )
         with pytest.raises(ValueError, match=message):
             regressor().fit(texts, LINES.y, groups=LINES.groups)
         with pytest.raises(ValueError, match="X must hold numbers, got text"):
             fitted.adapt(LINES.X[:5].astype(str).astype(object) + "!", LINES.y[:5])
+
+    def test_a_name_in_place_of_targets_says_how_to_take_the_column(self, fitted):
+        frame = FRAME.assign(task=LINES.groups, score=LINES.y)
+        message = r"got the text 'score'.* X\.drop\(columns='score'\), X\['score'\]"
+        for call in (
+            lambda: regressor().fit(frame, "score", groups="task"),
+            lambda: ProtoNetClassifier(**QUICK).fit(frame, "score", groups="task"),
+            lambda: fitted.adapt(FRAME, "score"),
+            lambda: compare(frame, "score", groups="task"),
+            lambda: cross_validate_tasks(regressor(), frame, "score", groups="task"),
+            lambda: ShrunkRegressor().fit(frame, "score", groups="task"),
+            lambda: Pooled(regressor()).fit(frame, "score", groups="task"),
+            lambda: ShrunkClassifier().fit(frame, "score", groups="task"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
 
     def test_missing_values_name_columns_and_the_imputer(self, fitted):
         holes = FRAME.mask(FRAME > 1.5)

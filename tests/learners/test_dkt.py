@@ -212,6 +212,7 @@ def test_private_classes_have_no_mean_and_any_number():
     ("arguments", "message"),
     [
         ({"kernel": "periodic"}, "kernel must be one of .*, got 'periodic'"),
+        ({"kernel": "Tanimoto"}, r"got 'Tanimoto'\. Did you mean 'tanimoto'\?"),
         ({"mean": "quadratic"}, "mean must be one of .*, got 'quadratic'"),
         ({"objective": "joint"}, "objective must be one of .*, got 'joint'"),
         ({"noise": 0.0}, "noise and amplitude must be above 0"),

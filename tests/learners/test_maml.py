@@ -359,6 +359,7 @@ def test_running_statistics_are_refused_unless_the_body_stays():
         ({"inner_lr": None}, "inner_lr must be above 0, got None"),
         ({"inner_lr_mode": "learned"}, "inner_lr_mode must be one of .*got 'learned'"),
         ({"adapt_part": "neck"}, "adapt_part must be one of .*got 'neck'"),
+        ({"adapt_part": "heads"}, r"got 'heads'\. Did you mean 'head'\?"),
         ({"adapt_part": "body"}, "adapt_part='body' leaves no parameter to adapt"),
         ({"kind": "ranking"}, "kind must be one of .*got 'ranking'"),
     ],

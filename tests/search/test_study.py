@@ -219,7 +219,7 @@ def test_time_budget_ends_the_search_and_trials_wait(tmp_path):
 
 def test_memory_budget_is_said():
     with pytest.raises(CandidateError, match=r"MiB, more than memory_budget=1 MiB"):
-        search(**RIDGE, memory_budget=2**20, n_trials=1)
+        search(**RIDGE, memory_budget=2.0**20, n_trials=1)
     assert memory_held() > 2**20
     assert os.getpid() > 0
 
@@ -295,7 +295,7 @@ def test_shot_counts_that_no_task_has():
         ({"n_trials": 0}, "n_trials must be a whole number, at least 1, got 0"),
         ({"n_trials": 2.5}, "n_trials must be a whole number, at least 1, got 2.5"),
         ({"time_budget": -1}, "time_budget must be"),
-        ({"memory_budget": "2GB"}, "memory_budget must be"),
+        ({"memory_budget": "2GB"}, "memory_budget must be a whole number of bytes above 0"),
         ({"fidelity": 1.5}, "fidelity must hold rising shares"),
         ({"fidelity": (0.5, 0.2)}, "fidelity must hold rising shares"),
         ({"pruning": "often"}, "pruning must be"),

@@ -229,6 +229,9 @@ def test_a_checkpointed_fit_with_augmentation_is_resumed_bit_by_bit(tmp_path):
     ("augment", "message"),
     [
         ("mixup", "augment must be one of .*'task_mix'.*got 'mixup'"),
+        ("noise", r"got 'noise'\. Did you mean 'feature_noise' or 'label_noise'\?"),
+        ("FeatureNoise", r"got 'FeatureNoise'\. Did you mean 'feature_noise'"),
+        (FeatureNoise, r"Give an instance, FeatureNoise\(\), or its name 'feature_noise'\."),
         (3, r"a list of these, or by itself 'auto' \(in an estimator\) or None, got 3"),
         (["auto", TaskMix()], "or by itself 'auto' .* or None, got 'auto'"),
         (FeatureNoise(scale=0), "scale must be above 0 in augment, got 0"),

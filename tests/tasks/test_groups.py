@@ -69,3 +69,27 @@ def test_ids_of_two_types_that_read_the_same_are_refused():
     with pytest.raises(GroupsError, match="read the same, got 1 and '1'"):
         check_groups(np.array([1, "1", 2], dtype=object), 3)
     assert check_groups(np.array([1, "a", 1.0], dtype=object), 3).tolist() == ["1", "a", "1.0"]
+
+
+SES = pd.DataFrame({"x": [1.0, 2.0, 3.0], "ses": [-0.25, 1.0, 0.5], "year": [90.0, 90.0, 91.0]})
+
+
+@pytest.mark.parametrize("groups", ["ses", SES["ses"]])
+def test_a_column_of_measurements_is_named(groups):
+    said = (
+        r"groups='ses' should name tasks, got numbers with a fractional part such as -0\.25, which "
+        r"look like measurements\. .*groups=X\['ses'\]\.astype\(str\)"
+    )
+    with pytest.warns(GroupsWarning, match=said):
+        resolve_groups(SES, groups)
+
+
+def test_an_array_of_measurements_is_said():
+    said = r"^groups should name tasks, got .* part, which look .* groups=groups\.astype\(str\)"
+    with pytest.warns(GroupsWarning, match=said):
+        resolve_groups(SES[["x"]], [0.5, 0.5, 1.5])
+
+
+@pytest.mark.parametrize("groups", ["year", [1.0, 2.0, 2.0], ["0.5", "0.5", "1.5"]])
+def test_nothing_is_said_of_whole_floats_and_text(groups):
+    resolve_groups(SES, groups)

@@ -255,6 +255,7 @@ class TestOuterStep:
         ("parameters", "message"),
         [
             ({"optimizer": "adagrad2"}, "optimizer must be one of .* got 'adagrad2'"),
+            ({"optimizer": "Adam"}, r"optimizer must be .* got 'Adam'\. Did you mean 'adam'"),
             ({"lr_schedule": "linear"}, "lr_schedule must be 'constant' or 'cosine', got 'linear'"),
             ({"precision": "float16"}, "precision must be 'auto', .* got 'float16'"),
             ({"patience": 3}, "patience=3 needs meta-validation tasks to watch"),

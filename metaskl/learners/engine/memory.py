@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from metaskl.errors import ParameterError
 from metaskl.learners.engine.dense import Rows
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
@@ -19,6 +21,23 @@ _LIVE_ROWS = 4
 _OF_A_CPU, _FEW, _OF_FEW = 2**23, 3, 2**25
 Gradients = tuple[Tensor, list[Tensor | None]]
 Find = Callable[[Plan], Gradients]
+
+
+def bytes_of(budget: Any) -> int:
+    """Return a memory budget as a whole number; ``1e9`` is one as well.
+
+    Raises
+    ------
+    ParameterError
+        If it is none, or not above 0.
+    """
+    whole = isinstance(budget, Integral) and not isinstance(budget, bool)
+    if not (whole or (isinstance(budget, float) and budget.is_integer())) or budget < 1:
+        raise ParameterError(
+            f"memory_budget must be a whole number of bytes above 0, got {budget!r}. 2**30 is "
+            "1 GiB."
+        )
+    return int(budget)
 
 
 class Need(NamedTuple):

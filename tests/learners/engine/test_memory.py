@@ -1,6 +1,8 @@
 """Memory and work of a meta-step, counted."""
 
 import gc
+import math
+import re
 
 import pytest
 import torch
@@ -136,9 +138,17 @@ def test_the_prediction_is_said_and_logged_once(caplog):
     assert prediction(2**20, 4, 1).endswith("4 tasks takes about 4.0 MiB: one task at a time")
 
 
-@pytest.mark.parametrize("budget", [0, "1GiB", None, float("nan")])
-def test_a_budget_of_nothing_is_refused(budget):
-    with pytest.raises(ParameterError, match=rf"must be above 0, got {budget!r}.*2\*\*30"):
+def test_a_whole_float_is_a_number_of_bytes():
+    learner = MAML(MLP((40, 40)).build((1,)), 1, memory_budget=1e6)
+    learner.episode_loss(sinusoid_batch(64)).backward()
+    assert learner.memory_budget == 10**6
+    assert re.search(r"chunks of \d+ tasks$", learner.memory_note)
+
+
+@pytest.mark.parametrize("budget", [0, 0.5, -1e9, 1.5, "1GiB", None, True, math.nan, math.inf])
+def test_a_budget_that_is_no_number_of_bytes_is_refused(budget):
+    said = f"memory_budget must be a whole number of bytes above 0, got {budget!r}. 2**30"
+    with pytest.raises(ParameterError, match=re.escape(said)):
         MAML(MLP((4,)).build((1,)), 1, memory_budget=budget)
 
 
