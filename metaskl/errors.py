@@ -201,6 +201,14 @@ class OneTaskWarning(MetasklWarning):
     """A meta-learner fitted without task ids, so that there are no tasks to learn across."""
 
 
+class TrainedAnewWarning(MetasklWarning):
+    """A fitted meta-learner that is meta-trained anew, so that what it learned is not used."""
+
+
+class BudgetWarning(MetasklWarning):
+    """A time budget that ended before every learner was tried."""
+
+
 class EpisodeWarning(MetasklWarning):
     """Training episodes that are not what was asked for, or hardly can be."""
 

@@ -142,6 +142,14 @@ def adapt_groups(estimator: Any, X: Any, y: Any, groups: Any) -> dict[Any, Any]:
     return {t: adapt(estimator, _safe_indexing(X, index), y[index]) for t, index in rows.items()}
 
 
+def seen_tasks(estimator: Any) -> dict[Any, Any]:
+    """Return models of the tasks of fit, from an estimator that keeps them."""
+    if isinstance(estimator, Pipeline):
+        models = seen_tasks(estimator.steps[-1][1])
+        return {task: _with_last_step(estimator, model) for task, model in models.items()}
+    return dict(estimator.adapted_tasks()) if hasattr(estimator, "adapted_tasks") else {}
+
+
 def transform(pipeline: Pipeline, X: Any) -> Any:
     """Run a Pipeline's fitted steps before the last."""
     for _, step in pipeline.steps[:-1]:

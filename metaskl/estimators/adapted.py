@@ -13,14 +13,13 @@ from sklearn.base import (
     RegressorMixin,
     clone,
 )
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from metaskl.errors import OneTaskWarning, ParameterError
 from metaskl.estimators.adapt import adapt
+from metaskl.estimators.checks import is_fitted
 from metaskl.estimators.uncertain import predict_with_std
 
 
@@ -46,7 +45,7 @@ class _Adapted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             The estimator of that task.
         """
         self._check_targets(X, y)
-        if _is_fitted(self.estimator):
+        if is_fitted(self.estimator):
             self.estimator_ = adapt(self.estimator, X, y)
         else:  # nothing was meta-trained: this one task is all there is
             with warnings.catch_warnings():
@@ -209,14 +208,3 @@ class AdaptedClassifier(ClassifierMixin, _Adapted):  # type: ignore[misc]
             )
         tags.classifier_tags = inner.classifier_tags
         return tags
-
-
-def _is_fitted(estimator: Any) -> bool:
-    """Say whether there is something to adapt."""
-    if isinstance(estimator, FrozenEstimator):
-        return True
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError:
-        return False
-    return True

@@ -10,9 +10,20 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from metaskl.backbones import MLP, Backbone
-from metaskl.errors import EpisodeWarning, MetasklWarning, OneTaskWarning, ParameterError
+from metaskl.errors import (
+    EpisodeWarning,
+    MetasklWarning,
+    OneTaskWarning,
+    ParameterError,
+    TrainedAnewWarning,
+)
+from metaskl.estimators.adapt import can_adapt
 from metaskl.tasks import TaskSet
 from metaskl.tasks.groups import are_private
 
@@ -245,4 +256,32 @@ def warn_of_one_task(estimator: Any) -> None:
         f"Adapted{'Classifier' if hasattr(estimator, 'predict_proba') else 'Regressor'}({name}()).",
         OneTaskWarning,
         stacklevel=4,
+    )
+
+
+def is_fitted(estimator: Any) -> bool:
+    """Say whether there is something to adapt."""
+    if isinstance(estimator, FrozenEstimator):
+        return True
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
+
+
+def warn_of_training_anew(estimator: Any) -> None:
+    """Warn of a fitted meta-learner that is cloned, and so forgets what it learned."""
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if isinstance(last, FrozenEstimator) or not can_adapt(estimator) or not is_fitted(estimator):
+        return
+    name = type(estimator).__name__
+    warnings.warn(
+        f"estimator must not be fitted where PerTask is to train it, got a fitted {name}: as in "
+        "scikit-learn a clone of it is trained anew on these tasks alone, and what it learned is "
+        "not used. To adapt it to these tasks as it is, fit PerTask(FrozenEstimator(meta)), or "
+        "call meta.adapt_groups(X, y, groups) (metaskl.adapt for a Pipeline). If it is to be "
+        "trained anew, give sklearn.base.clone(meta).",
+        TrainedAnewWarning,
+        stacklevel=3,
     )

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from sklearn import config_context
 from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from metaskl.estimators.adapt import adapt, adapt_groups, can_adapt
+from metaskl.estimators.adapt import adapt, adapt_groups, can_adapt, seen_tasks
+from metaskl.estimators.checks import warn_of_training_anew
 from metaskl.estimators.uncertain import predict_with_std
 from metaskl.estimators.wrapper import TaskWrapper, check_kind, rows_of_tasks, wrapped_has
 from metaskl.tasks.groups import resolve_groups
@@ -27,13 +27,15 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
 
     An ordinary estimator is cloned and fitted to each task alone, and once to all rows, for
     tasks that were not there. A meta-learner (anything with ``adapt``, also at the end of a
-    Pipeline) is meta-trained once and adapted to each task. With many rows a task an ordinary
-    estimator is hard to beat; with few it knows too little.
+    Pipeline) is meta-trained once and adapted to each task; one that is fitted already is
+    trained anew, with a warning, unless it is given as ``FrozenEstimator(meta)``. With many
+    rows a task an ordinary estimator is hard to beat; with few it knows too little.
 
     Parameters
     ----------
     estimator : estimator
-        Any scikit-learn classifier or regressor, or a meta-learner. It is cloned, never changed.
+        Any scikit-learn classifier or regressor, or a meta-learner. It is cloned, never changed,
+        and the clone is fitted. A ``FrozenEstimator`` keeps what it learned.
 
     Attributes
     ----------
@@ -98,6 +100,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             The fitted estimator itself.
         """
         estimator = clone(self._check_estimator())
+        warn_of_training_anew(self.estimator)
         X, ids = self._take_tasks(X, groups)
         if hasattr(self, "adapted_"):
             del self.adapted_
@@ -120,7 +123,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
     def _fit_tasks(self, X: Any, y: Any, ids: npt.NDArray[Any], meta: bool) -> dict[Any, Any]:
         """Return the model of each task."""
         if meta:
-            return _seen_tasks(self.shared_) or adapt_groups(self.shared_, X, y, ids)
+            return seen_tasks(self.shared_) or adapt_groups(self.shared_, X, y, ids)
         models = {}
         for task, rows in rows_of_tasks(ids).items():
             part = _safe_indexing(X, rows), _safe_indexing(y, rows)
@@ -290,11 +293,3 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             tags.target_tags.multi_output = False
             tags.classifier_tags.multi_label = False
         return tags
-
-
-def _seen_tasks(estimator: Any) -> dict[Any, Any]:
-    """Return models of the tasks of fit, from an estimator that keeps them."""
-    if isinstance(estimator, Pipeline):
-        *before, (name, last) = estimator.steps
-        return {t: Pipeline([*before, (name, model)]) for t, model in _seen_tasks(last).items()}
-    return dict(estimator.adapted_tasks()) if hasattr(estimator, "adapted_tasks") else {}

@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from metaskl import MAMLRegressor, RidgeHeadClassifier
 from metaskl.backbones import MLP
-from metaskl.errors import GroupsError
+from metaskl.errors import GroupsError, TrainedAnewWarning
 from metaskl.estimators.adapt import adapt_groups
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
@@ -214,6 +214,25 @@ def test_a_meta_learner_is_trained_once_and_adapted_to_each_task(lines, wrap):
     np.testing.assert_allclose(per_task.predict(X), 15.0)
 
 
+@pytest.mark.parametrize("wrap", [lambda m: m, lambda m: make_pipeline(StandardScaler(), m)])
+def test_a_fitted_meta_learner_is_trained_anew_with_a_warning_that_says_how_not_to(lines, wrap):
+    X, y, groups = lines
+    with config_context(enable_metadata_routing=True):
+        meta = wrap(Shift()).fit(X, y, groups=groups)
+    how_not_to = r"trained anew.*PerTask\(FrozenEstimator\(meta\)\)"
+    with pytest.warns(TrainedAnewWarning, match=how_not_to) as told:
+        per_task = PerTask(meta).fit(X[:40], y[:40], groups[:40])
+    assert told[0].filename == __file__
+    last = per_task.shared_[-1] if hasattr(per_task.shared_, "steps") else per_task.shared_
+    assert last.mean_ == np.mean(y[:40])
+    # What is not fitted, or shall stay as it is, or is no meta-learner, is told nothing.
+    for quiet in (wrap(Shift()), FrozenEstimator(meta), clone(meta), Ridge().fit(X, y)):
+        PerTask(quiet).fit(X[:40], y[:40], groups[:40])
+    clone(PerTask(meta)).fit(X[:40], y[:40], groups[:40])
+    frozen_last = make_pipeline(StandardScaler(), FrozenEstimator(Shift().fit(X, y, groups)))
+    PerTask(frozen_last.fit(X, y)).fit(X[:40], y[:40])
+
+
 def test_a_meta_learner_gets_the_task_ids(lines):
     X, y, groups = lines
     assert PerTask(Shift()).fit(X, y, groups=groups).shared_.seen_groups_ == ["a", "b"]
@@ -322,7 +341,7 @@ def test_a_meta_learner_inside_takes_a_support_of_one_class_among_many_tasks_as_
     meta = RidgeHeadClassifier(max_epochs=1, steps_per_epoch=2, random_state=0)
     y = np.where(blobs.groups == blobs.groups[0], blobs.y[0], blobs.y)
     bare = meta.fit(blobs.X, blobs.y, groups=blobs.groups).adapt_groups(blobs.X, y, blobs.groups)
-    per_task = PerTask(meta).fit(blobs.X, blobs.y, groups=blobs.groups)
+    per_task = PerTask(clone(meta)).fit(blobs.X, blobs.y, groups=blobs.groups)
     found = adapt_groups(per_task, blobs.X, y, blobs.groups)
     for task, model in bare.items():
         expected = model.predict_proba(blobs.X)
