@@ -25,7 +25,9 @@ from metaskl.evaluation.parameters import route_parameters
 from metaskl.evaluation.scaling import DenseScaler
 from metaskl.registry import get_learner, list_learners
 
-# What docs/figures/leaderboard.md recommends: the best mean ranks, and one of a kind.
+# What docs/figures/leaderboard.md recommends: the best mean ranks, and one of a kind; those that
+# train quickly come first. With private classes matching stands for MAML, whose head takes no more
+# classes than it was trained with, and prototypes are there for pictures.
 _RECOMMENDED = {
     "regression": ("ridge_head", "maml", "attentive_cnp", "in_context", "snail"),
     "classification": ("logistic_head", "maml", "dkt", "in_context", "mann"),
@@ -76,7 +78,7 @@ def recommended_learners(kind: str, *, label_space: str = "shared") -> list[str]
     Returns
     -------
     list of str
-        Names in the registry, best first.
+        Names in the registry, those that train quickly first.
 
     Examples
     --------
