@@ -36,7 +36,7 @@ def search_further(
     names : list of str
         The names of all these.
     slow : dict of str to estimator
-        Per-task baselines that are tried once every learner was, before the search goes on.
+        Slow baselines that are tried once every learner was, before the search goes on.
 
     Raises
     ------
