@@ -182,6 +182,10 @@ class TrainedAnewWarning(MetasklWarning):
     """A fitted meta-learner that is meta-trained anew, so that what it learned is not used."""
 
 
+class BudgetWarning(MetasklWarning):
+    """A time budget that ended before every learner was tried."""
+
+
 class EpisodeWarning(MetasklWarning):
     """Training episodes that are not what was asked for, or hardly can be."""
 

@@ -10,6 +10,9 @@ import pandas as pd
 from metaskl.evaluation.differences import Difference, chosen_difference
 from metaskl.evaluation.plain import plain
 
+# How the reason begins where a candidate is no failure, but was never begun.
+NOT_TRIED = "not tried"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -189,10 +192,16 @@ def reach_verdict(
         left_out = left_out | {k: why for k in shots if k not in found[0]}
     elif learners and others:
         failed = failure_lines(failures)
-        nothing = "\n".join([f"nothing was compared: no {missing[0]} could be fitted.", *failed])
-    if any(name in failures for name in others):
+        of_side = dict(sides)[missing[0]]
+        could = "could be fitted"
+        if all(failures.get(name, "").startswith(NOT_TRIED) for name in of_side):
+            could = "was tried: the time budget ended before"
+        nothing = "\n".join([f"nothing was compared: no {missing[0]} {could}.", *failed])
+    if lost := [failures[name] for name in others if name in failures]:
         also = "the baselines given" if condition else "the baselines"
-        condition = f"against those of {also} that could be fitted"
+        untried = all(reason.startswith(NOT_TRIED) for reason in lost)
+        which = "there was time for" if untried else "could be fitted"
+        condition = f"against those of {also} that {which}"
     return Verdict(
         tuple(found[0].values()),
         tuple(found[1].values()),
@@ -209,7 +218,10 @@ def failure_lines(failures: dict[str, str]) -> list[str]:
     together: dict[str, list[str]] = {}
     for name, reason in failures.items():
         together.setdefault((reason.strip().splitlines() or [""])[0], []).append(name)
-    return [f"  {', '.join(names)} failed: {reason}" for reason, names in together.items()]
+    return [
+        f"  {', '.join(names)} {'' if reason.startswith(NOT_TRIED) else 'failed: '}{reason}"
+        for reason, names in together.items()
+    ]
 
 
 def shots_words(n_shot: int | float) -> str:

@@ -26,7 +26,8 @@ learners : "auto", "all", list of str or dict of str to estimator, default="auto
     Registered learners, or estimators of your own by name; ``"auto"`` takes those recommended
     for the kind of target (:func:`metaskl.evaluation.recommended_learners`), an empty list none.
 baselines : "all", list of str or dict of str to estimator, default="all"
-    Ordinary models that must be beaten, as in :func:`compare`. They are tried first.
+    Ordinary models that must be beaten, as in :func:`compare`. They are tried first; with a
+    `time_budget` per-task and shrunk forests and boosting wait for the learners' defaults.
 n_shot : int or sequence of int, default=(5, 10, 20)
     Labelled rows of a held-out task, >= 1; rows of each class with ``label_space="task"``.
 n_repeats : int, default=1

@@ -19,12 +19,14 @@ from metaskl.evaluation.cross_validate import fit_on_tasks
 from metaskl.search.contest import Contest
 from metaskl.search.ensemble import enter_ensemble
 from metaskl.search.entries import (
+    apart_from_slow,
     baselines_of,
     check_settings_of,
     describe,
     learners_of,
     one_of_each_model,
     protocol_of,
+    warn_of_the_untried,
 )
 from metaskl.search.further import search_further
 from metaskl.search.record import SearchRecord
@@ -106,6 +108,8 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
             self._try_all(contest, one_task=ids is None)
         except KeyboardInterrupt:
             self.interrupted_ = True
+        else:
+            warn_of_the_untried(contest)
         self._keep_best(contest, ids)
         self._tell(contest, names)
         return self
@@ -142,11 +146,14 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
             learners, roles = contest.protocol.candidates(
                 wanted, (), self.learner_params, self.preprocess
             )
+        slow: dict[str, Any] = {}
+        if wanted and self.time_budget is not None:
+            baselines, slow = apart_from_slow(baselines)
         contest.run(baselines, families, title="baselines")
         if wanted and self.n_trials == 0:
-            contest.run(learners, roles, title="learners")
+            contest.run(learners | slow, roles | families, title="learners")
         elif wanted:
-            search_further(self, contest, wanted, list(roles))
+            search_further(self, contest, wanted, list(roles), slow)
         if self.ensemble:
             enter_ensemble(contest, preprocess=self.preprocess)
 

@@ -13,7 +13,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from metaskl.evaluation import Comparison
 from metaskl.evaluation.cross_validate import score_fold
 from metaskl.evaluation.protocol import Protocol
-from metaskl.evaluation.verdict import reach_verdict
+from metaskl.evaluation.verdict import NOT_TRIED, reach_verdict
 from metaskl.progress import Progress
 from metaskl.search.averaging import mean_score
 from metaskl.search.record import SearchRecord
@@ -59,6 +59,7 @@ class Contest:
         self.transductive: list[str] = []
         self.log: list[dict[str, Any]] = []  # every trial in its order, those of a search too
         self.importances: dict[str, float] = {}
+        self.taken_up: set[int] = set()  # the trials of a study that are among them
         self.searched = ""  # the learner whose importances these are
 
     @property
@@ -86,7 +87,7 @@ class Contest:
         progress = Progress(len(candidates), title, "candidate", shown=bool(self.verbose))
         for name, estimator in candidates.items():
             if self.scores and self.time_left <= 0:
-                self.failures[name] = "not tried: the time budget was spent"
+                self.failures[name] = f"{NOT_TRIED}: the time budget was spent"
                 self.families[name] = families[name]
                 continue
             self._try(name, families[name], estimator)

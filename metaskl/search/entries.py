@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,16 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import KFold
 
-from metaskl.errors import ParameterError
+from metaskl.errors import BudgetWarning, ParameterError
 from metaskl.evaluation import recommended_learners
 from metaskl.evaluation.draws import Draw, check_count
 from metaskl.evaluation.folds import Fold
 from metaskl.evaluation.protocol import Protocol, make_protocol
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
+from metaskl.evaluation.verdict import NOT_TRIED
 from metaskl.search.asking import check_budget
 
 Array = npt.NDArray[Any]
 _FOLDS_OF_ROWS = 3
+_COSTS = {"pooled": 1, "shrunk": 2, "per-task": 3}
 
 
 def check_settings_of(estimator: Any) -> None:
@@ -101,10 +104,48 @@ def _protocol_of_one_task(estimator: Any, X: Any, y: Array) -> Protocol:
 
 
 def baselines_of(estimator: Any, protocol: Protocol) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the baselines and their families, the quick ones first."""
+    """Return the baselines and their families, the quick ones first.
+
+    Those of one's own stay in their order; of the built-in ones a forest or a boosting costs the
+    more the more often it is fitted: once, in each of the folds that shrinking needs, or in
+    every task and draw.
+    """
     found, families = protocol.candidates((), estimator.baselines, None, estimator.preprocess)
-    quick = sorted(found, key=lambda name: not name.endswith(("ridge", "logistic")))
-    return {name: found[name] for name in quick}, families
+    return {name: found[name] for name in sorted(found, key=_cost)}, families
+
+
+def _cost(name: str) -> int:
+    """Return the rank of a baseline's cost."""
+    how = name.partition(" ")[0]
+    return _COSTS.get(how, 0) if name.endswith((" forest", " boosting")) else 0
+
+
+def apart_from_slow(baselines: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the baselines that come before the learners, at least one, and those after them."""
+    slow = {name: model for name, model in baselines.items() if _cost(name) >= _COSTS["shrunk"]}
+    if len(slow) == len(baselines):
+        return baselines, {}
+    return {name: model for name, model in baselines.items() if name not in slow}, slow
+
+
+def warn_of_the_untried(contest: Any) -> None:
+    """Warn where the time budget ended before every learner was tried."""
+    untried = {n for n, why in contest.failures.items() if why.startswith(NOT_TRIED)}
+    names = {name.partition(" #")[0]: family for name, family in contest.families.items()}
+    learners = [name for name, family in names.items() if family == "learner" and name != "search"]
+    waiting = [name for name in learners if name in untried]
+    if not waiting or contest.time_left > 0:
+        return
+    baselines = [name for name, family in names.items() if family != "learner"]
+    n_tried = len(learners) - len(waiting), len([n for n in baselines if n not in untried])
+    warnings.warn(
+        f"time_budget ended before every learner was tried: {n_tried[0]} of {len(learners)} "
+        f"learners and {n_tried[1]} of {len(baselines)} baselines were. Not tried: "
+        f"{', '.join(waiting)}. Raise time_budget, name fewer learners or baselines, or shorten "
+        "their training, for example with learner_params={'max_epochs': 5}.",
+        BudgetWarning,
+        stacklevel=3,
+    )
 
 
 def one_of_each_model(baselines: dict[str, Any], families: dict[str, str]) -> dict[str, Any]:

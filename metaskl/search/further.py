@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from metaskl.errors import CandidateError
-from metaskl.search._optuna import TrialState
+from metaskl.evaluation.candidates import family_of
+from metaskl.evaluation.verdict import NOT_TRIED
+from metaskl.search._optuna import TrialState, optuna
 from metaskl.search.contest import Contest
 from metaskl.search.entries import cv_of
 from metaskl.search.record import importances_of
@@ -18,7 +20,9 @@ from metaskl.search.spaces import LEARNER
 from metaskl.search.study import run_study
 
 
-def search_further(estimator: Any, contest: Contest, learners: Any, names: list[str]) -> None:
+def search_further(
+    estimator: Any, contest: Contest, learners: Any, names: list[str], slow: dict[str, Any]
+) -> None:
     """Search learners, and the best baseline beside them, on the draws of the contest.
 
     Parameters
@@ -31,14 +35,32 @@ def search_further(estimator: Any, contest: Contest, learners: Any, names: list[
         What is searched.
     names : list of str
         The names of all these.
+    slow : dict of str to estimator
+        Slow baselines that are tried once every learner was, before the search goes on.
 
     Raises
     ------
     KeyboardInterrupt
         On Ctrl-C, after what was found until then is added.
     """
+    # One study in both parts, which is of the same candidates.
+    storage, best = estimator.storage, _best_baseline(estimator, contest)
+    if slow:
+        storage = storage or optuna.storages.InMemoryStorage()
+        first = len(names) if estimator.n_trials is None else min(len(names), estimator.n_trials)
+        _search(estimator, contest, learners, names, (best, storage, first))
+        families = {name: family_of(model) for name, model in slow.items()}
+        contest.run(slow, families, title="slow baselines")
+    _search(estimator, contest, learners, names, (best, storage, estimator.n_trials))
+
+
+def _search(
+    estimator: Any, contest: Contest, learners: Any, names: list[str], study: tuple[Any, Any, Any]
+) -> None:
+    """Run the study, up to a number of trials."""
+    best, storage, n_trials = study
     if contest.time_left <= 0:
-        _note_the_untried(contest, names, {})
+        _note_the_untried(contest, names, Counter(row["candidate"] for row in contest.log))
         return
     protocol = contest.protocol
     limited = np.isfinite(contest.time_left)
@@ -48,7 +70,7 @@ def search_further(estimator: Any, contest: Contest, learners: Any, names: list[
             contest.y,
             contest.ids,
             learners=learners,
-            baselines=_best_baseline(estimator, contest),
+            baselines=best,
             n_shot=[k for k in protocol.shots if k not in protocol.left_out],
             n_repeats=estimator.n_repeats,
             cv=cv_of(estimator, contest.ids),
@@ -58,10 +80,10 @@ def search_further(estimator: Any, contest: Contest, learners: Any, names: list[
             n_way=estimator.n_way,
             learner_params=estimator.learner_params,
             preprocess=estimator.preprocess,
-            n_trials=estimator.n_trials,
+            n_trials=n_trials,
             time_budget=contest.time_left if limited else None,
             pruning=estimator.pruning,
-            storage=estimator.storage,
+            storage=storage,
             study_name=estimator.study_name,
             warm_start=estimator.warm_start,
             n_jobs=estimator.n_jobs,
@@ -72,6 +94,8 @@ def search_further(estimator: Any, contest: Contest, learners: Any, names: list[
         contest.failures["search"] = str(error)
         contest.families["search"] = "learner"
         return
+    for told in (contest.failures, contest.families):
+        told.pop("search", None)  # of the first part, where all failed
     _take_up(contest, result)
     _note_the_untried(contest, names, Counter(row["candidate"] for row in contest.log))
     if result.interrupted:
@@ -94,8 +118,10 @@ def _take_up(contest: Contest, result: Any) -> None:
     for trial in result.study.get_trials(deepcopy=False):
         notes = notes_of(trial)
         learner = notes.get(LEARNER)
-        if learner is None or not trial.state.is_finished():
+        done = trial.number in contest.taken_up
+        if learner is None or done or not trial.state.is_finished():
             continue
+        contest.taken_up.add(trial.number)
         seconds = float(notes.get("seconds") or 0.0)
         name = f"{learner} #{trial.number}"
         score = np.nan
@@ -126,12 +152,13 @@ def _note_the_untried(contest: Contest, learners: list[str], n_tried: Mapping[st
     scored = {name.partition(" #")[0] for name in contest.parts}
     for name in learners:
         if name in scored:
+            contest.failures.pop(name, None)
             continue
         contest.families[name] = "learner"
         contest.failures[name] = (
             f"given up early or failed in all of its trials, {n_tried[name]}"
             if n_tried.get(name)
-            else "not tried: no time was left; raise time_budget or n_trials"
+            else f"{NOT_TRIED}: no time was left; raise time_budget or n_trials"
         )
 
 

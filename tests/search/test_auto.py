@@ -16,7 +16,7 @@ from torch import nn
 import metaskl
 from metaskl import AutoMetaClassifier, AutoMetaRegressor, ProtoNetClassifier, compare
 from metaskl.backbones import FromModule
-from metaskl.errors import CandidateError, ParameterError, TaskError
+from metaskl.errors import BudgetWarning, CandidateError, ParameterError, TaskError
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
 from metaskl.tasks import BlobTasks, LinearTasks
@@ -126,14 +126,38 @@ def test_a_search_in_which_all_fails_leaves_the_baselines():
 
 
 def test_the_budget_ends_the_contest_after_one_candidate():
-    auto = automatic(time_budget=1e-9).fit(*ROWS, groups=LINES.groups)
+    with pytest.warns(BudgetWarning, match="0 of 1 learners and 1 of 3 baselines were"):
+        auto = automatic(time_budget=1e-9).fit(*ROWS, groups=LINES.groups)
     assert auto.best_name_ == "per-task ridge"
     assert list(auto.leaderboard_.index) == ["per-task ridge"]
     untried = {name for name, why in auto.comparison_.failures.items() if "time budget" in why}
     assert untried == {"pooled ridge", "shrunk ridge", "ridge_head"}
     assert not auto.interrupted_
-    auto = automatic(time_budget=1e-9, n_trials=None).fit(*ROWS, groups=LINES.groups)
+    nothing = "nothing was compared: no learner was tried: the time budget ended before."
+    assert str(auto.verdict_).startswith(f"Verdict: {nothing}\n")
+    assert "\n  ridge_head not tried: the time budget was spent" in str(auto.verdict_).replace(
+        "pooled ridge, shrunk ridge, ", ""
+    )
+    with pytest.warns(BudgetWarning, match=r"Not tried: ridge_head\. Raise time_budget"):
+        auto = automatic(time_budget=1e-9, n_trials=None).fit(*ROWS, groups=LINES.groups)
     assert "no time was left; raise time_budget" in auto.comparison_.failures["ridge_head"]
+
+
+@pytest.mark.parametrize("n_trials", [0, 2])
+def test_slow_baselines_wait_for_the_learners_where_time_is_limited(n_trials):
+    quick, slow = ["own", "pooled forest"], ["shrunk boosting", "per-task forest"]
+    models = {name: PerTask(Ridge()) for name in (*reversed(slow), *reversed(quick))}
+    for seconds, expected in (
+        (600, [*quick, "ridge_head", *slow]),
+        (None, [*quick, *slow, "ridge_head"]),
+    ):
+        auto = automatic(baselines=models, n_trials=n_trials, time_budget=seconds)
+        auto.fit(*ROWS, groups=LINES.groups)
+        order = auto.search_.trials["candidate"].tolist()
+        assert order[:5] == expected
+        assert order[5:] == (["own"] if n_trials else [])  # the best of the quick is tuned
+        assert auto.comparison_.families["per-task forest"] == "per-task"
+        assert auto.comparison_.failures == {}
 
 
 class Constant(Ridge):
