@@ -14,7 +14,7 @@ from metaskl.cli.wording import in_options
 from metaskl.errors import CandidateError, MetasklError, MetasklWarning
 
 FAILED, BAD_INPUT = 1, 2
-_DEBUG, _QUIET = "metaskl.debug", "metaskl.quiet"
+_DEBUG, _QUIET, _LEARNERS = "metaskl.debug", "metaskl.quiet", "metaskl.learners"
 
 
 class Commands(TyperGroup):
@@ -23,6 +23,7 @@ class Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take ``--debug`` from any place of the command line."""
         ctx.meta[_DEBUG] = "--debug" in args
+        ctx.meta[_LEARNERS] = any(arg.partition("=")[0] == "--learners" for arg in args)
         ctx.meta[_QUIET] = "--quiet" in args or "-q" in args
         rest: list[str] = super().parse_args(ctx, [arg for arg in args if arg != "--debug"])
         return rest
@@ -41,7 +42,10 @@ class Commands(TyperGroup):
             expected = isinstance(error, MetasklError | ValueError | OSError)
             if ctx.meta[_DEBUG]:
                 traceback.print_exc(file=sys.stderr)
-            typer.echo(_line(error, expected=expected), err=True)
+            line = _line(error, expected=expected)
+            if ctx.meta[_LEARNERS]:  # the option as it was given
+                line = line.replace("--learner must be", "--learners must be", 1)
+            typer.echo(line, err=True)
             usable = not expected or isinstance(error, CandidateError)
             raise typer.Exit(FAILED if usable else BAD_INPUT) from None
 

@@ -144,7 +144,8 @@ class Verdict:
         if start is None:
             most = shots_words(self.against_per_task[-1].n_shot)
             where = "Up to" if all(map(self._beats_per_task, self.against_per_task)) else "At"
-            return f"  {where} {most} no model of the task's own rows alone is as good."
+            alone = "no model of the task's own rows alone is as good as the best learner."
+            return f"  {where} {most} {alone}"
         since = f"  From {shots_words(start)} on"
         if all(d.sign < 0 for d in self.against_per_task if d.n_shot >= start):
             return f"{since} a plain per-task model is better."

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from metaskl.errors import ParameterError
+from sklearn.pipeline import Pipeline
+
+from metaskl.errors import OneTaskWarning, ParameterError
+from metaskl.estimators.base import BaseMetaEstimator
 from metaskl.evaluation.draws import check_count
 from metaskl.learners.space import Choice
 from metaskl.search._optuna import TrialState, optuna, tell
@@ -186,6 +191,26 @@ def enqueue_first(study: Any, candidate: Candidate) -> None:
     own = candidate.defaults()
     if own.keys() == candidate.space.keys():
         study.enqueue_trial(own, skip_if_exists=True)
+
+
+@contextmanager
+def one_task_told_once(estimator: Any, ids: Any) -> Iterator[None]:
+    """Warn once, and not in every fit of a search, that a meta-learner is given no task ids."""
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    meta = isinstance(last, BaseMetaEstimator) and not last._private
+    if ids is not None or not meta or last.get_metadata_routing().fit.requests["groups"] is False:
+        yield
+        return
+    warnings.warn(
+        f"groups must name the task of each row where TaskSearchCV searches a meta-learner, got "
+        f"None for {type(last).__name__}: all rows are ONE task, nothing is learned across tasks, "
+        "and the search cross-validates over its rows. Pass groups to fit.",
+        OneTaskWarning,
+        stacklevel=4,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OneTaskWarning)
+        yield
 
 
 def as_dimensions(space: Any) -> Any:

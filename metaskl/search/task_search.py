@@ -188,7 +188,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         plain._marks = {} if self.storage is None else asking.marks_of(plain, X, y, ids)
         # A Pipeline hands task ids to its last step, and a search to its scorer, with routing on.
         params = {} if ids is None else {"groups": ids}
-        with config_context(enable_metadata_routing=ids is not None), quiet():
+        routed, once = ids is not None, asking.one_task_told_once(self.estimator, ids)
+        with once, config_context(enable_metadata_routing=routed), quiet():
             super(TaskSearchCV, plain).fit(X, y, **params)
         for name, value in vars(plain).items():
             if name.endswith("_") and not name.startswith("_"):

@@ -406,7 +406,10 @@ BAD_OPTIONS = {
     "target is task": (("--target", "school", "--task", "school"), "must be two columns"),
     "drop": ((*NAMED, "--drop", "incom"), "--drop must be a column .* Did you mean 'income'"),
     "n_shot": ((*NAMED, "--n-shot", "five"), "--n-shot must be numbers of labelled rows"),
-    "learner": ((*NAMED, "--learners", "mamml"), "Did you mean 'maml'"),
+    "learner": (
+        (*NAMED, "--learners", "mamml"),
+        "Error: --learners must be .* Did you mean 'maml'",
+    ),
     "no commas": (
         (*NAMED, "--learners", "ridge_head dkt"),
         "--learners must be names separated by commas, .* Give --learners ridge_head,dkt",

@@ -155,7 +155,7 @@ def test_it_can_say_that_it_depends():
     assert str(mixed).startswith("Verdict: it depends: meta-learning pays at 5 labelled rows.")
 
 
-NO_MODEL = "no model of the task's own rows alone is as good."
+NO_MODEL = "no model of the task's own rows alone is as good as the best learner."
 NOT_TOLD = "it cannot be told that meta-learning beats a plain per-task model."
 
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from metaskl.errors import GroupsError, ParameterError, StudyError, TaskError
+from metaskl.errors import GroupsError, OneTaskWarning, ParameterError, StudyError, TaskError
 from metaskl.estimators.adapt import adapt
 from metaskl.estimators.generic import MetaRegressor
 from metaskl.estimators.per_task import PerTask
@@ -37,6 +37,13 @@ def search_alpha(**settings):
     grid = optuna.samplers.GridSampler(ALPHAS, seed=0)
     # An alpha that the grid lacks: else the search would begin with it, beside the grid.
     return TaskSearchCV(PerTask(Ridge(alpha=0.5)), ALPHAS, n_trials=3, sampler=grid, **settings)
+
+
+def test_a_meta_learner_without_groups_is_told_once():
+    meta = RidgeHeadRegressor(max_epochs=1, steps_per_epoch=1, random_state=0)
+    with pytest.warns(OneTaskWarning, match="groups must name the task of each row") as told:
+        TaskSearchCV(meta, n_trials=1, cv=2).fit(LINES.X, LINES.y)
+    assert [(w.category, w.filename) for w in told] == [(OneTaskWarning, __file__)]
 
 
 def test_it_finds_what_a_loop_over_the_values_finds():
