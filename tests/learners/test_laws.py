@@ -57,9 +57,8 @@ VARIANTS = {
         "body left": {"adaptation_steps": 4, "train_body": False},
     },
 }
-CASES = [
-    (name, variant) for name in registered_learners() for variant in VARIANTS.get(name, {"": {}})
-]
+LEARNERS = registered_learners()  # once: it reads the metadata of every installed package
+CASES = [(name, variant) for name in LEARNERS for variant in VARIANTS.get(name, {"": {}})]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ CASES = [
 class TestRegisteredLearners(LearnerLaws):
     @pytest.fixture
     def learner_class(self, learner_name):
-        return registered_learners()[learner_name]
+        return LEARNERS[learner_name]
 
     @pytest.fixture
     def learner_arguments(self, learner_name, variant):
