@@ -42,6 +42,18 @@ class Counted(TorchDispatchMode):
         self.held -= self.storages.pop(key)
 
 
+def stacks_adapted(monkeypatch, learner):
+    """Return a list to which each call of a learner's adapt_tasks adds how many tasks it took."""
+    plain, stacks = learner.adapt_tasks, []
+
+    def adapt_tasks(self, X, *rest):
+        stacks.append(len(X))
+        return plain(self, X, *rest)
+
+    monkeypatch.setattr(learner, "adapt_tasks", adapt_tasks)
+    return stacks
+
+
 class Called:
     """Counts calls of functions of Python and C, those of numpy among them."""
 

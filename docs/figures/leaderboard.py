@@ -29,6 +29,7 @@ def run(name: str, out: Path, options: argparse.Namespace) -> None:
     result = compare(
         **arguments,
         learners=options.learners or "all",
+        baselines=options.baselines or "all",
         learner_params=settings,
         n_jobs=options.jobs,
         verbose=1,
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("leaderboard"))
     parser.add_argument("--only", choices=TASK_SETS, action="append")
     parser.add_argument("--learners", type=lambda text: text.split(","))
+    parser.add_argument("--baselines", type=lambda text: text.split(","))
     parser.add_argument("--epochs", type=int, default=5, help="of 100 outer steps")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)

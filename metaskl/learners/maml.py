@@ -218,8 +218,9 @@ class MAML(InnerLoop):
         plan = partial(self._plan, episode[:3], episode[3:6], dense=dense)
         how = (self._step_weights(), optimizer, clip, self._second_order())
         loss = compiled_step(self, dense, plan, episode, *how)
-        alone = loss is None and self.adapts_body  # no features that autograd goes on from
-        return direct_step(self, dense, plan, episode, *how) if alone else loss
+        # With the head alone autograd goes on from the features; a GPU would be waited for.
+        by_hand = dense is not None and self.adapts_body and episode.X_support.is_cpu
+        return direct_step(self, plan, *how) if loss is None and by_hand else loss
 
     def after_step(self) -> None:
         """Keep the learned rates from becoming negative."""

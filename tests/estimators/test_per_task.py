@@ -4,6 +4,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from counting import stacks_adapted
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
@@ -254,13 +255,7 @@ def test_a_thousand_tasks_are_adapted_in_a_few_stacks_with_the_same_numbers(monk
     groups = np.repeat(np.arange(1000), draw.integers(1, 9, 1000))
     X = draw.normal(size=(len(groups), 2))
     y = X[:, 0] * draw.normal(size=1000)[groups]
-    plain, stacks = MAML.adapt_tasks, []
-
-    def adapt_tasks(learner, X, *rest):
-        stacks.append(len(X))
-        return plain(learner, X, *rest)
-
-    monkeypatch.setattr(MAML, "adapt_tasks", adapt_tasks)
+    stacks = stacks_adapted(monkeypatch, MAML)
     meta = MAMLRegressor(
         backbone=MLP((4,)), adaptation_steps=2, max_epochs=1, steps_per_epoch=2, random_state=0
     )

@@ -3,6 +3,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from counting import stacks_adapted
 from sklearn import config_context, set_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
@@ -104,13 +105,7 @@ def test_a_thousand_tasks_are_adapted_in_a_few_stacks_with_the_same_scores(monke
     groups = np.repeat(np.arange(1020), draw.integers(3, 9, 1020))
     X = draw.normal(size=(len(groups), 1))
     y = X[:, 0] * draw.normal(size=1020)[groups]
-    plain, stacks = MAML.adapt_tasks, []
-
-    def adapt_tasks(learner, X, *rest):
-        stacks.append(len(X))
-        return plain(learner, X, *rest)
-
-    monkeypatch.setattr(MAML, "adapt_tasks", adapt_tasks)
+    stacks = stacks_adapted(monkeypatch, MAML)
     meta = MAMLRegressor(
         backbone=MLP((4,)), adaptation_steps=1, max_epochs=1, steps_per_epoch=2, random_state=0
     )

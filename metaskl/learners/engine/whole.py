@@ -90,9 +90,7 @@ def compiled_step(
 
 def direct_step(
     learner: Any,
-    dense: Dense | None,
     plan_of: Callable[[], Plan],
-    episode: Episode,
     weights: Sequence[float],
     optimizer: torch.optim.Optimizer,
     clip: float | None,
@@ -101,15 +99,14 @@ def direct_step(
     """Take an outer step, whose gradient goes straight to the optimiser, or return None.
 
     What autograd and the training loop do around a gradient takes as long as a small one. The
-    parameters are as in :func:`compiled_step`.
+    parameters are as in :func:`compiled_step`; derivatives must be written out for all weights,
+    on a CPU.
 
     Returns
     -------
     Tensor of shape () or None
         The outer loss; None, with nothing done, if something else wants to see the gradient.
     """
-    if dense is None or episode.X_support.device.type != "cpu":
-        return None
     if type(optimizer) not in _PLAIN or hooked(optimizer):
         return None
     plan = plan_of()
