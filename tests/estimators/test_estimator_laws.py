@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -9,6 +10,7 @@ from metaskl.estimators.kinds import BaseMetaClassifier
 from metaskl.testing import EstimatorLaws, public_estimators
 
 QUICK = {"max_epochs": 1, "steps_per_epoch": 5}
+BRIEF = {**QUICK, "meta_batch_size": 4}
 PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
 LONGER = {"max_epochs": 1, "steps_per_epoch": 40, "meta_batch_size": 4}
 # What a family needs beyond QUICK to pass scikit-learn's checks of what was learned: those that
@@ -24,11 +26,17 @@ NEEDS = {
     | {"steps_per_epoch": 20, "meta_batch_size": 16},
     "LoRA": {**QUICK, "pull": 0.05, "inner_lr": 0.02},
     "MAML": STEPS,
+    "MAMLClassifier": {**STEPS, "inner_lr": 0.3},
     "MANN": {**LONGER, "meta_batch_size": 16, "n_slots": 16},
     "Reptile": {**STEPS, "adaptation_steps": 20},
     "SNAIL": {**LONGER, "meta_batch_size": 16, "n_filters": 16, "n_dilations": 2},
     "Transfer": {**QUICK, "pull": 0.05, "inner_lr": 0.02},
 }
+
+
+def needs_of(name):
+    family = name.removesuffix("Regressor").removesuffix("Classifier")
+    return NEEDS.get(name, NEEDS.get(family, QUICK))
 
 
 def meta_learners():
@@ -37,15 +45,13 @@ def meta_learners():
     for name, cls in public_estimators().items():
         if not issubclass(cls, BaseMetaEstimator):
             continue
-        family = name.removesuffix("Regressor").removesuffix("Classifier")
-        found[name] = cls(**NEEDS.get(family, QUICK))
+        found[name] = cls(**{**needs_of(name), **BRIEF})
         if issubclass(cls, BaseMetaClassifier):
             found[f"{name} of private classes"] = cls(**PRIVATE)
     return found
 
 
 ESTIMATORS = meta_learners() | {
-    "MAMLClassifier": metaskl.MAMLClassifier(**{**STEPS, "inner_lr": 0.3}),
     "MetaClassifier of private classes": metaskl.MetaClassifier(learner="protonet", **PRIVATE),
     "PerTask": metaskl.PerTask(Ridge()),
     "PerTask of a meta-learner": metaskl.PerTask(
@@ -69,6 +75,11 @@ class TestEstimators(EstimatorLaws):
     @pytest.fixture
     def estimator(self, name):
         return ESTIMATORS[name]
+
+    @pytest.fixture
+    def longer_trained(self, name, estimator):
+        needs = needs_of(name)
+        return estimator if needs is QUICK else clone(estimator).set_params(**needs)
 
 
 class TestPooled(EstimatorLaws):
