@@ -195,6 +195,8 @@ class InnerLoop(StackedLearner, abc.ABC):
         find: Callable[..., Gradients] = Plan.gradients
         if by_hand:
             need = need_of(plan, weights, second_order=second_order)
+            if need.bytes_a_task(n_kept) > self.memory_budget:  # factors are not kept in part
+                need = need_of(plan, weights, second_order=second_order, factors=False)
             size, n_kept = need.fitted(self.memory_budget, device)
             self.note_memory(need.said(size))
         if self.compiles(device):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,63 +11,14 @@ from torch.nn import functional as F
 
 from metaskl.backbones.chain import Chain
 from metaskl.learners.engine.activations import ACTIVATIONS
-from metaskl.learners.engine.products import layer, of_layer, plus_product, product
-
-
-class Rows(NamedTuple):
-    """Rows of a stack of tasks, ready for a loss that is a weighted sum over them.
-
-    Attributes
-    ----------
-    X : Tensor of shape (task, row, feature)
-        Features.
-    y : Tensor of shape (task, row, output)
-        Targets, or one-hot classes.
-    share : Tensor of shape (task, row, 1)
-        How much each row counts in its task's loss, 0 for padding: they sum to 1, or where errors
-        are squared to the factor that the derivative has beside the error.
-    """
-
-    X: Tensor
-    y: Tensor
-    share: Tensor
+from metaskl.learners.engine.products import Layer, Matrices, of_layer
+from metaskl.learners.engine.trace import Rows, Trace
 
 
 @lru_cache(maxsize=64)
 def dense_of(chain: Chain, n_outputs: int, kind: str) -> Dense:
     """Return the written-out derivatives of a chain with a linear head."""
     return Dense(chain, n_outputs, kind)
-
-
-class Trace(NamedTuple):
-    """What a pass forward and back leaves behind for the pass with the Hessian.
-
-    Attributes
-    ----------
-    weights : list of Tensor of shape (task, out, in) or (out, in)
-        Of each layer, the head last; without a task axis where all tasks share them.
-    inputs : list of Tensor of shape (task, row, in)
-        What each layer was given.
-    sums : list of Tensor
-        What each activation was given; what it gave where its derivatives need no more.
-    values : list of Tensor
-        What each activation gave.
-    back : list of Tensor
-        The derivative of the loss by what each activation gave; empty where the activation
-        has no curvature.
-    back_sums : list of Tensor of shape (task, row, out)
-        The derivative by what each layer gave, the head's last.
-    result : Tensor of shape (task, row, output)
-        The errors, or the logarithms of the classes' probabilities.
-    """
-
-    weights: list[Tensor]
-    inputs: list[Tensor]
-    sums: list[Tensor]
-    values: list[Tensor]
-    back: list[Tensor]
-    back_sums: list[Tensor]
-    result: Tensor
 
 
 class Dense:
@@ -140,11 +91,19 @@ class Dense:
         trace : Trace
             For :meth:`losses` and :meth:`hessian_product`.
         """
-        weights, biases = self._unpacked(packed)
+        trace, of_X = self.traced(self._unpacked(packed), rows, of_features=of_features)
+        both = zip(trace.back_sums, trace.inputs, strict=True)
+        parts = [part for delta, h in both for part in of_layer(delta, h)]
+        return torch.cat(parts, dim=1), of_X, trace
+
+    def traced(
+        self, layers: Sequence[Layer], rows: Rows, *, of_features: bool = False
+    ) -> tuple[Trace, Tensor | None]:
+        """Go forward and back: what :meth:`gradient` returns, but for the gradient."""
         inputs, sums, values = [], [], []
         h = rows.X
-        for i, residual in enumerate(self.chain.residual):
-            z = layer(h, weights[i], biases[i])
+        for layer, residual in zip(layers, self.chain.residual, strict=False):
+            z = layer.forward(h)
             value = self.activation.value(z)
             inputs.append(h)
             sums.append(z if self.activation.by_sum else value)
@@ -153,22 +112,20 @@ class Dense:
         if self.chain.skip:
             h = torch.cat([h, rows.X], dim=-1)
         inputs.append(h)
-        delta, result = self._pull(layer(h, weights[-1], biases[-1]), rows)
+        delta, result = self._pull(layers[-1].forward(h), rows)
         back: list[Tensor] = []
         back_sums = [delta]
-        parts = of_layer(delta, h)
-        d, direct = self._into_body(delta, weights, of_features=of_features)
+        d = layers[-1].back(delta) if sums or of_features else None
+        d, direct = self._apart(d)
         for i in reversed(range(len(sums))):
             assert d is not None
             delta = self.activation.times_slope(d, sums[i], values[i])
             if self.activation.curvature is not None:
                 back.append(d)
             back_sums.append(delta)
-            parts += of_layer(delta, inputs[i])
-            d = self._below(i, d, delta, weights[i], of_features=of_features)
-        trace = Trace(weights, inputs, sums, values, back[::-1], back_sums[::-1], result)
-        of_X = d if direct is None or d is None else d + direct
-        return torch.cat(parts[::-1], dim=1), of_X if of_features else None, trace
+            d = self._below(i, d, delta, layers[i], of_features=of_features)
+        trace = Trace(layers, inputs, sums, values, back[::-1], back_sums[::-1], result)
+        return trace, _joined(d, direct) if of_features else None
 
     def hessian_product(
         self,
@@ -206,19 +163,35 @@ class Dense:
         .. [1] B. A. Pearlmutter. Fast Exact Multiplication by the Hessian. Neural
            Computation, 1994.
         """
-        turns, shifts = self._unpacked(direction)
-        moved, sum_moves = self._forward_along(trace, turns, shifts, rows)
-        move = layer(trace.inputs[-1], turns[-1], shifts[-1])
+        turns = self._unpacked(direction)
+        moved, deltas, of_X = self.along(trace, turns, rows, of_features=of_features)
+        parts = []
+        for delta, h, own, move in zip(deltas, trace.inputs, trace.back_sums, moved, strict=True):
+            parts += of_layer(delta, h, own, move, summed=summed)
+        return torch.cat(parts, dim=-1), of_X
+
+    def along(
+        self,
+        trace: Trace,
+        turns: Sequence[Layer],
+        rows: Rows,
+        *,
+        of_features: bool = False,
+    ) -> tuple[list[Tensor | None], list[Tensor], Tensor | None]:
+        """Return how each layer's input moves, and the derivative by what it gives.
+
+        As the weights move by `turns`. None is no move. The last is that by the features.
+        """
+        moved, sum_moves = self._forward_along(trace, turns, rows)
+        move = turns[-1].forward(trace.inputs[-1])
         if moved[-1] is not None:
-            move = plus_product(move, moved[-1], trace.weights[-1].mT)
-        delta = self._pull_along(move, rows, trace.result)
-        own = trace.back_sums[-1]
-        parts = of_layer(delta, trace.inputs[-1], own, moved[-1], summed=summed)
-        d, direct = self._into_body(delta, trace.weights, of_features=of_features)
-        too, too_direct = self._into_body(own, turns, of_features=of_features)
-        d = too if d is None or too is None else d + too
-        if direct is not None and too_direct is not None:
-            direct = direct + too_direct
+            move = trace.layers[-1].turn(moved[-1], move)
+        deltas = [self._pull_along(move, rows, trace.result)]
+        d = None
+        if sum_moves or of_features:
+            d = trace.layers[-1].back(deltas[0])
+            d = turns[-1].back(trace.back_sums[-1], d)
+        d, direct = self._apart(d)
         for i in reversed(range(len(sum_moves))):
             assert d is not None
             z, h = trace.sums[i], trace.values[i]
@@ -226,22 +199,21 @@ class Dense:
             if self.activation.curvature is not None:
                 bend = self.activation.curvature(z, h) * sum_moves[i]
                 delta = torch.addcmul(delta, bend, trace.back[i])
-            own = trace.back_sums[i]
-            parts += of_layer(delta, trace.inputs[i], own, moved[i], summed=summed)
-            d = self._below(i, d, delta, trace.weights[i], of_features=of_features)
+            deltas.append(delta)
+            d = self._below(i, d, delta, trace.layers[i], of_features=of_features)
             if d is not None:
-                d = torch.baddbmm(d, own, turns[i])
-        of_X = d if direct is None or d is None else d + direct
-        return torch.cat(parts[::-1], dim=-1), of_X if of_features else None
+                d = turns[i].back(trace.back_sums[i], d)
+        return moved, deltas[::-1], _joined(d, direct) if of_features else None
 
-    def _unpacked(self, packed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def _unpacked(self, packed: Tensor) -> list[Matrices]:
         """Return views of the weight matrices and biases, without tasks if these share them."""
         if packed.stride(0) == 0:
             parts = packed[0].split_with_sizes(self._sizes)
-            return [parts[2 * i].view(s) for i, s in enumerate(self.shapes)], [*parts[1::2]]
+            weights = [parts[2 * i].view(s) for i, s in enumerate(self.shapes)]
+            return [*map(Matrices, weights, parts[1::2])]
         parts = packed.split_with_sizes(self._sizes, dim=1)
         weights = [parts[2 * i].view(-1, *shape) for i, shape in enumerate(self.shapes)]
-        return weights, [bias.unsqueeze(1) for bias in parts[1::2]]
+        return [*map(Matrices, weights, (bias.unsqueeze(1) for bias in parts[1::2]))]
 
     def _pull(self, output: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the derivative of the loss by the outputs, and the trace's result."""
@@ -259,7 +231,7 @@ class Dense:
         return p * (move - (p * move).sum(-1, keepdim=True)) * share
 
     def _forward_along(
-        self, trace: Trace, turns: list[Tensor], shifts: list[Tensor], rows: Rows
+        self, trace: Trace, turns: Sequence[Layer], rows: Rows
     ) -> tuple[list[Tensor | None], list[Tensor]]:
         """Return how each layer's input and sum moves; None is no move."""
         move: Tensor | None = None
@@ -267,9 +239,9 @@ class Dense:
         sum_moves = []
         for i, residual in enumerate(self.chain.residual):
             moved.append(move)
-            z_move = layer(trace.inputs[i], turns[i], shifts[i])
+            z_move = turns[i].forward(trace.inputs[i])
             if move is not None:
-                z_move = plus_product(z_move, move, trace.weights[i].mT)
+                z_move = trace.layers[i].turn(move, z_move)
             sum_moves.append(z_move)
             bent = self.activation.times_slope(z_move, trace.sums[i], trace.values[i])
             move = bent if move is None or not residual else move + bent
@@ -277,24 +249,21 @@ class Dense:
             move = F.pad(move, (0, rows.X.shape[-1]))
         return [*moved, move], sum_moves
 
-    def _into_body(
-        self, delta: Tensor, weights: list[Tensor], *, of_features: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def _apart(self, d: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Return the derivative by what the last layer gives, and directly by the features."""
-        if not self.chain.residual and not of_features:
-            return None, None
-        d = product(delta, weights[-1])
-        if not self.chain.skip:
+        if d is None or not self.chain.skip:
             return d, None
         width = self.chain.sizes[-1]
         return d[..., :width], d[..., width:]
 
     def _below(
-        self, i: int, d: Tensor, delta: Tensor, weight: Tensor, *, of_features: bool
+        self, i: int, d: Tensor, delta: Tensor, layer: Layer, *, of_features: bool
     ) -> Tensor | None:
         """Return the derivative by a layer's input."""
         if i == 0 and not of_features:
             return None
-        if self.chain.residual[i]:
-            return plus_product(d, delta, weight)
-        return product(delta, weight)
+        return layer.back(delta, d if self.chain.residual[i] else None)
+
+
+def _joined(d: Tensor | None, direct: Tensor | None) -> Tensor | None:
+    return d if direct is None or d is None else d + direct

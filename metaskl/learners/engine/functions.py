@@ -7,11 +7,11 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from metaskl.learners.engine.dense import Rows
 from metaskl.learners.engine.outer import Adam, State
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.engine.recorded import Function
+from metaskl.learners.engine.trace import Rows
 
 
 def gradient_function(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from metaskl.errors import ParameterError
-from metaskl.learners.engine.dense import Rows
 from metaskl.learners.engine.plan import Plan
 from metaskl.learners.engine.problems import DenseProblem
+from metaskl.learners.engine.trace import Rows
 
 # Beside what each step leaves: gradients, directions and products that live at once.
 _LIVE_ROWS = 4
@@ -90,8 +90,13 @@ class Need(NamedTuple):
         return n_tasks, n_kept
 
 
-def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need:
-    """Return what the meta-gradient of a plan of dense networks takes. No graph is kept."""
+def need_of(
+    plan: Plan, weights: Sequence[float], *, second_order: bool, factors: bool | None = None
+) -> Need:
+    """Return what the meta-gradient of a plan of dense networks takes. No graph is kept.
+
+    With `factors` in place of each task's weights, or without; by default as it will be taken.
+    """
     problem, learned = plan.problem, bool(plan.rates.names)
     assert isinstance(problem, DenseProblem)
     n_parameters, values = sum(plan.packing.sizes), problem.dense.values_a_row()
@@ -103,6 +108,10 @@ def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need
     a_step = n_rows * n_parameters + values * n_support * second_order
     size = plan.start[0].element_size()
     n_steps = plan.rates.inner.n_steps
+    if plan.factors() if factors is None else factors:
+        a_row = sum(map(sum, problem.dense.shapes))
+        once = values * max(n_support, n_query) + a_row * (n_query + n_steps * n_support)
+        a_step = n_support * (values * second_order + 2 * a_row)
     return Need(size * once, size * a_step, size * n_parameters, n_steps, plan.n_tasks)
 
 

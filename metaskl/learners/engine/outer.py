@@ -1,4 +1,4 @@
-"""Adam with clipping, as a part of a compiled outer step; its state stays the optimiser's."""
+"""Adam as a part of an outer step, whose state stays the optimiser's: compiled, or at once."""
 
 from __future__ import annotations
 
@@ -108,6 +108,49 @@ def why_apart(optimizer: torch.optim.Optimizer) -> str:
     return "" if all(t.is_contiguous() for t in (*weights, *kept)) else "it is strided"
 
 
+def taken_at_once(optimizer: torch.optim.Optimizer) -> bool:
+    """Take a step of a fused Adam by its function alone, if that is all it would do.
+
+    What an optimiser does around it takes twice as long for a small network.
+    """
+    groups = optimizer.param_groups
+    if not all(group.get("fused") for group in groups) or why_apart(optimizer):
+        return False
+    weights = [weight for group in groups for weight in group["params"]]
+    if len(optimizer.state) < len(weights) or any(weight.grad is None for weight in weights):
+        return False
+    with torch.no_grad():
+        for group in groups:
+            state = state_of(optimizer, group["params"])
+            n_taken = float(state.steps[0]) + 1
+            for count in state.steps:  # a third of the time of adding to each
+                count.fill_(n_taken)
+            update = torch._fused_adamw_ if _decouples(optimizer, group) else torch._fused_adam_
+            gradients = [weight.grad for weight in group["params"]]
+            update(
+                group["params"],
+                gradients,
+                state.means,
+                state.squares,
+                [],
+                state.steps,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+    return True
+
+
+def _decouples(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> bool:
+    """Say whether weight decay is on the weights themselves."""
+    # Before torch 2.7 AdamW is no Adam, and its groups do not say that they decouple.
+    return bool(group.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW))
+
+
 def _plain(group: dict[str, Any]) -> bool:
     """Say whether a group is of no variant of Adam, nor of rates that are tensors."""
     tensors = any(isinstance(t, Tensor) for t in (group["lr"], *group["betas"]))
@@ -129,27 +172,25 @@ def adam_of(
     decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     if {*map(id, weights)} != {*decays}:
         return None
-    # Before torch 2.7 AdamW is no Adam, and its groups do not say that they decouple.
-    decoupled = group.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW)
     decay = tuple(decays[id(weight)] for weight in weights)
-    return Adam(group["betas"], group["eps"], decay, decoupled, clip)
+    return Adam(group["betas"], group["eps"], decay, _decouples(optimizer, group), clip)
 
 
 def state_of(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> State:
     """Return the state of these weights, begun as the optimiser itself begins it."""
     fused = optimizer.param_groups[0].get("fused")
     wide = not fused and torch.get_default_dtype() == torch.float64
+    found = []
     for weight in weights:
-        if not optimizer.state[weight]:
+        own = optimizer.state[weight]
+        if not own:
             step = torch.zeros((), dtype=torch.float64 if wide else torch.float32)
-            optimizer.state[weight] = {
-                "step": step.to(weight.device) if fused else step,
-                "exp_avg": torch.zeros_like(weight, requires_grad=False),
-                "exp_avg_sq": torch.zeros_like(weight, requires_grad=False),
-            }
-    kept = [optimizer.state[weight] for weight in weights]
+            own["step"] = step.to(weight.device) if fused else step
+            own["exp_avg"] = torch.zeros_like(weight, requires_grad=False)
+            own["exp_avg_sq"] = torch.zeros_like(weight, requires_grad=False)
+        found.append(own)
     names = ("exp_avg", "exp_avg_sq", "step")
-    return State(*([state[name] for state in kept] for name in names))
+    return State(*([state[name] for state in found] for name in names))
 
 
 def rates_of(optimizer: torch.optim.Optimizer, state: State) -> Tensor:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from metaskl.learners.engine.adjoint import InnerProblem, Steps, descend, meta_gradient
+from metaskl.learners.engine.factored import factored_gradient, factors_pay
 from metaskl.learners.engine.gradients import attached
 from metaskl.learners.engine.packing import Packing
+from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.engine.rates import Rates
 
 ENGINES = ("auto", "loop", "vmap", "adjoint", "compiled")
@@ -70,6 +72,9 @@ class Plan(NamedTuple):
         gradients : list of (Tensor or None)
             By the start, the learned rates and what is shared, in this order; None is 0.
         """
+        n_steps = self.rates.inner.n_steps
+        if (n_kept or n_steps) >= n_steps and self.factors():
+            return self._factored(weights, second_order=second_order)
         found = meta_gradient(
             self.problem,
             self._row(),
@@ -81,6 +86,33 @@ class Plan(NamedTuple):
         )
         of_start = self.packing.separate(found.of_start)
         return found.loss, [*of_start, *self.rates.gradients(found.of_rates), *found.of_shared]
+
+    def factors(self) -> bool:
+        """Say whether the weights of each task's own are best left as factors."""
+        rates, problem = self.rates, self.problem
+        if not isinstance(problem, DenseProblem) or problem.of_features or not rates.one_a_tensor:
+            return False
+        rows, inner = (problem.support_rows.X, problem.query_rows.X), rates.inner
+        sizes = (self.n_tasks, inner.n_steps, *(X.shape[1] for X in rows))
+        bare = inner.clip is None and not rates.names
+        return rows[0].is_cpu and factors_pay(problem.dense.shapes, *sizes, bare=bare)
+
+    def _factored(
+        self, weights: Sequence[float | Tensor], *, second_order: bool
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        problem, inner = self.problem, self.rates.inner
+        assert isinstance(problem, DenseProblem)
+        found = factored_gradient(
+            problem.dense,
+            [tensor.detach() for tensor in self.start],
+            self.rates.by_tensor(),
+            inner.clip,
+            problem.support_rows,
+            problem.query_rows,
+            weights=weights,
+            second_order=second_order,
+        )
+        return found.loss, [*found.of_start, *self.rates.gradients(found.of_rates)]
 
     def as_loss(self, loss: Tensor, gradients: Sequence[Tensor | None]) -> Tensor:
         """Return the mean over tasks of the outer loss, with the gradients attached."""

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from metaskl.learners.engine.adjoint import Shared
-from metaskl.learners.engine.dense import Dense, Rows, Trace
+from metaskl.learners.engine.dense import Dense
 from metaskl.learners.engine.packing import Packing
+from metaskl.learners.engine.trace import Rows, Trace
 
 Losses = Callable[[dict[str, Tensor]], Tensor]
 

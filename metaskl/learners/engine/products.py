@@ -1,31 +1,65 @@
-"""Products of a stack of tasks with weights of each task's own, or of one set for all."""
+"""A layer by its weights, of each task's own or one set for all, and products of it."""
 
 from __future__ import annotations
+
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def layer(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return what a layer gives, by weights of each task's own, or without tasks for all."""
-    if weight.ndim == 2:
-        return F.linear(h, weight, bias)
-    if h.shape[-1] == 1:  # no sums: a third of the time
-        return torch.addcmul(bias, h, weight.mT)
-    return torch.baddbmm(bias, h, weight.mT)
+class Layer(Protocol):
+    """What a linear layer of weights W and bias b does to a stack of tasks."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return h Wᵀ + b."""
+
+    def turn(self, h: Tensor, total: Tensor) -> Tensor:
+        """Return total + h Wᵀ, which takes the place of the total."""
+
+    def back(self, delta: Tensor, total: Tensor | None = None) -> Tensor:
+        """Return δ W, with a total if there is one."""
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """Return a product with matrices of each task's own, or one for all."""
-    return torch.matmul(a, b) if b.ndim == 2 else torch.bmm(a, b)
+class Matrices(NamedTuple):
+    """A layer by its weights.
 
+    Attributes
+    ----------
+    weight : Tensor of shape (task, out, in) or (out, in)
+        The matrix, without tasks for all.
+    bias : Tensor of shape (task, 1, out) or (out,)
+        The bias.
+    """
 
-def plus_product(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return a sum with such a product."""
-    if b.ndim == 2:
-        return torch.addmm(total.flatten(0, 1), a.flatten(0, 1), b).view_as(total)
-    return torch.baddbmm(total, a, b)
+    weight: Tensor
+    bias: Tensor
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return h Wᵀ + b."""
+        if self.weight.ndim == 2:
+            return F.linear(h, self.weight, self.bias)
+        if h.shape[-1] == 1:  # no sums: a third of the time
+            return torch.addcmul(self.bias, h, self.weight.mT)
+        return torch.baddbmm(self.bias, h, self.weight.mT)
+
+    def turn(self, h: Tensor, total: Tensor) -> Tensor:
+        """Return total + h Wᵀ in the place of the total."""
+        if self.weight.ndim == 2:
+            total.flatten(0, 1).addmm_(h.flatten(0, 1), self.weight.mT)
+            return total
+        return total.baddbmm_(h, self.weight.mT)
+
+    def back(self, delta: Tensor, total: Tensor | None = None) -> Tensor:
+        """Return δ W, with a total if there is one."""
+        shared = self.weight.ndim == 2
+        if total is None:
+            return torch.matmul(delta, self.weight) if shared else torch.bmm(delta, self.weight)
+        if shared:
+            rows = torch.addmm(total.flatten(0, 1), delta.flatten(0, 1), self.weight)
+            return rows.view_as(total)
+        return torch.baddbmm(total, delta, self.weight)
 
 
 def of_layer(
@@ -36,7 +70,7 @@ def of_layer(
     *,
     summed: bool = False,
 ) -> list[Tensor]:
-    """Return the derivatives by a layer's bias and weights; with what moved, their change."""
+    """Return the derivatives by a layer's weights and bias; with what moved, their change."""
     if summed:  # as if all rows were of one task
         delta, h = delta.flatten(0, 1), h.flatten(0, 1)
         found = torch.mm(delta.mT, h)
@@ -46,4 +80,4 @@ def of_layer(
         found = torch.bmm(delta.mT, h)
         if own is not None and moved is not None:
             found.baddbmm_(own.mT, moved)
-    return [delta.sum(-2), found.flatten(-2)]
+    return [found.flatten(-2), delta.sum(-2)]

@@ -85,8 +85,26 @@ class Rates:
         by_step = torch.stack(tensors, dim=1).index_select(1, self._entry).unbind(0)
         return [by_step[min(k, len(by_step) - 1)] for k in range(n_steps)]
 
+    @property
+    def one_a_tensor(self) -> bool:
+        """Say whether all weights are adapted, each tensor of them by one rate in a step."""
+        return self.adapted is None and (self.inner.by_step or not self.names)
+
+    def by_tensor(self) -> float | Tensor:
+        """Return the step size, or those of shape (step, tensor), where there is one for each."""
+        if not self.names:
+            return self.inner.lr
+        by_step = torch.stack([self._of(name).detach() for name in self.packing.shapes], dim=1)
+        missing = self.inner.n_steps - len(by_step)
+        if missing > 0:
+            return torch.cat([by_step, by_step[-1:].expand(missing, -1)])
+        return by_step[: self.inner.n_steps]
+
     def gradients(self, of_rows: Sequence[Tensor]) -> list[Tensor]:
-        """Return the gradient of each learned rate, in the order of `names`."""
+        """Return the gradient of each learned rate, in the order of `names`.
+
+        By the gradients of each step's rows, or of its rates where there is one for each tensor.
+        """
         if not self.names:
             return []
         if not self.inner.by_step:
@@ -98,7 +116,10 @@ class Rates:
         if len(given) > length:
             given = torch.cat([given[: length - 1], given[length - 1 :].sum(0, keepdim=True)])
         sums = given.new_zeros(length, len(self.packing.shapes))
-        sums[: len(given)].scatter_add_(1, self._entry.expand_as(given), given)
+        if given.shape[1] == sums.shape[1]:
+            sums[: len(given)] = given
+        else:
+            sums[: len(given)].scatter_add_(1, self._entry.expand_as(given), given)
         columns = dict(zip(self.packing.shapes, sums.unbind(1), strict=True))
         return [columns[name] for name in self.names]
 

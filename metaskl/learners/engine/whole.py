@@ -12,6 +12,7 @@ from torch import Tensor
 from metaskl._compat import hooked
 from metaskl.learners.engine.dense import Dense
 from metaskl.learners.engine.memory import Gradients, need_of
+from metaskl.learners.engine.outer import taken_at_once
 from metaskl.learners.engine.plan import Plan
 from metaskl.tasks import Episode
 
@@ -115,15 +116,16 @@ def direct_step(
     if not math.isfinite(float(loss)):  # training ends, by the weights that led there
         return loss
     inputs = zip([*plan.start, *plan.rates.learned], found[1], strict=True)
-    gradients = {p: g for p, g in inputs if p.requires_grad and g is not None}
-    shown = torch._foreach_mul([*gradients.values()], 1 / plan.n_tasks)
-    given = dict(zip(gradients, shown, strict=True))
+    learned = [(p, g) for p, g in inputs if p.requires_grad and g is not None]
+    shown = torch._foreach_mul([g for _, g in learned], 1 / plan.n_tasks)
+    given = {id(p): gradient for (p, _), gradient in zip(learned, shown, strict=True)}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            parameter.grad = given.get(parameter)
+            parameter.grad = given.get(id(parameter))
     if clip is not None:
         norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(shown))))
         if not norm <= clip:
             torch._foreach_mul_(shown, clip / (norm + 1e-6))  # as torch.nn.utils has it
-    optimizer.step()
+    if not taken_at_once(optimizer):
+        optimizer.step()
     return loss

@@ -8,7 +8,14 @@ from torch.optim.optimizer import (
 )
 
 from metaskl.learners.engine.memory import Need
-from metaskl.learners.engine.outer import adam_of, rates_of, settings_of, state_of, why_apart
+from metaskl.learners.engine.outer import (
+    adam_of,
+    rates_of,
+    settings_of,
+    state_of,
+    taken_at_once,
+    why_apart,
+)
 
 CLIP = 0.5
 
@@ -182,3 +189,40 @@ def test_what_fits_at_once():
     need = Need(once=10, a_step=5, a_point=1, n_steps=3, n_tasks=2)
     assert need.fits(50)
     assert not need.fits(49)
+
+
+def adams(kind, decay, **how):
+    pair = [[torch.nn.Parameter(w) for w in weights()] for _ in "ab"]
+    return pair, [kind(groups_of(own, decay), lr=0.1, betas=(0.8, 0.95), **how) for own in pair]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("weight_decay", [0.0, (0.1, 0.0)])
+def test_a_step_by_the_function_alone_is_the_optimisers(kind, weight_decay):
+    pair, (ours, theirs) = adams(kind, weight_decay, fused=True)
+    draw = torch.Generator().manual_seed(1)
+    for k in range(3):
+        for own, other in zip(*pair, strict=True):
+            own.grad = torch.randn(own.shape, generator=draw, dtype=own.dtype)
+            other.grad = own.grad.clone()
+        assert taken_at_once(ours) == (k > 0)  # the first step is the optimiser's, with its state
+        if k == 0:
+            ours.step()
+        theirs.step()
+    torch.testing.assert_close(*([p.detach() for p in own] for own in pair), rtol=0, atol=0)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("what", ["not fused", "no gradient", "a hook"])
+def test_other_steps_are_left_to_the_optimiser(what):
+    (own, _), (optimizer, _) = adams(torch.optim.Adam, 0.0, fused=what != "not fused")
+    for weight in own:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    if what == "no gradient":
+        own[0].grad = None
+    if what == "a hook":
+        optimizer.register_step_post_hook(lambda *given: None)
+    before = [weight.detach().clone() for weight in own]
+    assert not taken_at_once(optimizer)
+    torch.testing.assert_close([weight.detach() for weight in own], before, rtol=0, atol=0)

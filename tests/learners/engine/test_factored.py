@@ -1,0 +1,162 @@
+"""Weights of each task's own as sums over rows: the same numbers, in less work where they pay."""
+
+import pytest
+import torch
+import torch._inductor
+from counting import Counted
+from test_engines import DENSE, assert_same_gradient, batch_of, learner_of, loss_and_gradient
+
+from metaskl.backbones import MLP
+from metaskl.learners.engine import plan as plans
+from metaskl.learners.engine.factored import factored_gradient, factors_pay
+from metaskl.learners.engine.factors import Factors, Sum, Turn
+from metaskl.learners.engine.memory import need_of
+from metaskl.learners.engine.products import Matrices
+from metaskl.learners.maml import MAML
+from metaskl.tasks import Episode
+
+LEARNERS = ["MAML", "first order", "clipped", "rates by step", "multi-step"]
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Take factors whatever the size; give how often they were taken."""
+    taken = []
+    monkeypatch.setattr(plans, "factors_pay", lambda *sizes, bare: True)
+
+    def counted(*given, **how):
+        taken.append(given)
+        return factored_gradient(*given, **how)
+
+    monkeypatch.setattr(plans, "factored_gradient", counted)
+    return taken
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("backbone", [name for name in DENSE if name != "linear"])
+def test_factors_give_the_gradient_of_the_loop(backbone, kind, name, always):
+    spec, in_shape = DENSE[backbone]
+    batch = batch_of(in_shape, kind)
+    loop, auto = (learner_of(name, spec, in_shape, kind, e) for e in ("loop", "auto"))
+    found = loss_and_gradient(auto, batch)
+    assert len(always) == 1
+    assert_same_gradient(found, loss_and_gradient(loop, batch), backbone)
+
+
+@pytest.mark.parametrize(("name", "clip"), [("first order", 0.1), ("rates by step", 0.1)])
+def test_shortened_gradients_and_learned_rates_go_together(name, clip, always):
+    spec, in_shape = DENSE["skip"]
+    batch = batch_of(in_shape, "regression")
+    changes = {"inner_clip": clip, "inner_lr_mode": "per_step"}
+    loop, auto = (
+        learner_of(name, spec, in_shape, "regression", engine, **changes)
+        for engine in ("loop", "auto")
+    )
+    assert_same_gradient(loss_and_gradient(auto, batch), loss_and_gradient(loop, batch), name)
+    assert len(always) == 1
+
+
+def test_what_is_compiled_of_one_step_gives_the_same_gradient(always, monkeypatch):
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, _: graph)
+    spec, in_shape = DENSE["relu"]
+    batch = batch_of(in_shape, "regression")
+    loop, compiled = (
+        learner_of("MAML", spec, in_shape, "regression", engine, adaptation_steps=1)
+        for engine in ("loop", "compiled")
+    )
+    found = loss_and_gradient(compiled, batch)
+    assert len(always) == 1
+    assert_same_gradient(found, loss_and_gradient(loop, batch), "compiled")
+
+
+@pytest.mark.parametrize("name", ["Meta-SGD", "ANIL", "BOIL"])
+def test_what_is_no_sum_over_rows_is_left_to_matrices(name, always):
+    spec, in_shape = DENSE["relu"]
+    loss_and_gradient(
+        learner_of(name, spec, in_shape, "regression", "auto"), batch_of(in_shape, "regression")
+    )
+    assert not always
+
+
+def test_a_layer_of_factors_is_that_of_its_matrices():
+    # One task, two rows: W + 2 (3 · d₁ h₁ᵀ + 1 · d₂ h₂ᵀ) with d₁ = 1, d₂ = 2, h₁ = (1, 0),
+    # h₂ = (1, 1): W = (0, 1) becomes (0 + 2 · 5, 1 + 2 · 2) = (10, 5), b = 1 becomes
+    # 1 + 2 (0 · 1 + 1 · 2) = 5.
+    base = Matrices(torch.tensor([[0.0, 1.0]]), torch.tensor([1.0]))
+    d = torch.tensor([[[1.0], [2.0]]])
+    h = torch.tensor([[[1.0, 0.0], [1.0, 1.0]]])
+    layer = Factors(base, d, h, torch.tensor([3.0, 1.0]), torch.tensor([0.0, 1.0]), 2.0)
+    row = torch.tensor([[[1.0, 2.0]]])
+    assert layer.forward(row).item() == 10 + 2 * 5 + 5
+    assert layer.turn(row, torch.tensor([[[100.0]]])).item() == 120
+    back = torch.tensor([[[2.0]]])
+    torch.testing.assert_close(layer.back(back), torch.tensor([[[20.0, 10.0]]]))
+    torch.testing.assert_close(layer.back(back, row), torch.tensor([[[21.0, 12.0]]]))
+
+
+def test_a_direction_is_a_sum_over_rows():
+    # Rows d = 1, h = (1, 2), and d = 3, h = (0, 1), the latter not in the bias: weights (1, 5),
+    # bias 1; turned by -2, with rates 1 and 4 of weights and bias, these are (-2, -10) and -8.
+    total = Sum()
+    total.add(torch.ones(1, 1, 1), torch.tensor([[[1.0, 2.0]]]))
+    total.add(torch.full((1, 1, 1), 3.0), torch.tensor([[[0.0, 1.0]]]), of_bias=False)
+    weights, bias = total.summed()
+    assert weights.tolist() == [[1.0, 5.0]]
+    assert bias.tolist() == [1.0]
+    row = torch.tensor([[[1.0, 1.0]]])
+    turn = Turn(total, -2.0, torch.tensor(1.0), torch.tensor(4.0), None)
+    assert turn.forward(row).item() == -12 - 8
+    assert Turn(total, -2.0, None, None, None).forward(row).item() == -12 - 2
+    assert turn.back(torch.ones(1, 1, 1), row).tolist() == [[[-1.0, -9.0]]]
+
+
+def test_where_factors_pay():
+    def pay(width, n_shot, n_query, n_steps, n_tasks=16, *, bare=False):
+        shapes = [(width, 20), (width, width), (1, width)]
+        return factors_pay(shapes, n_tasks, n_steps, n_shot, n_query, bare=bare)
+
+    assert pay(256, 5, 10, 5)
+    assert pay(128, 5, 10, 5)
+    assert not pay(128, 25, 50, 5)  # more rows than units
+    assert pay(64, 10, 10, 1)
+    assert not pay(64, 5, 10, 5)
+    assert not pay(64, 10, 10, 1, n_tasks=4)  # what there is are operations, not arithmetic
+    assert pay(64, 10, 30, 1, bare=True)
+    assert not pay(64, 10, 30, 1)
+
+
+def wide(n_tasks=16, **arguments):
+    learner = MAML(MLP((256, 256)).build((20,)), 1, **arguments)
+    draw = torch.Generator().manual_seed(0)
+    X, y = (torch.randn(n_tasks, 15, n, generator=draw) for n in (20, 1))
+    ones = torch.ones(n_tasks, 15)
+    return learner, Episode(X[:, :5], y[:, :5], ones[:, :5], X[:, 5:], y[:, 5:], ones[:, 5:])
+
+
+def test_wide_layers_take_less_memory_and_it_is_predicted(monkeypatch):
+    learner, batch = wide()
+    plan, weights = learner._plan(batch[:3], batch[3:6]), learner._step_weights()
+    assert plan.factors()
+    most = []
+    for factors in (True, False):
+        predicted = 16 * need_of(plan, weights, second_order=True, factors=factors).bytes_a_task(5)
+        if not factors:
+            monkeypatch.setattr(plans, "factors_pay", lambda *sizes, bare: False)
+        with torch.no_grad(), Counted() as counted:
+            plan.gradients(weights, second_order=True)
+        most.append(counted.most)
+        assert 0.55 * predicted < counted.most < 1.1 * predicted
+    assert most[0] < 0.2 * most[1]
+
+
+def test_where_one_task_does_not_fit_its_steps_are_halved_by_matrices():
+    learner, batch = wide(n_tasks=8)
+    plan = learner._plan(batch[:3], batch[3:6])
+    small, _ = wide(n_tasks=8, memory_budget=10_000)
+    small.load_state_dict(learner.state_dict())
+    found, expected = (loss_and_gradient(each, batch) for each in (small, learner))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    weights = learner._step_weights()
+    predicted = need_of(plan, weights, second_order=True, factors=False).said(1)
+    assert small.memory_note == f"a meta-gradient of {predicted.partition(' of ')[2]}"
