@@ -201,7 +201,7 @@ def test_sinusoids(cls, parameters, left):
         (MAMLClassifier, {"max_epochs": 3}, 0.10),
         (MANNClassifier, {}, 0.10),
         (SNAILClassifier, {}, 0.10),
-        (IMAMLClassifier, {"pull": 0.1, "cg_steps": 3}, 0.10),
+        (IMAMLClassifier, {"pull": 0.1, "cg_steps": 3, "max_epochs": 1}, 0.10),
         (ReptileClassifier, {"inner_lr": 0.05, "max_epochs": 3, "test_adaptation_steps": 30}, 0.10),
         (TransferClassifier, {"inner_lr": 0.05, "pull": 0.0, "adaptation_steps": 50}, 0.12),
         (LinearProbeClassifier, {}, 0.10),

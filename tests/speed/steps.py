@@ -80,3 +80,11 @@ def tabular(options: Options) -> None:
     problem = dataclasses.replace(TABULAR, n_steps=1) if options.quick else TABULAR
     meta_gradient(problem, options)
     complete_step(problem, options)
+
+
+def wide(options: Options) -> None:
+    """Meta-gradients of wider networks with five labelled rows."""
+    for width in (64,) if options.quick else (64, 128, 256):
+        sizes = {"hidden": (width, width), "n_shot": 5, "n_query": 10}
+        n_steps = 1 if options.quick else 5
+        meta_gradient(dataclasses.replace(TABULAR, **sizes, n_steps=n_steps), options)

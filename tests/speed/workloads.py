@@ -20,6 +20,7 @@ WORKLOADS: dict[str, Callable[[Options], None]] = {
     "sinusoids": steps.sinusoids,
     "many": steps.many,
     "tabular": steps.tabular,
+    "wide": steps.wide,
     "fit": fitting.fit,
     "learners": learners.learners,
     "pictures": pictures.pictures,
