@@ -25,7 +25,7 @@ from metaskl.learners.engine.memory import (
     at_once,
     by_parts,
     bytes_of,
-    need_of,
+    fitting,
     prediction,
 )
 from metaskl.learners.engine.packing import packing_of
@@ -194,9 +194,8 @@ class InnerLoop(StackedLearner, abc.ABC):
         size, n_kept = plan.n_tasks, plan.rates.inner.n_steps
         find: Callable[..., Gradients] = Plan.gradients
         if by_hand:
-            need = need_of(plan, weights, second_order=second_order)
-            if need.bytes_a_task(n_kept) > self.memory_budget:  # factors are not kept in part
-                need = need_of(plan, weights, second_order=second_order, factors=False)
+            plan = plan.formed(weights, compiled=self.compiles(device))
+            plan, need = fitting(plan, weights, self.memory_budget, second_order=second_order)
             size, n_kept = need.fitted(self.memory_budget, device)
             self.note_memory(need.said(size))
         if self.compiles(device):

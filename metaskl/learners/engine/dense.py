@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from metaskl.backbones.chain import Chain
 from metaskl.learners.engine.activations import ACTIVATIONS
-from metaskl.learners.engine.products import Layer, Matrices, of_layer
+from metaskl.learners.engine.products import Direction, Layer, Matrices, of_layer
 from metaskl.learners.engine.trace import Rows, Trace
 
 
@@ -102,7 +102,7 @@ class Dense:
         """Go forward and back: what :meth:`gradient` returns, but for the gradient."""
         inputs, sums, values = [], [], []
         h = rows.X
-        for layer, residual in zip(layers, self.chain.residual, strict=False):
+        for layer, residual in zip(layers[:-1], self.chain.residual, strict=True):
             z = layer.forward(h)
             value = self.activation.value(z)
             inputs.append(h)
@@ -173,7 +173,7 @@ class Dense:
     def along(
         self,
         trace: Trace,
-        turns: Sequence[Layer],
+        turns: Sequence[Direction],
         rows: Rows,
         *,
         of_features: bool = False,
@@ -185,7 +185,7 @@ class Dense:
         moved, sum_moves = self._forward_along(trace, turns, rows)
         move = turns[-1].forward(trace.inputs[-1])
         if moved[-1] is not None:
-            move = trace.layers[-1].turn(moved[-1], move)
+            move = trace.layers[-1].add_to(move, moved[-1])
         deltas = [self._pull_along(move, rows, trace.result)]
         d = None
         if sum_moves or of_features:
@@ -231,7 +231,7 @@ class Dense:
         return p * (move - (p * move).sum(-1, keepdim=True)) * share
 
     def _forward_along(
-        self, trace: Trace, turns: Sequence[Layer], rows: Rows
+        self, trace: Trace, turns: Sequence[Direction], rows: Rows
     ) -> tuple[list[Tensor | None], list[Tensor]]:
         """Return how each layer's input and sum moves; None is no move."""
         move: Tensor | None = None
@@ -241,7 +241,7 @@ class Dense:
             moved.append(move)
             z_move = turns[i].forward(trace.inputs[i])
             if move is not None:
-                z_move = trace.layers[i].turn(move, z_move)
+                z_move = trace.layers[i].add_to(z_move, move)
             sum_moves.append(z_move)
             bent = self.activation.times_slope(z_move, trace.sums[i], trace.values[i])
             move = bent if move is None or not residual else move + bent

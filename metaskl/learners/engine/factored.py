@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from metaskl.learners.engine.dense import Dense
-from metaskl.learners.engine.factors import Factors, Sum, Turn
+from metaskl.learners.engine.factors import Factors, Scaled, Sum
 from metaskl.learners.engine.products import Layer, Matrices
 from metaskl.learners.engine.trace import Rows, Trace
 
@@ -81,7 +81,7 @@ def factored_gradient(
     """
     base = [Matrices(*pair) for pair in zip(start[::2], start[1::2], strict=True)]
     way = _Way(dense, base, rates, clip, support, len(weights))
-    path = [way.step(k) for k in range(len(weights))]
+    path = [way.step(k, kept=second_order) for k in range(len(weights))]
     V = [Sum() for _ in base]
     loss: Tensor | float = 0.0
     of_rates: list[Tensor] = []
@@ -92,19 +92,21 @@ def factored_gradient(
             loss = loss + weight * dense.losses(trace, query).sum()
             for v, delta, h in zip(V, trace.back_sums, trace.inputs, strict=True):
                 v.add(delta if isinstance(weight, float) and weight == 1 else delta * weight, h)
-        trace, factor = path.pop()
-        trace = trace._replace(layers=way.layers(k))
-        turns = [Turn(v, *way.rates_of(k, i), factor) for i, v in enumerate(V)]
-        if second_order:
+        kept, inputs, factor = path.pop()
+        if not (second_order or isinstance(rates, Tensor)):
+            continue
+        turns = [Scaled(v, *way.rates_of(k, i), factor) for i, v in enumerate(V)]
+        if isinstance(rates, Tensor):
+            of_rates.append(_by_rates(turns, way.taken(k), inputs))
+        if kept is not None:
+            trace = kept._replace(layers=way.layers(k))
             moved, deltas, _ = dense.along(trace, turns, support)
             for v, move, delta, h, own in zip(
-                V, moved, deltas, trace.inputs, trace.back_sums, strict=True
+                V, moved, deltas, inputs, trace.back_sums, strict=True
             ):
                 v.add(delta, h)
                 if move is not None:
                     v.add(own, move, of_bias=False)
-        if isinstance(rates, Tensor):
-            of_rates.append(_by_rates(turns, way.taken(k), trace.inputs))
     of_start = [part for v in V for part in v.summed()]
     return FactoredGradient(torch.as_tensor(loss), of_start, of_rates[::-1])
 
@@ -134,8 +136,8 @@ class _Way:
             each = rates.mT.unsqueeze(-1).expand(-1, -1, self.n_rows)
             self.by_row = each.reshape(len(each), n_steps * self.n_rows).unbind(0)
 
-    def step(self, k: int) -> tuple[Trace, Tensor | None]:
-        """Take a step; return what it leaves but its layers, and what shortened it."""
+    def step(self, k: int, *, kept: bool) -> tuple[Trace | None, Sequence[Tensor], Tensor | None]:
+        """Take a step; return its trace but the layers if kept, its inputs, what shortened it."""
         trace, _ = self.dense.traced(self.layers(k), self.support)
         d, factor = trace.back_sums, self._factor(trace)
         if factor is not None:
@@ -145,7 +147,8 @@ class _Way:
             [torch.cat(pair, dim=1) for pair in zip(old, new, strict=True)] if k else list(new)
             for old, new in both
         )
-        return trace._replace(layers=()), factor
+        inputs = trace.inputs if kept or isinstance(self.rates, Tensor) else []
+        return trace._replace(layers=()) if kept else None, inputs, factor
 
     def layers(self, k: int) -> Sequence[Layer]:
         """Return the layers after so many of the steps that were taken."""
@@ -178,22 +181,21 @@ class _Way:
             return None
         squares: Tensor | None = None
         for d, h in zip(trace.back_sums, trace.inputs, strict=True):
-            among = torch.bmm(d, d.mT) * torch.baddbmm(self.one, h, h.mT)
+            # In double precision: squares of what cancels are left with half of the digits.
+            d, h = d.double(), h.double()
+            among = torch.bmm(d, d.mT).mul_(torch.bmm(h, h.mT).add_(1))
             own = among.sum((1, 2), keepdim=True)
             squares = own if squares is None else squares + own
         assert squares is not None
         norm = squares.clamp_min(self.clip**2).sqrt()
-        return torch.reciprocal(norm) * self.clip
+        return (torch.reciprocal(norm) * self.clip).to(self.one.dtype)
 
 
-def _by_rates(turns: Sequence[Turn], taken: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
+def _by_rates(turns: Sequence[Scaled], taken: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
     """Return the derivatives by the rates of each layer's weights and bias in a step."""
     found = []
     for turn, d, h in zip(turns, taken, inputs, strict=True):
-        if turn.plain is None:
-            turn.forward(h)
-        assert turn.plain is not None
-        found += [(d * turn.plain).sum(), (d * turn.bias).sum()]
+        found += [(d * turn.unscaled(h)).sum(), (d * turn.bias).sum()]
     return torch.stack(found).neg_()
 
 
@@ -211,12 +213,10 @@ def factors_pay(
     By what was measured on a CPU: with so many rows for a layer's width that their products are
     fewer, and so much arithmetic that these are what takes the time. Rates for each tensor and
     limits of the gradient's norm, without which a loop is `bare`, take operations of their own.
-    Compiled, these cost little in either form, and more of them take long to compile.
+    The query counts as often as its loss does.
     """
     width = 2 * sum(out * n_in for out, n_in in shapes) / sum(map(sum, shapes))
     n_rows = n_query + 2 * n_steps * n_support
     if n_tasks * width < _LEAST:
-        return False
-    if torch.compiler.is_compiling() and (n_steps > 1 or n_tasks * width < _MUCH):
         return False
     return n_rows <= (_MORE if bare or n_tasks * width >= _MUCH else 1.0) * width

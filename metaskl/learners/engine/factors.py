@@ -13,8 +13,8 @@ from metaskl.learners.engine.products import Matrices
 class Factors(NamedTuple):
     """A layer whose weights are one set for all, and for each task a sum over rows on top.
 
-    W + s Σ_r w_r d_r h_rᵀ and b + s Σ_r e_r d_r: of so many rows the weights of a task's own are
-    a matrix of so small a rank, and are never formed.
+    W + s Σ_r w_r d_r h_rᵀ and b + s Σ_r b_r d_r, with s the scale: of so many rows the weights of
+    a task's own are a matrix of so small a rank, and are never formed.
 
     Attributes
     ----------
@@ -24,41 +24,38 @@ class Factors(NamedTuple):
         What is beside the layer's output.
     h : Tensor of shape (task, r, in)
         What is beside its input.
-    w : Tensor of shape (r,) or None
+    of_weights : Tensor of shape (r,) or None
         How much each row counts in the weights; None is 1.
-    e : Tensor of shape (r,) or (1,)
+    of_bias : Tensor of shape (r,) or (1,)
         How much it counts in the bias.
-    s : float
-        The scale.
+    scale : float
+        What all is multiplied by.
     """
 
     base: Matrices
     d: Tensor
     h: Tensor
-    w: Tensor | None
-    e: Tensor
-    s: float
+    of_weights: Tensor | None
+    of_bias: Tensor
+    scale: float
 
     def forward(self, h: Tensor) -> Tensor:
         """Return h Wᵀ + b."""
-        if self.w is None:
-            shares = torch.baddbmm(self.e, h, self.h.mT)
+        if self.of_weights is None:
+            shares = torch.baddbmm(self.of_bias, h, self.h.mT)
         else:
-            shares = torch.addcmul(self.e, torch.bmm(h, self.h.mT), self.w)
-        return self.base.forward(h).baddbmm_(shares, self.d, alpha=self.s)
+            shares = torch.addcmul(self.of_bias, torch.bmm(h, self.h.mT), self.of_weights)
+        return self.base.forward(h).baddbmm_(shares, self.d, alpha=self.scale)
 
-    def turn(self, h: Tensor, total: Tensor) -> Tensor:
+    def add_to(self, total: Tensor, h: Tensor) -> Tensor:
         """Return total + h Wᵀ in the place of the total."""
-        shares = self._weighed(torch.bmm(h, self.h.mT))
-        return self.base.turn(h, total).baddbmm_(shares, self.d, alpha=self.s)
+        shares = _weighed(torch.bmm(h, self.h.mT), self.of_weights)
+        return self.base.add_to(total, h).baddbmm_(shares, self.d, alpha=self.scale)
 
     def back(self, delta: Tensor, total: Tensor | None = None) -> Tensor:
         """Return δ W, with a total if there is one."""
-        shares = self._weighed(torch.bmm(delta, self.d.mT))
-        return torch.baddbmm(self.base.back(delta, total), shares, self.h, alpha=self.s)
-
-    def _weighed(self, shares: Tensor) -> Tensor:
-        return shares if self.w is None else shares * self.w
+        shares = _weighed(torch.bmm(delta, self.d.mT), self.of_weights)
+        return torch.baddbmm(self.base.back(delta, total), shares, self.h, alpha=self.scale)
 
 
 class Sum:
@@ -95,13 +92,13 @@ class Sum:
         return total, self.bias.sum((0, 1))
 
 
-class Turn:
-    """A direction, times rates and factors: how a layer's weights turn; it is one itself.
+class Scaled:
+    """A sum over rows, times rates: a direction in a layer's weights.
 
     Parameters
     ----------
     direction : Sum
-        The direction.
+        The sum.
     scale : float
         What all is multiplied by.
     of_weights, of_bias : Tensor of shape () or None
@@ -120,31 +117,28 @@ class Turn:
     ) -> None:
         self.d, self.h, self.bias = direction.joined()
         self.scale = scale
-        self.w, self.b = (
+        self.of_weights, self.of_bias = (
             factor if rate is None else rate if factor is None else rate * factor
             for rate in (of_weights, of_bias)
         )
-        self.plain: Tensor | None = None
 
     def forward(self, h: Tensor) -> Tensor:
         """Return h Wᵀ + b."""
-        shares = torch.bmm(h, self.h.mT)
-        if self.w is None or self.b is None:
+        if self.of_weights is None or self.of_bias is None:
+            shares = torch.bmm(h, self.h.mT)
             return torch.baddbmm(self.bias, shares, self.d, beta=self.scale, alpha=self.scale)
-        self.plain = torch.bmm(shares, self.d)
-        return torch.addcmul(
-            self.bias * (self.b * self.scale), self.plain, self.w, value=self.scale
-        )
+        bias = self.bias * (self.of_bias * self.scale)
+        return torch.addcmul(bias, self.unscaled(h), self.of_weights, value=self.scale)
 
-    def turn(self, h: Tensor, total: Tensor) -> Tensor:
-        """Return total + h Wᵀ in the place of the total."""
-        shares = torch.bmm(h, self.h.mT)
-        shares = shares if self.w is None else shares * self.w
-        return total.baddbmm_(shares, self.d, alpha=self.scale)
+    def unscaled(self, h: Tensor) -> Tensor:
+        """Return h Wᵀ before scale and rates."""
+        return torch.bmm(torch.bmm(h, self.h.mT), self.d)
 
-    def back(self, delta: Tensor, total: Tensor | None = None) -> Tensor:
-        """Return δ W, with a total."""
-        assert total is not None
-        shares = torch.bmm(delta, self.d.mT)
-        shares = shares if self.w is None else shares * self.w
+    def back(self, delta: Tensor, total: Tensor) -> Tensor:
+        """Return total + δ W."""
+        shares = _weighed(torch.bmm(delta, self.d.mT), self.of_weights)
         return torch.baddbmm(total, shares, self.h, alpha=self.scale)
+
+
+def _weighed(shares: Tensor, weights: Tensor | None) -> Tensor:
+    return shares if weights is None else shares * weights

@@ -90,13 +90,8 @@ class Need(NamedTuple):
         return n_tasks, n_kept
 
 
-def need_of(
-    plan: Plan, weights: Sequence[float], *, second_order: bool, factors: bool | None = None
-) -> Need:
-    """Return what the meta-gradient of a plan of dense networks takes. No graph is kept.
-
-    With `factors` in place of each task's weights, or without; by default as it will be taken.
-    """
+def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need:
+    """Return what the meta-gradient of a plan of dense networks takes. No graph is kept."""
     problem, learned = plan.problem, bool(plan.rates.names)
     assert isinstance(problem, DenseProblem)
     n_parameters, values = sum(plan.packing.sizes), problem.dense.values_a_row()
@@ -108,11 +103,29 @@ def need_of(
     a_step = n_rows * n_parameters + values * n_support * second_order
     size = plan.start[0].element_size()
     n_steps = plan.rates.inner.n_steps
-    if plan.factors() if factors is None else factors:
+    if plan.factored:
         a_row = sum(map(sum, problem.dense.shapes))
-        once = values * max(n_support, n_query) + a_row * (n_query + n_steps * n_support)
+        n_counted = sum(w != 0 for w in weights)
+        # Where the query is gone through again, the sums so far and those joined live at once.
+        n_queries = n_counted if n_counted == 1 else 1.5 * n_counted + 1
+        n_rows = n_query * n_queries + n_steps * n_support * second_order
+        once = values * max(n_support, n_query) + int(a_row * n_rows)
         a_step = n_support * (values * second_order + 2 * a_row)
     return Need(size * once, size * a_step, size * n_parameters, n_steps, plan.n_tasks)
+
+
+def fitting(
+    plan: Plan, weights: Sequence[float], budget: int, *, second_order: bool
+) -> tuple[Plan, Need]:
+    """Return a plan, without factors if those of one task do not fit, and what it takes.
+
+    Of the weights of each task's own the inner steps can be taken in parts, of factors not.
+    """
+    need = need_of(plan, weights, second_order=second_order)
+    if plan.factored and need.bytes_a_task(need.n_steps) > budget:
+        plan = plan._replace(factored=False)
+        need = need_of(plan, weights, second_order=second_order)
+    return plan, need
 
 
 def at_once(a_task: int, n_tasks: int, budget: int, device: torch.device) -> int:

@@ -119,6 +119,7 @@ def taken_at_once(optimizer: torch.optim.Optimizer) -> bool:
     weights = [weight for group in groups for weight in group["params"]]
     if len(optimizer.state) < len(weights) or any(weight.grad is None for weight in weights):
         return False
+    optimizer._opt_called = True  # type: ignore[attr-defined] # for torch's schedules of rates
     with torch.no_grad():
         for group in groups:
             state = state_of(optimizer, group["params"])

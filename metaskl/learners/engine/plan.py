@@ -37,6 +37,8 @@ class Plan(NamedTuple):
         What else is learned through the problem, in its order.
     n_tasks : int
         Tasks.
+    factored : bool, default=False
+        Whether the weights of each task's own are left as factors.
     """
 
     problem: InnerProblem
@@ -45,6 +47,7 @@ class Plan(NamedTuple):
     rates: Rates
     shared: Sequence[Tensor]
     n_tasks: int
+    factored: bool = False
 
     def descend(self) -> dict[str, Tensor]:
         """Return the weights that each task ends at, without a graph."""
@@ -63,7 +66,8 @@ class Plan(NamedTuple):
         second_order : bool
             Whether the inner gradients are differentiated, too.
         n_kept : int, optional
-            Of how many inner steps at once what they leave is kept; by default of all.
+            Of how many inner steps at once what they leave is kept; by default of all, and always
+            of all where weights are left as factors.
 
         Returns
         -------
@@ -72,8 +76,7 @@ class Plan(NamedTuple):
         gradients : list of (Tensor or None)
             By the start, the learned rates and what is shared, in this order; None is 0.
         """
-        n_steps = self.rates.inner.n_steps
-        if (n_kept or n_steps) >= n_steps and self.factors():
+        if self.factored:
             return self._factored(weights, second_order=second_order)
         found = meta_gradient(
             self.problem,
@@ -87,15 +90,19 @@ class Plan(NamedTuple):
         of_start = self.packing.separate(found.of_start)
         return found.loss, [*of_start, *self.rates.gradients(found.of_rates), *found.of_shared]
 
-    def factors(self) -> bool:
-        """Say whether the weights of each task's own are best left as factors."""
+    def formed(self, weights: Sequence[float | Tensor], *, compiled: bool) -> Plan:
+        """Return the plan in the form that takes less time, once for all that is done with it."""
         rates, problem = self.rates, self.problem
         if not isinstance(problem, DenseProblem) or problem.of_features or not rates.one_a_tensor:
-            return False
-        rows, inner = (problem.support_rows.X, problem.query_rows.X), rates.inner
-        sizes = (self.n_tasks, inner.n_steps, *(X.shape[1] for X in rows))
-        bare = inner.clip is None and not rates.names
-        return rows[0].is_cpu and factors_pay(problem.dense.shapes, *sizes, bare=bare)
+            return self
+        # Compiled, operations cost little in either form, and more of them take long to compile.
+        if not self.start[0].is_cpu or (compiled and rates.inner.n_steps > 1):
+            return self
+        support, query = (side.X.shape[1] for side in (problem.support_rows, problem.query_rows))
+        n_query = query * sum(isinstance(w, Tensor) or w != 0 for w in weights)
+        sizes = (problem.dense.shapes, self.n_tasks, rates.inner.n_steps, support, n_query)
+        bare = rates.inner.clip is None and not rates.names
+        return self._replace(factored=factors_pay(*sizes, bare=bare))
 
     def _factored(
         self, weights: Sequence[float | Tensor], *, second_order: bool

@@ -15,11 +15,21 @@ class Layer(Protocol):
     def forward(self, h: Tensor) -> Tensor:
         """Return h Wᵀ + b."""
 
-    def turn(self, h: Tensor, total: Tensor) -> Tensor:
+    def add_to(self, total: Tensor, h: Tensor) -> Tensor:
         """Return total + h Wᵀ, which takes the place of the total."""
 
     def back(self, delta: Tensor, total: Tensor | None = None) -> Tensor:
         """Return δ W, with a total if there is one."""
+
+
+class Direction(Protocol):
+    """What a direction W, b in a layer's weights does to a stack of tasks."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return h Wᵀ + b."""
+
+    def back(self, delta: Tensor, total: Tensor) -> Tensor:
+        """Return total + δ W."""
 
 
 class Matrices(NamedTuple):
@@ -44,10 +54,10 @@ class Matrices(NamedTuple):
             return torch.addcmul(self.bias, h, self.weight.mT)
         return torch.baddbmm(self.bias, h, self.weight.mT)
 
-    def turn(self, h: Tensor, total: Tensor) -> Tensor:
+    def add_to(self, total: Tensor, h: Tensor) -> Tensor:
         """Return total + h Wᵀ in the place of the total."""
         if self.weight.ndim == 2:
-            total.flatten(0, 1).addmm_(h.flatten(0, 1), self.weight.mT)
+            total.view(-1, total.shape[-1]).addmm_(h.flatten(0, 1), self.weight.mT)
             return total
         return total.baddbmm_(h, self.weight.mT)
 

@@ -66,7 +66,7 @@ def compiled_step(
 
     def plan_of_all() -> Plan | None:
         """Return the plan if its tasks and steps are taken at once."""
-        plan = plan_of()
+        plan = plan_of().formed(weights, compiled=True)
         if plan.shared:
             return None
         need = need_of(plan, weights, second_order=second_order)

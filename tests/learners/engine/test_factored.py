@@ -7,9 +7,11 @@ from counting import Counted
 from test_engines import DENSE, assert_same_gradient, batch_of, learner_of, loss_and_gradient
 
 from metaskl.backbones import MLP
+from metaskl.backbones.chain import Chain
 from metaskl.learners.engine import plan as plans
+from metaskl.learners.engine.dense import dense_of
 from metaskl.learners.engine.factored import factored_gradient, factors_pay
-from metaskl.learners.engine.factors import Factors, Sum, Turn
+from metaskl.learners.engine.factors import Factors, Scaled, Sum
 from metaskl.learners.engine.memory import need_of
 from metaskl.learners.engine.products import Matrices
 from metaskl.learners.maml import MAML
@@ -89,7 +91,9 @@ def test_a_layer_of_factors_is_that_of_its_matrices():
     layer = Factors(base, d, h, torch.tensor([3.0, 1.0]), torch.tensor([0.0, 1.0]), 2.0)
     row = torch.tensor([[[1.0, 2.0]]])
     assert layer.forward(row).item() == 10 + 2 * 5 + 5
-    assert layer.turn(row, torch.tensor([[[100.0]]])).item() == 120
+    assert layer.add_to(torch.tensor([[[100.0]]]), row).item() == 120
+    # Without weights of the rows: (0, 1) + 2 (3, 2) = (6, 5).
+    assert layer._replace(of_weights=None).add_to(torch.zeros(1, 1, 1), row).item() == 16
     back = torch.tensor([[[2.0]]])
     torch.testing.assert_close(layer.back(back), torch.tensor([[[20.0, 10.0]]]))
     torch.testing.assert_close(layer.back(back, row), torch.tensor([[[21.0, 12.0]]]))
@@ -105,9 +109,9 @@ def test_a_direction_is_a_sum_over_rows():
     assert weights.tolist() == [[1.0, 5.0]]
     assert bias.tolist() == [1.0]
     row = torch.tensor([[[1.0, 1.0]]])
-    turn = Turn(total, -2.0, torch.tensor(1.0), torch.tensor(4.0), None)
+    turn = Scaled(total, -2.0, torch.tensor(1.0), torch.tensor(4.0), None)
     assert turn.forward(row).item() == -12 - 8
-    assert Turn(total, -2.0, None, None, None).forward(row).item() == -12 - 2
+    assert Scaled(total, -2.0, None, None, None).forward(row).item() == -12 - 2
     assert turn.back(torch.ones(1, 1, 1), row).tolist() == [[[-1.0, -9.0]]]
 
 
@@ -134,29 +138,73 @@ def wide(n_tasks=16, **arguments):
     return learner, Episode(X[:, :5], y[:, :5], ones[:, :5], X[:, 5:], y[:, 5:], ones[:, 5:])
 
 
-def test_wide_layers_take_less_memory_and_it_is_predicted(monkeypatch):
-    learner, batch = wide()
-    plan, weights = learner._plan(batch[:3], batch[3:6]), learner._step_weights()
-    assert plan.factors()
+FORMS = {
+    "default": {},
+    "first order": {"first_order": True, "inner_lr_mode": "fixed"},
+    "multi-step": {"multi_step_loss": True},
+    "first order, multi-step": {"multi_step_loss": True, "first_order": True},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_memory_of_factors_is_predicted(form):
+    learner, batch = wide(**FORMS[form])
+    weights, second_order = learner._step_weights(), not learner.first_order
+    plan = learner._plan(batch[:3], batch[3:6]).formed(weights, compiled=False)
+    assert plan.factored
     most = []
-    for factors in (True, False):
-        predicted = 16 * need_of(plan, weights, second_order=True, factors=factors).bytes_a_task(5)
-        if not factors:
-            monkeypatch.setattr(plans, "factors_pay", lambda *sizes, bare: False)
+    for factored in (True, False):
+        plan = plan._replace(factored=factored)
         with torch.no_grad(), Counted() as counted:
-            plan.gradients(weights, second_order=True)
+            plan.gradients(weights, second_order=second_order)
         most.append(counted.most)
-        assert 0.55 * predicted < counted.most < 1.1 * predicted
-    assert most[0] < 0.2 * most[1]
+        predicted = 16 * need_of(plan, weights, second_order=second_order).bytes_a_task(5)
+        assert 0.55 * predicted < counted.most < 1.1 * predicted, factored
+    if second_order:
+        assert most[0] < (0.25 if form == "multi-step" else 0.14) * most[1]
+
+
+def test_parts_are_taken_in_the_form_of_the_whole():
+    learner, batch = wide(memory_budget=10**6)
+    learner.episode_loss(batch)
+    assert learner.memory_note.endswith("chunks of 2 tasks")
+    with Counted() as counted:
+        learner.episode_loss(batch)
+    # The gradients of eight parts, 0.3 MB each, wait for their sum.
+    assert counted.most < 5e6
 
 
 def test_where_one_task_does_not_fit_its_steps_are_halved_by_matrices():
     learner, batch = wide(n_tasks=8)
-    plan = learner._plan(batch[:3], batch[3:6])
+    weights = learner._step_weights()
     small, _ = wide(n_tasks=8, memory_budget=10_000)
     small.load_state_dict(learner.state_dict())
     found, expected = (loss_and_gradient(each, batch) for each in (small, learner))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    weights = learner._step_weights()
-    predicted = need_of(plan, weights, second_order=True, factors=False).said(1)
+    plan = learner._plan(batch[:3], batch[3:6])
+    predicted = need_of(plan, weights, second_order=True).said(1)
     assert small.memory_note == f"a meta-gradient of {predicted.partition(' of ')[2]}"
+
+
+def test_only_one_step_is_compiled_as_factors():
+    for n_steps, factored in [(1, True), (2, False)]:
+        learner, batch = wide(adaptation_steps=n_steps)
+        plan = learner._plan(batch[:3], batch[3:6])
+        weights = learner._step_weights()
+        assert plan.formed(weights, compiled=True).factored == factored
+        assert plan.formed(weights, compiled=False).factored
+
+
+def test_the_norm_of_gradients_that_cancel_keeps_its_digits():
+    # Two rows with the same large features and errors of opposite signs: W = 0, b = 0,
+    # y = ±1, h = (1000, 1) and (1000, 0). With loss ((W h + b - y)²) / 2 summed as a mean of two
+    # rows, δ = -1 and 1, so that the gradient is (0, -1) and of the bias 0: its norm is 1.
+    dense = dense_of(Chain("relu", (2,), (), False), 1, "regression")
+    X = torch.tensor([[[1000.0, 1.0], [1000.0, 0.0]]])
+    y = torch.tensor([[[1.0], [-1.0]]])
+    rows = dense.rows(X, y, torch.ones(1, 2))
+    start = [torch.zeros(1, 2), torch.zeros(1)]
+    how = {"weights": [1.0], "second_order": False}
+    # Shortened to a half and by a rate of 2, the step is (0, 1): losses 0 and ((0 + 1)²) = 1.
+    found = factored_gradient(dense, start, 2.0, 0.5, rows, rows, **how)
+    torch.testing.assert_close(found.loss, torch.tensor(0.5))
