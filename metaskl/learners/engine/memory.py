@@ -107,9 +107,9 @@ def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need
         a_row = sum(map(sum, problem.dense.shapes))
         n_counted = sum(w != 0 for w in weights)
         # Where the query is gone through again, the sums so far and those joined live at once.
-        n_queries = n_counted if n_counted == 1 else 1.5 * n_counted + 1
-        n_rows = n_query * n_queries + n_steps * n_support * second_order
-        once = values * max(n_support, n_query) + int(a_row * n_rows)
+        n_queries = 1.0 if n_counted == 1 else 1.5 * n_counted + 1
+        in_sums = n_query * n_queries + n_steps * n_support * second_order
+        once = values * max(n_support, n_query) + int(a_row * in_sums)
         a_step = n_support * (values * second_order + 2 * a_row)
     return Need(size * once, size * a_step, size * n_parameters, n_steps, plan.n_tasks)
 
