@@ -90,7 +90,8 @@ def keep_law(name: str, law: Callable[..., None], estimator: Any) -> None:
     wanted = inspect.signature(law).parameters
     for way in WAYS if "way" in wanted else [""]:
         with tempfile.TemporaryDirectory() as folder:
-            given = {"estimator": estimator, "table": table_for(estimator), "way": way}
+            given = {"estimator": estimator, "longer_trained": estimator}
+            given |= {"table": table_for(estimator), "way": way}
             call_law(name, law, {**given, "tmp_path": Path(folder)})
 
 

@@ -246,7 +246,12 @@ LAWS = {name.removeprefix("test_"): law for name, law in laws_of(EstimatorLaws).
 
 
 def call(law, estimator, folder):
-    given = {"estimator": estimator, "table": table_for(estimator), "tmp_path": folder}
+    given = {
+        "estimator": estimator,
+        "longer_trained": estimator,
+        "table": table_for(estimator),
+        "tmp_path": folder,
+    }
     given["way"] = "pickle"
     wanted = LAWS[law].__code__.co_varnames[1 : LAWS[law].__code__.co_argcount]
     LAWS[law](**{name: given[name] for name in wanted})
