@@ -87,6 +87,26 @@ def hooked(optimizer: torch.optim.Optimizer) -> bool:
     )
 
 
+@torch.no_grad()
+def fused_adam(
+    optimizer: torch.optim.Optimizer,
+    group: dict[str, Any],
+    means: list[torch.Tensor],
+    squares: list[torch.Tensor],
+    steps: list[torch.Tensor],
+    *,
+    decoupled: bool,
+) -> None:
+    """Change a group's weights and their state as a fused Adam does once its steps are counted."""
+    optimizer._opt_called = True  # type: ignore[attr-defined] # torch's schedules of rates ask
+    update = torch._fused_adamw_ if decoupled else torch._fused_adam_
+    beta1, beta2 = group["betas"]
+    gradients = [weight.grad for weight in group["params"]]
+    how = {name: group[name] for name in ("lr", "weight_decay", "eps")}
+    how |= {"beta1": beta1, "beta2": beta2, "amsgrad": False, "maximize": False}
+    update(group["params"], gradients, means, squares, [], steps, **how)
+
+
 def swallows_errors() -> bool:
     """Say whether what called this function was called by scikit-learn to get a score.
 

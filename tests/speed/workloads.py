@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from speed import (
     adapting,
+    factors,
     fitting,
     learners,
     memory,
@@ -21,6 +22,7 @@ WORKLOADS: dict[str, Callable[[Options], None]] = {
     "many": steps.many,
     "tabular": steps.tabular,
     "wide": steps.wide,
+    "factors": factors.factors,
     "fit": fitting.fit,
     "learners": learners.learners,
     "pictures": pictures.pictures,

@@ -8,7 +8,8 @@
 ``"adjoint"``
     All tasks at once, and back through the inner steps by Hessian products
     (:mod:`metaskl.learners.engine.adjoint`); by derivatives that are written out where the
-    network is a chain of linear layers (:mod:`metaskl.learners.engine.dense`).
+    network is a chain of linear layers (:mod:`metaskl.learners.engine.dense`), with weights of
+    each task's own or factors of them (:mod:`metaskl.learners.engine.factored`).
 ``"compiled"``
     The same, compiled to one function (:mod:`metaskl.learners.engine.compiled`); on a GPU one
     CUDA graph (:mod:`metaskl.learners.engine.recorded`).

@@ -97,12 +97,13 @@ def need_of(plan: Plan, weights: Sequence[float], *, second_order: bool) -> Need
     n_parameters, values = sum(plan.packing.sizes), problem.dense.values_a_row()
     n_support, n_query = problem.support_rows.X.shape[1], problem.query_rows.X.shape[1]
     once = _LIVE_ROWS * n_parameters + values * max(n_support, n_query)
-    if problem.of_features:
-        once += (4 * n_support + n_query) * problem.support_rows.X.shape[2]
+    n_steps = plan.rates.inner.n_steps
+    if problem.of_features:  # the sum over steps, if there are several, and what goes into it
+        n_rows = (3 + (n_steps > 1)) * n_support + n_query
+        once += n_rows * problem.support_rows.X.shape[2]
     n_rows = (second_order or any(weights[:-1])) + learned  # of points and gradients
     a_step = n_rows * n_parameters + values * n_support * second_order
     size = plan.start[0].element_size()
-    n_steps = plan.rates.inner.n_steps
     if plan.factored:
         a_row = sum(map(sum, problem.dense.shapes))
         n_counted = sum(w != 0 for w in weights)

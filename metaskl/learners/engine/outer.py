@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from metaskl._compat import hooked
+from metaskl._compat import fused_adam, hooked
 
 _KINDS = (torch.optim.Adam, torch.optim.AdamW)
 # Variants of Adam that must be off.
@@ -119,30 +119,13 @@ def taken_at_once(optimizer: torch.optim.Optimizer) -> bool:
     weights = [weight for group in groups for weight in group["params"]]
     if len(optimizer.state) < len(weights) or any(weight.grad is None for weight in weights):
         return False
-    optimizer._opt_called = True  # type: ignore[attr-defined] # for torch's schedules of rates
-    with torch.no_grad():
-        for group in groups:
-            state = state_of(optimizer, group["params"])
-            n_taken = float(state.steps[0]) + 1
-            for count in state.steps:  # a third of the time of adding to each
-                count.fill_(n_taken)
-            update = torch._fused_adamw_ if _decouples(optimizer, group) else torch._fused_adam_
-            gradients = [weight.grad for weight in group["params"]]
-            update(
-                group["params"],
-                gradients,
-                state.means,
-                state.squares,
-                [],
-                state.steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
+    for group in groups:
+        state = state_of(optimizer, group["params"])
+        n_taken = float(state.steps[0]) + 1
+        for count in state.steps:  # a third of the time of adding to each
+            count.fill_(n_taken)
+        decoupled = _decouples(optimizer, group)
+        fused_adam(optimizer, group, state.means, state.squares, state.steps, decoupled=decoupled)
     return True
 
 

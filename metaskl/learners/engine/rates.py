@@ -79,11 +79,12 @@ class Rates:
         lr, n_steps = self.inner.lr, self.inner.n_steps
         if not self.names:
             return [lr if self.adapted is None else lr * self.adapted] * n_steps
-        tensors = [self._of(name).detach() for name in self.packing.shapes]
         if not self.inner.by_step:
+            tensors = [self._of(name).detach() for name in self.packing.shapes]
             return [self.packing.packed(tensors)] * n_steps
-        by_step = torch.stack(tensors, dim=1).index_select(1, self._entry).unbind(0)
-        return [by_step[min(k, len(by_step) - 1)] for k in range(n_steps)]
+        by_step = self.by_tensor()
+        assert isinstance(by_step, Tensor)
+        return by_step.index_select(1, self._entry).unbind(0)
 
     @property
     def one_a_tensor(self) -> bool:
@@ -96,7 +97,7 @@ class Rates:
             return self.inner.lr
         by_step = torch.stack([self._of(name).detach() for name in self.packing.shapes], dim=1)
         missing = self.inner.n_steps - len(by_step)
-        if missing > 0:
+        if missing > 0:  # those beyond the learned ones take the last
             return torch.cat([by_step, by_step[-1:].expand(missing, -1)])
         return by_step[: self.inner.n_steps]
 

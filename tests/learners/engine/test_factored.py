@@ -10,7 +10,7 @@ from metaskl.backbones import MLP
 from metaskl.backbones.chain import Chain
 from metaskl.learners.engine import plan as plans
 from metaskl.learners.engine.dense import dense_of
-from metaskl.learners.engine.factored import factored_gradient, factors_pay
+from metaskl.learners.engine.factored import _Way, factored_gradient, factors_pay
 from metaskl.learners.engine.factors import Factors, Scaled, Sum
 from metaskl.learners.engine.memory import need_of
 from metaskl.learners.engine.products import Matrices
@@ -196,15 +196,13 @@ def test_only_one_step_is_compiled_as_factors():
 
 
 def test_the_norm_of_gradients_that_cancel_keeps_its_digits():
-    # Two rows with the same large features and errors of opposite signs: W = 0, b = 0,
-    # y = ±1, h = (1000, 1) and (1000, 0). With loss ((W h + b - y)²) / 2 summed as a mean of two
-    # rows, δ = -1 and 1, so that the gradient is (0, -1) and of the bias 0: its norm is 1.
+    # W = 0, b = 0, y = 1 and -1, h = (5000, 1) and (5000, 0): the mean of the squared errors has
+    # δ = -1 and 1, so that the gradient is (0, -1), of the bias 0, and its norm 1. The products
+    # of the rows, 25,000,001 among them, have more digits than single precision.
     dense = dense_of(Chain("relu", (2,), (), False), 1, "regression")
-    X = torch.tensor([[[1000.0, 1.0], [1000.0, 0.0]]])
+    X = torch.tensor([[[5000.0, 1.0], [5000.0, 0.0]]])
     y = torch.tensor([[[1.0], [-1.0]]])
     rows = dense.rows(X, y, torch.ones(1, 2))
-    start = [torch.zeros(1, 2), torch.zeros(1)]
-    how = {"weights": [1.0], "second_order": False}
-    # Shortened to a half and by a rate of 2, the step is (0, 1): losses 0 and ((0 + 1)²) = 1.
-    found = factored_gradient(dense, start, 2.0, 0.5, rows, rows, **how)
-    torch.testing.assert_close(found.loss, torch.tensor(0.5))
+    base = [Matrices(torch.zeros(1, 2), torch.zeros(1))]
+    _, _, factor = _Way(dense, base, 0.1, 0.5, rows, 1).step(0, kept=False)
+    assert factor.flatten().tolist() == [0.5]
