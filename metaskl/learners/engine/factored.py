@@ -26,7 +26,7 @@ from metaskl.learners.engine.products import Layer, Matrices
 from metaskl.learners.engine.trace import Rows, Trace
 
 # See `factors_pay`: tasks times width, and rows by width where the former is large.
-_LEAST, _MUCH, _MORE = 400, 1000, 1.5
+_LEAST, _MUCH, _MORE = 400, 1000, 1.6
 
 
 class FactoredGradient(NamedTuple):
