@@ -177,9 +177,10 @@ class InnerLoop(StackedLearner, abc.ABC):
         """Return how many outer steps are to win back compiling: all there are, if asked for."""
         return math.inf if self.engine == "compiled" else self.planned_steps
 
-    def compiles(self, device: torch.device) -> bool:
+    def compiles(self, device: torch.device, plan: Plan | None = None) -> bool:
         """Say whether the outer gradient is to be compiled: asked for, or likely to pay."""
-        asked = self.engine in ("auto", "compiled")
+        gains = self.engine == "auto" and (plan is None or plan.gains_by_compiling())
+        asked = gains or self.engine == "compiled"
         return asked and self.compiler.repays(self.n_planned(), device)
 
     def loss_of(self, plan: Plan, weights: Sequence[float], *, second_order: bool) -> Tensor:
@@ -194,11 +195,11 @@ class InnerLoop(StackedLearner, abc.ABC):
         size, n_kept = plan.n_tasks, plan.rates.inner.n_steps
         find: Callable[..., Gradients] = Plan.gradients
         if by_hand:
-            plan = plan.formed(weights, compiled=self.compiles(device))
+            plan = plan.formed(weights)
             plan, need = fitting(plan, weights, self.memory_budget, second_order=second_order)
             size, n_kept = need.fitted(self.memory_budget, device)
             self.note_memory(need.said(size))
-        if self.compiles(device):
+        if self.compiles(device, plan):
             find, by_hand = partial(self.compiler.gradients, n_planned=self.n_planned()), False
         find = partial(find, weights=weights, second_order=second_order, n_kept=n_kept)
         with torch.inference_mode() if by_hand else torch.no_grad():  # the former is faster

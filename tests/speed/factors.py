@@ -43,7 +43,7 @@ def factors(options: Options) -> None:
             learner = MAML(MLP((width, width)).build((20,)), 1, **how)
             weights = learner._step_weights()
             plan = learner._plan(batch[:3], batch[3:6])
-            chosen = plan.formed(weights, compiled=False).factored
+            chosen = plan.formed(weights).factored
 
             def gradient(factored, plan=plan, weights=weights, second=second):
                 formed = plan._replace(factored=factored)

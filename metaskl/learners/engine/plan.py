@@ -90,19 +90,22 @@ class Plan(NamedTuple):
         of_start = self.packing.separate(found.of_start)
         return found.loss, [*of_start, *self.rates.gradients(found.of_rates), *found.of_shared]
 
-    def formed(self, weights: Sequence[float | Tensor], *, compiled: bool) -> Plan:
+    def formed(self, weights: Sequence[float | Tensor]) -> Plan:
         """Return the plan in the form that takes less time, once for all that is done with it."""
         rates, problem = self.rates, self.problem
         if not isinstance(problem, DenseProblem) or problem.of_features or not rates.one_a_tensor:
             return self
-        # Compiled, operations cost little in either form, and more of them take long to compile.
-        if not self.start[0].is_cpu or (compiled and rates.inner.n_steps > 1):
+        if not self.start[0].is_cpu:  # nothing was measured elsewhere
             return self
         support, query = (side.X.shape[1] for side in (problem.support_rows, problem.query_rows))
         n_query = query * sum(isinstance(w, Tensor) or w != 0 for w in weights)
         sizes = (problem.dense.shapes, self.n_tasks, rates.inner.n_steps, support, n_query)
         bare = rates.inner.clip is None and not rates.names
         return self._replace(factored=factors_pay(*sizes, bare=bare))
+
+    def gains_by_compiling(self) -> bool:
+        """Say whether compiling saves time: several steps of factors take as long without."""
+        return not self.factored or self.rates.inner.n_steps == 1
 
     def _factored(
         self, weights: Sequence[float | Tensor], *, second_order: bool

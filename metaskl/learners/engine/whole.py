@@ -66,8 +66,8 @@ def compiled_step(
 
     def plan_of_all() -> Plan | None:
         """Return the plan if its tasks and steps are taken at once."""
-        plan = plan_of().formed(weights, compiled=True)
-        if plan.shared:
+        plan = plan_of().formed(weights)
+        if plan.shared or not learner.compiles(device, plan):
             return None
         need = need_of(plan, weights, second_order=second_order)
         fits = need.fits(min(learner.memory_budget, _AT_ONCE))

@@ -9,6 +9,8 @@ from test_engines import DENSE, assert_same_gradient, batch_of, learner_of, loss
 from metaskl.backbones import MLP
 from metaskl.backbones.chain import Chain
 from metaskl.learners.engine import plan as plans
+from metaskl.learners.engine.compiled import Compiler
+from metaskl.learners.engine.compiling import Shapes
 from metaskl.learners.engine.dense import dense_of
 from metaskl.learners.engine.factored import _Way, factored_gradient, factors_pay
 from metaskl.learners.engine.factors import Factors, Scaled, Sum
@@ -150,7 +152,7 @@ FORMS = {
 def test_the_memory_of_factors_is_predicted(form):
     learner, batch = wide(**FORMS[form])
     weights, second_order = learner._step_weights(), not learner.first_order
-    plan = learner._plan(batch[:3], batch[3:6]).formed(weights, compiled=False)
+    plan = learner._plan(batch[:3], batch[3:6]).formed(weights)
     assert plan.factored
     most = []
     for factored in (True, False):
@@ -186,13 +188,24 @@ def test_where_one_task_does_not_fit_its_steps_are_halved_by_matrices():
     assert small.memory_note == f"a meta-gradient of {predicted.partition(' of ')[2]}"
 
 
-def test_only_one_step_is_compiled_as_factors():
-    for n_steps, factored in [(1, True), (2, False)]:
-        learner, batch = wide(adaptation_steps=n_steps)
-        plan = learner._plan(batch[:3], batch[3:6])
-        weights = learner._step_weights()
-        assert plan.formed(weights, compiled=True).factored == factored
-        assert plan.formed(weights, compiled=False).factored
+@pytest.mark.parametrize(
+    ("engine", "n_steps", "compiled"),
+    [("auto", 1, True), ("auto", 2, False), ("compiled", 2, True)],
+)
+def test_several_steps_of_factors_are_compiled_only_if_asked_for(
+    engine, n_steps, compiled, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, _: made.append(graph) or graph)
+    monkeypatch.setattr(Compiler, "repays", lambda *given: True)
+    monkeypatch.setattr(Shapes, "pays", lambda *given: True)
+    learner, batch = wide(adaptation_steps=n_steps, engine=engine)
+    learner.begin_training(10**6)
+    optimizer = torch.optim.Adam(learner.parameters(), fused=True)
+    assert learner.outer_step(batch, optimizer, 10.0) is not None
+    assert len(made) == compiled
+    learner.episode_loss(batch).backward()
+    assert len(made) == 2 * compiled
 
 
 def test_the_norm_of_gradients_that_cancel_keeps_its_digits():
