@@ -37,9 +37,8 @@ def loss_and_gradient(learner, episode):
     return loss.detach(), {n: p.grad.clone() for n, p in learner.named_parameters()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("n_slots", [12, 4])
-def test_compiled_rows_give_the_same_loss_and_gradient(n_slots):
+def test_traced_rows_give_the_same_loss_and_gradient(n_slots, traced):
     compiled, loop = learner("compiled", n_slots), learner("loop", n_slots)
     padded = [[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 1, 0], [0, 1, 0, 1, 0, 1, 1]]
     for episode in (batch(0), batch(1, padded), batch(2)):
@@ -79,7 +78,7 @@ def test_engines_have_names():
 
 
 @pytest.mark.slow
-def test_an_estimator_trains_alike_with_either_engine():
+def test_an_estimator_trains_alike_with_compiled_rows():
     waves = SinusoidTasks().sample(30, 20, random_state=0)
     models = [
         MANNRegressor(engine=e, max_epochs=1, steps_per_epoch=20, n_slots=9, random_state=0)

@@ -118,15 +118,21 @@ def assert_a_lost_loss_changes_nothing(module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("multi_step", [False, True])
-def test_a_compiled_step_is_an_outer_step(multi_step, monkeypatch):
+def test_a_compiled_step_is_an_outer_step(monkeypatch):
+    assert_a_whole_step_is_an_outer_step(monkeypatch, adaptation_steps=1)
+
+
+def test_a_traced_step_of_the_multi_step_loss_is_an_outer_step(monkeypatch, traced):
+    assert_a_whole_step_is_an_outer_step(monkeypatch, multi_step_loss=True, multi_step_epochs=4)
+
+
+def assert_a_whole_step_is_an_outer_step(monkeypatch, **arguments):
     plan = {"optimizer": "adamw", "weight_decay": 0.1, "gradient_clip": 1.0, "outer_lr": 0.01}
     plan |= {"lr_schedule": "cosine"}
-    annealed = {"multi_step_loss": True, "multi_step_epochs": 4} if multi_step else {}
-    expected = trained(learner(engine="loop", **annealed), **plan)
+    expected = trained(learner(engine="loop", **arguments), **plan)
     # If a step were taken in any other way, this would raise.
     monkeypatch.setattr(MAML, "loss_of", None)
-    found = trained(learner(**annealed), **plan)
+    found = trained(learner(**arguments), **plan)
     assert found.module_.compiler.note == ""
     assert "all at once" in found.module_.memory_note
     losses = [net.history[:, "train_loss"] for net in (found, expected)]
@@ -143,8 +149,7 @@ def test_a_compiled_step_is_an_outer_step(multi_step, monkeypatch):
     torch.testing.assert_close(found, kept, rtol=0, atol=0)
 
 
-@pytest.mark.slow
-def test_what_is_frozen_between_two_trainings_stays():
+def test_what_is_frozen_between_two_trainings_stays(eager):
     module = learner(adaptation_steps=1)
     trained(module)
     bias = module.network.head.bias
