@@ -1,3 +1,4 @@
+import gc
 import os
 
 # Before anything imports numpy or torch: with more threads than free cores a small network
@@ -21,3 +22,10 @@ def _sklearn_config():
 
     with config_context():
         yield
+
+
+def pytest_collection_finish():
+    # Thousands of tests and what they import stay to the end: no collection of garbage need look
+    # through them.
+    gc.collect()
+    gc.freeze()

@@ -1,6 +1,7 @@
+from inspect import signature
+
 import pandas as pd
 import pytest
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -10,8 +11,10 @@ from metaskl.estimators.kinds import BaseMetaClassifier
 from metaskl.testing import EstimatorLaws, public_estimators
 
 QUICK = {"max_epochs": 1, "steps_per_epoch": 5}
-BRIEF = {**QUICK, "meta_batch_size": 4}
-PRIVATE = {**QUICK, "label_space": "task", "n_way": 2}
+BRIEF = {"max_epochs": 1, "steps_per_epoch": 2, "meta_batch_size": 4}
+PRIVATE = {**BRIEF, "label_space": "task", "n_way": 2}
+# Where a law says nothing of what was learned, fewer steps to adapt by will do.
+FEW_STEPS = {"adaptation_steps": 3, "cg_steps": 2}
 LONGER = {"max_epochs": 1, "steps_per_epoch": 40, "meta_batch_size": 4}
 # What a family needs beyond QUICK to pass scikit-learn's checks of what was learned: those that
 # take gradient steps must adapt well enough after so little meta-training, those that learn
@@ -39,15 +42,20 @@ def needs_of(name):
     return NEEDS.get(name, NEEDS.get(family, QUICK))
 
 
+META_LEARNERS = {
+    name: cls for name, cls in public_estimators().items() if issubclass(cls, BaseMetaEstimator)
+}
+TRAINED = {name: cls(**needs_of(name)) for name, cls in META_LEARNERS.items()}
+
+
 def meta_learners():
-    """Return every public meta-learner, classifiers with private classes too."""
+    """Return every public meta-learner trained briefly, classifiers with private classes too."""
     found = {}
-    for name, cls in public_estimators().items():
-        if not issubclass(cls, BaseMetaEstimator):
-            continue
-        found[name] = cls(**{**needs_of(name), **BRIEF})
+    for name, cls in META_LEARNERS.items():
+        few = {k: v for k, v in FEW_STEPS.items() if k in signature(cls).parameters}
+        found[name] = cls(**{**needs_of(name), **few, **BRIEF})
         if issubclass(cls, BaseMetaClassifier):
-            found[f"{name} of private classes"] = cls(**PRIVATE)
+            found[f"{name} of private classes"] = cls(**few, **PRIVATE)
     return found
 
 
@@ -58,7 +66,7 @@ ESTIMATORS = meta_learners() | {
         metaskl.RidgeHeadRegressor(random_state=0, **QUICK)
     ),
     "ProtoNetClassifier by Mahalanobis distances": metaskl.ProtoNetClassifier(
-        distance="mahalanobis", **QUICK
+        distance="mahalanobis", **BRIEF
     ),
     "ShrunkClassifier": metaskl.ShrunkClassifier(),
     "ShrunkRegressor": metaskl.ShrunkRegressor(),
@@ -78,8 +86,7 @@ class TestEstimators(EstimatorLaws):
 
     @pytest.fixture
     def longer_trained(self, name, estimator):
-        needs = needs_of(name)
-        return estimator if needs is QUICK else clone(estimator).set_params(**needs)
+        return TRAINED.get(name, estimator)
 
 
 class TestPooled(EstimatorLaws):

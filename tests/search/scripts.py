@@ -56,8 +56,9 @@ DASK = """
     from distributed import Client, LocalCluster
     from joblib import parallel_config
 
-    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
-        with Client(cluster), parallel_config(backend="dask", n_jobs=-1):
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with Client(cluster) as client, parallel_config(backend="dask", n_jobs=-1):
+            client.wait_for_workers(2)
             main()
     sys.exit()
 """

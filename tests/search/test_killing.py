@@ -63,12 +63,14 @@ def test_killed_loky_worker(tmp_path):
 def test_trial_that_always_kills_its_worker(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     (tmp_path / "kill large").touch()
-    finish(start(tmp_path, storage=url, n_trials=5, n_jobs=2))
-    for trial in study_of(url).trials:
+    finish(start(tmp_path, storage=url, n_trials=3, n_jobs=2))
+    trials = study_of(url).trials
+    for trial in trials:
         large = trial.params["estimator__alpha"] > 1.0
         assert trial.state.name == ("FAIL" if large else "COMPLETE")
         error = trial.user_attrs["outcome"].get("error", "")
         assert ("killed twice" in error) == large
+    assert {trial.state.name for trial in trials} == {"FAIL", "COMPLETE"}
 
 
 def test_killed_dask_worker(tmp_path):
