@@ -4,5 +4,5 @@ import torch._inductor
 
 @pytest.fixture
 def traced(monkeypatch):
-    """Have functions traced as for the compiler, and run as they were traced, which takes no time."""
+    """Have functions traced as for the compiler, and run as they were traced."""
     monkeypatch.setattr(torch._inductor, "compile", lambda graph, _: graph)
