@@ -73,6 +73,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--channels", type=channels, default=64, help="or one a block: 32,64,..")
     parser.add_argument("--meta-batch-size", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3, help="MAML: adaptation steps")
+    parser.add_argument("--test-steps", type=int, help="MAML: steps on new tasks, if others")
     parser.add_argument("--inner-lr", type=float, default=0.1)
     parser.add_argument("--outer-lr", type=float, default=1e-3)
     parser.add_argument("--lr-schedule", default="constant", help="or cosine")
@@ -116,6 +117,7 @@ def main() -> None:
         meta = ProtoNetClassifier(n_way=options.n_way, **shared)
     else:
         inner = {"adaptation_steps": options.steps, "inner_lr": options.inner_lr}
+        inner["test_adaptation_steps"] = options.test_steps
         meta = MAMLClassifier(n_way=5, first_order=options.first_order, **inner, **shared)
     start = time.perf_counter()
     meta.fit(X, y)
