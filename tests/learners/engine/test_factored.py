@@ -61,8 +61,7 @@ def test_shortened_gradients_and_learned_rates_go_together(name, clip, always):
     assert len(always) == 1
 
 
-def test_what_is_compiled_of_one_step_gives_the_same_gradient(always, monkeypatch):
-    monkeypatch.setattr(torch._inductor, "compile", lambda graph, _: graph)
+def test_what_is_compiled_of_one_step_gives_the_same_gradient(always, traced):
     spec, in_shape = DENSE["relu"]
     batch = batch_of(in_shape, "regression")
     loop, compiled = (
