@@ -8,6 +8,9 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 export METASKL_DATA ?= $(abspath $(wildcard ../shared/data))
 # More threads on busy cores make small networks many times slower, not faster.
 export OMP_NUM_THREADS ?= 1
+# Compiled modules are kept, whatever the machine says: hundreds of processes import the same ones.
+# pip would compile all of every package, in one process, though most are never imported.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test lint docs pytest speed clean
 
@@ -20,7 +23,7 @@ test: lint
 
 .venv/.ready: pyproject.toml constraints.txt $(PLUGINS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]" $(PLUGINS:%/pyproject.toml=-e ./%)
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[test]" $(PLUGINS:%/pyproject.toml=-e ./%)
 	touch $@
 
 lint: .venv/.ready

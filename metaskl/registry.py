@@ -4,9 +4,12 @@ A package offers a learner by one line in its ``pyproject.toml``, in the group
 ``metaskl.learners``. metaskl's own learners are offered in the same way.
 """
 
+import os
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distribution, distributions
 from typing import Any, Literal
 
@@ -167,7 +170,30 @@ def register(name: str, cls: type[Any]) -> None:
 
 
 def _installed() -> list[LearnerInfo]:
-    """Read what the installed packages offer, from their metadata alone."""
+    """Return what the installed packages offer, from their metadata alone."""
+    return list(_read(_stamp()))
+
+
+def _stamp() -> tuple[Any, ...]:
+    """Return what is another thing once a package was installed, removed or upgraded.
+
+    The folders of the path and when they last changed, as importlib.metadata does for its own
+    cache, and who else finds packages.
+    """
+    return (os.getcwd(), *map(id, sys.meta_path), *((at, _changed_at(at)) for at in sys.path))
+
+
+def _changed_at(folder: str) -> int | None:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _read(stamp: tuple[Any, ...]) -> tuple[LearnerInfo, ...]:
+    """Read what the installed packages offer; some 20 ms, which a fit asks for several times."""
+    del stamp
     # A text search first: parsing the metadata of every package would take ten times as long.
     names = {
         _normal(dist.name): dist.name
@@ -184,7 +210,8 @@ def _installed() -> list[LearnerInfo]:
             return info
         return replace(info, status="shadowed" if info.name in own else "clash")
 
-    return sorted(map(placed, found), key=lambda info: (not info.builtin, info.name, info.value))
+    ordered = sorted(map(placed, found), key=lambda i: (not i.builtin, i.name, i.value))
+    return tuple(ordered)
 
 
 def _offered_by(dist: Distribution) -> list[LearnerInfo]:

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -233,8 +234,21 @@ def test_unreadable_entry_points_are_listed_and_stop_no_one_else(install, tmp_pa
     assert "cannot be read (TypeError" in info.error
     with pytest.raises(UnknownLearnerError):
         get_learner("")
-    (tmp_path / "metaskl_junk-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe")
+    folder = tmp_path / "metaskl_junk-1.0.dist-info"
+    (folder / "entry_points.txt").write_bytes(b"\xff\xfe")
+    folder.rename(tmp_path / "metaskl_junk-1.1.dist-info")  # nobody writes into one that is there
     assert "metaskl-junk" not in {info.distribution for info in list_learners()}
+
+
+def test_metadata_are_read_again_only_after_a_change(install, tmp_path):
+    before = list_learners()
+    reads = registry._read.cache_info().misses
+    assert list_learners() == before
+    assert registry._read.cache_info().misses == reads
+    install("metaskl-late", "late = plugin_late:Good", plugin_late=GOOD)
+    assert get_learner("late").__name__ == "Good"
+    shutil.rmtree(tmp_path / "metaskl_late-1.0.dist-info")
+    assert list_learners() == before
 
 
 def test_of_two_versions_on_the_path_the_first_counts(install, tmp_path, monkeypatch):

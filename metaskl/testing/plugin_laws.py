@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.base import clone
 
 from metaskl import MetaClassifier, MetaRegressor
 from metaskl.learners import MetaLearner
@@ -19,7 +20,9 @@ from metaskl.testing.learner_laws import LearnerLaws
 from metaskl.testing.round_trips import WAYS
 from metaskl.testing.tables import table_for
 
-_QUICK = {"max_epochs": 1, "steps_per_epoch": 5}
+# Enough for all laws but those of scikit-learn's checks that judge what was learned.
+_BRIEF = {"max_epochs": 1, "steps_per_epoch": 2, "meta_batch_size": 4}
+_JUDGED = {"max_epochs": 1, "steps_per_epoch": 5, "meta_batch_size": 16}
 
 
 class PluginLaws(LearnerLaws):
@@ -33,8 +36,9 @@ class PluginLaws(LearnerLaws):
     The fixture `learner_name` gives the name in the registry. Made from `learners_of`, as here,
     it covers every learner that the package offers, those added later too. Further fixtures may
     be overridden: `learner_arguments` (hyper-parameters that make the learner quick),
-    `without_gradient`, and `estimator_arguments` (for a learner that needs longer than
-    ``max_epochs=1, steps_per_epoch=5`` to learn what scikit-learn's checks ask for).
+    `without_gradient`, and `estimator_arguments` (hyper-parameters of the estimators, such as
+    ``{"steps_per_epoch": 40}`` for a learner that needs longer than 5 steps to learn what
+    scikit-learn's checks ask for; the other laws train 2 steps of 4 tasks in any case).
 
     Examples
     --------
@@ -59,8 +63,13 @@ class PluginLaws(LearnerLaws):
 
     @pytest.fixture
     def estimator_arguments(self) -> Mapping[str, Any]:
-        """Give hyper-parameters of the estimators, beyond those that make them quick."""
+        """Give hyper-parameters of the estimators, of their training where it is judged."""
         return {}
+
+    @pytest.fixture
+    def judged_arguments(self, estimator_arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what an estimator is set to where scikit-learn's checks judge what it learned."""
+        return {**_JUDGED, **estimator_arguments}
 
     @pytest.fixture
     def estimators(
@@ -75,7 +84,7 @@ class PluginLaws(LearnerLaws):
             "learner": learner_name,
             "learner_params": dict(learner_arguments) or None,
         }
-        given |= {**_QUICK, **estimator_arguments}
+        given |= {**estimator_arguments, **_BRIEF}
         found: dict[str, Any] = {}
         if "regression" in learner_class.kinds:
             found["numbers"] = MetaRegressor(**given)
@@ -85,12 +94,18 @@ class PluginLaws(LearnerLaws):
         return found
 
 
-def keep_law(name: str, law: Callable[..., None], estimator: Any) -> None:
-    """Try one law of estimators on one estimator, in every way there is."""
+def keep_law(
+    name: str, law: Callable[..., None], estimator: Any, judged: Mapping[str, Any] | None = None
+) -> None:
+    """Try one law of estimators on one estimator, in every way there is.
+
+    Where what it learned is judged, it is set to the hyper-parameters `judged`.
+    """
+    longer_trained = estimator if judged is None else clone(estimator).set_params(**judged)
     wanted = inspect.signature(law).parameters
     for way in WAYS if "way" in wanted else [""]:
         with tempfile.TemporaryDirectory() as folder:
-            given = {"estimator": estimator, "longer_trained": estimator}
+            given = {"estimator": estimator, "longer_trained": longer_trained}
             given |= {"table": table_for(estimator), "way": way}
             call_law(name, law, {**given, "tmp_path": Path(folder)})
 
@@ -109,9 +124,10 @@ def _on_each_estimator(name: str) -> Callable[..., None]:
     """Return a law of estimators as one that is tried on all estimators of a learner."""
 
     @wraps(getattr(EstimatorLaws, name))
-    def law(self: Any, estimators: dict[str, Any]) -> None:
+    def law(self: Any, estimators: dict[str, Any], judged_arguments: dict[str, Any]) -> None:
         for label, estimator in estimators.items():
-            keep_law(f"{name}, {label}", getattr(EstimatorLaws(), name), estimator)
+            of_one = getattr(EstimatorLaws(), name)
+            keep_law(f"{name}, {label}", of_one, estimator, judged_arguments)
 
     # The signature is this one's own, and what was parametrised is tried in a loop.
     del law.__dict__["__wrapped__"]

@@ -101,6 +101,7 @@ def test_the_learners_of_a_package(tmp_path, monkeypatch):
     assert uncovered_learners([], "metaskl-mine") == ["metaskl-mine:maml", "metaskl-mine:mine"]
     assert len(uncovered_learners([])) == len(list_learners())
     (info / "entry_points.txt").write_text("[metaskl.learners]\nno entry\n")
+    info.rename(tmp_path / "metaskl_mine-1.1.dist-info")
     with pytest.raises(PluginError, match="entry points that can be read: its entry points cannot"):
         learners_of("metaskl-mine")
 
@@ -122,8 +123,8 @@ def test_a_law_of_estimators_catches_a_learner():
     estimator = MetaRegressor(learner="counts", max_epochs=1, steps_per_epoch=2)
     law = laws_of(PluginLaws)["test_a_stopped_fit_resumes_bit_by_bit"]
     with pytest.raises(AssertionError, match="resumes bit by bit, numbers: the losses"):
-        law({"numbers": estimator})
-    law({"numbers": MetaRegressor(max_epochs=1, steps_per_epoch=2)})
+        law({"numbers": estimator}, {})
+    law({"numbers": MetaRegressor(max_epochs=1, steps_per_epoch=2)}, {})
 
 
 def test_every_plugin_of_this_repository_has_the_laws_in_its_tests():
