@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metaskl import registry
+from metaskl import _offers, registry
 from metaskl.errors import AmbiguousLearnerError, PluginError, UnknownLearnerError
 from metaskl.registry import get_learner, list_learners, register
 
@@ -242,9 +242,9 @@ def test_unreadable_entry_points_are_listed_and_stop_no_one_else(install, tmp_pa
 
 def test_metadata_are_read_again_only_after_a_change(install, tmp_path):
     before = list_learners()
-    reads = registry._read.cache_info().misses
+    reads = _offers._read.cache_info().misses
     assert list_learners() == before
-    assert registry._read.cache_info().misses == reads
+    assert _offers._read.cache_info().misses == reads
     install("metaskl-late", "late = plugin_late:Good", plugin_late=GOOD)
     assert get_learner("late").__name__ == "Good"
     shutil.rmtree(tmp_path / "metaskl_late-1.0.dist-info")

@@ -82,6 +82,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32", help="of the forward pass")
     parser.add_argument("--fold", action="store_true", help="see the head of this script")
     parser.add_argument("--affine", action="store_true", help="move, turn, scale each image a bit")
+    parser.add_argument("--test-views", type=int, default=0, help="score again with so many")
     parser.add_argument("--split", choices=("alphabets", "vinyals"), default="alphabets")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint")
@@ -126,6 +127,13 @@ def main() -> None:
         f"{100 * options.epochs} steps in {time.perf_counter() - start:.0f} s on {meta.device_} "
         f"({os.cpu_count()} cores, 1 thread), last loss {meta.history_[-1]['train_loss']:.4f}"
     )
+    for n_views in sorted({0, options.test_views}):
+        print(f" test_views={n_views}")
+        print_scores(meta.set_params(test_views=n_views), new, options)
+
+
+def print_scores(meta: ProtoNetClassifier | MAMLClassifier, new: tuple, options) -> None:
+    """Print the accuracy on new characters, and the error in Lake's runs."""
     prototypes = options.learner == "protonet"
     for n_way in (5, 20) if prototypes else (5,):
         for n_shot in (1, 5) if prototypes else (options.n_shot,):
@@ -133,7 +141,7 @@ def main() -> None:
             scores = episode_scores(meta, *new, **episodes)
             half = 1.96 * scores.std() / np.sqrt(len(scores))
             print(f"  {n_way}-way {n_shot}-shot: {scores.mean():.4f} ± {half:.4f}", flush=True)
-    if prototypes and by_alphabet:  # the other split trains on their characters
+    if prototypes and options.split == "alphabets":  # the other split trains on their characters
         errors = lake_errors(meta)
         mean, _, high = interval(errors)
         print(f"  error in Lake's 20 runs: {mean:.4f} ± {high - mean:.4f}")

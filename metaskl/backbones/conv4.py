@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from metaskl.backbones.base import Backbone, require_ndim
 from metaskl.backbones.layout import channels_last
 from metaskl.backbones.norms import check_halvings, check_norm, norm_layer
 from metaskl.errors import BackboneError
+
+# Of the pixels that are features: a linear head on more would know little more of an image.
+_LARGEST_SIDE = 32
 
 
 class Conv4(Backbone):
@@ -31,6 +36,10 @@ class Conv4(Backbone):
         (transductive): use it only to repeat results that were made that way.
     n_blocks : int, default=4
         Number of blocks, >= 1; each halves height and width.
+    skip : bool, default=False
+        Append the pixels themselves to the features, as ``MLP(skip=True)`` does the columns: means
+        over squares where a side has more than 32. With few classes to learn from they are the
+        better part of what is known of an image (:doc:`/figures/leaderboard`).
 
     References
     ----------
@@ -46,11 +55,16 @@ class Conv4(Backbone):
     """
 
     def __init__(
-        self, n_channels: int | tuple[int, ...] = 64, norm: str = "group", n_blocks: int = 4
+        self,
+        n_channels: int | tuple[int, ...] = 64,
+        norm: str = "group",
+        n_blocks: int = 4,
+        skip: bool = False,
     ) -> None:
         self.n_channels = n_channels
         self.norm = norm
         self.n_blocks = n_blocks
+        self.skip = skip
 
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the blocks for images of shape (C, H, W)."""
@@ -67,13 +81,15 @@ class Conv4(Backbone):
             )
         check_norm(self.norm, *channels, each=each)
         check_halvings("Conv4", self.n_blocks, in_shape[1:])
-        return _Blocks(in_shape, channels, self.norm)
+        return _Blocks(in_shape, channels, self.norm, skip=self.skip)
 
 
 class _Blocks(nn.Module):
     """The blocks of a Conv4."""
 
-    def __init__(self, in_shape: tuple[int, ...], channels: Sequence[int], norm: str) -> None:
+    def __init__(
+        self, in_shape: tuple[int, ...], channels: Sequence[int], norm: str, *, skip: bool
+    ) -> None:
         super().__init__()
         sizes = [in_shape[0], *channels]
         self.blocks = nn.Sequential(
@@ -89,7 +105,13 @@ class _Blocks(nn.Module):
         height, width = (side // 2 ** len(channels) for side in in_shape[1:])
         self.n_channels = channels[0]  # of the largest maps
         self.n_features_out = channels[-1] * height * width
+        self.skip = skip
+        if skip:
+            square = math.ceil(max(in_shape[1:]) / _LARGEST_SIDE)
+            self.pixels = nn.Sequential(nn.AvgPool2d(square, ceil_mode=True), nn.Flatten())
+            height, width = (math.ceil(side / square) for side in in_shape[1:])
+            self.n_features_out += in_shape[0] * height * width
 
     def forward(self, X: Tensor) -> Tensor:
         features: Tensor = self.blocks(channels_last(X, self.n_channels))
-        return features
+        return torch.cat([features, self.pixels(X)], dim=-1) if self.skip else features

@@ -14,12 +14,13 @@ from metaskl._compat import limit_threads
 from metaskl.errors import GroupsError, NotAdaptedError
 from metaskl.estimators.inputs import Array, check_features, check_rows, scale
 from metaskl.estimators.state import in_blocks, row_cost, stacks_of_tasks
+from metaskl.estimators.viewing import Viewing
 from metaskl.learners import Adapted
 from metaskl.learners.base import mixes_rows
 from metaskl.tasks import pad_tasks, resolve_groups
 
 
-class Adapting:
+class Adapting(Viewing):
     """What a fitted meta-learner does with new tasks."""
 
     kind: ClassVar[str]
@@ -67,7 +68,8 @@ class Adapting:
         X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
         encoded, attributes = self._encode_support(y, strict=True)
         weight = torch.ones(1, len(X), device=self.device_)
-        stack = self._adapt_stack(self._to_tensor(X)[None], self._tensor(encoded)[None], weight)
+        rows, targets = self._to_tensor(X)[None], self._tensor(encoded)[None]
+        stack = self._adapt_stack(*self._support_views(rows, targets, weight))
         state = {name: value[0] for name, value in stack.items()}
         return self._copy(state, {"n_support_": len(X), **attributes})
 
@@ -101,7 +103,7 @@ class Adapting:
         copies: dict[int, Self] = {}
         X_tensor = self._to_tensor(X)
         for stack in stacks_of_tasks(
-            sizes,
+            sizes * (1 + self.test_views),
             widths,
             row_cost(self.in_shape_),
             self.device_,
@@ -111,7 +113,7 @@ class Adapting:
             targets = self._tensor(np.concatenate([encodings[task][0] for task in stack]))
             offsets = np.concatenate([[0], np.cumsum(sizes[stack])])
             padded = pad_tasks(X_tensor[rows], targets, offsets, np.arange(len(stack)))
-            adapted = self._adapt_stack(*padded)
+            adapted = self._adapt_stack(*self._support_views(*padded))
             # Copies: a view would keep the whole stack.
             own = {name: [v.clone() for v in value.unbind()] for name, value in adapted.items()}
             for position, task in enumerate(stack):
@@ -155,7 +157,12 @@ class Adapting:
         learner = self.net_.module_.eval()
         with torch.no_grad(), limit_threads(self.n_threads):
             blocks = [(rows, len(rows))] if mixes_rows(learner) else in_blocks(rows)
-            chunks = [function(self.state_, block)[:n] for block, n in blocks]
+            chunks = [
+                torch.stack([function(self.state_, view) for view in self._views(block)]).mean(0)[
+                    :n
+                ]
+                for block, n in blocks
+            ]
         outputs: Array = torch.cat(chunks).cpu().double().numpy()
         return outputs
 

@@ -41,9 +41,10 @@ from metaskl.estimators.state import (
     spec_of,
 )
 from metaskl.estimators.storing import StoredNet, Storing
-from metaskl.estimators.training import make_plan, split_validation, training_sampler
+from metaskl.estimators.training import make_plan, outer_space, split_validation, training_sampler
+from metaskl.estimators.viewing import check_views
 from metaskl.learners import MetaLearner
-from metaskl.learners.space import Choice, Dimension, Real
+from metaskl.learners.space import Dimension
 from metaskl.tasks import EpisodeSampler, TaskSet, resolve_groups
 from metaskl.training import TrainingPlan, meta_train, seeded
 
@@ -68,6 +69,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
     validation_fraction: float = 0.0
     patience: int | None = None
     augment: Any = "auto"
+    test_views: int = 0
     standardize: bool = True
     device: str = "auto"
     precision: str = "auto"
@@ -175,6 +177,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.in_shape_ = tuple(X.shape[1:])
             self.x_scaling_ = fit_scaling(X, on=self.standardize, **kept_as_is(self.backbone))
             self.device_ = resolve_device(self.device)
+            check_views(self)
             warn_of_odd_rows(self, X)
         encoded = torch.from_numpy(self._encode_fit(y, reset=reset, classes=classes))
         tasks = self._task_set(torch.from_numpy(scale(X, self.x_scaling_)), encoded, y, ids)
@@ -278,12 +281,6 @@ def as_before_on_failure(estimator: Any) -> Iterator[None]:
         estimator.__dict__.clear()
         estimator.__dict__.update(before)
         raise
-
-
-def outer_space() -> dict[str, Dimension]:
-    """Return what is worth searching of the outer loop, whatever the learner."""
-    augment = Choice(("auto", None, "feature_noise"))  # "auto" repeats one: searches start there
-    return {"outer_lr": Real(1e-4, 1e-2, log=True), "augment": augment}
 
 
 def _check_tasks(ids: Array | None, n_rows: int) -> None:

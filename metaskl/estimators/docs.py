@@ -43,11 +43,17 @@ patience : int, optional
 augment : Augmentation, str, list of these, or None, default="auto"
     How training episodes are changed against learning few tasks by heart:
     ``TaskMix(alpha=0.5)``, ``FeatureNoise()``, ``FeatureDropout()``, ``LabelShift()``,
-    ``LabelNoise()``, ``Rotate()`` of ``metaskl.tasks``, or one's name (``"task_mix"``) for its
-    defaults; several are applied in turn. With None episodes stay as drawn. ``"auto"`` is
-    ``FeatureNoise(0.3)`` in regression on 2 to 50 training tasks with 4 to 50 standardised
-    numeric columns and a network for tables (`MLP`, `Tabular`), and None for all else;
-    `augment_` says which.
+    ``LabelNoise()``, ``Rotate()``, ``RandomAffine()`` of ``metaskl.tasks``, or one's name
+    (``"task_mix"``) for its defaults; several are applied in turn. With None episodes stay as
+    drawn. ``"auto"`` is ``FeatureNoise(0.3)`` in regression on 2 to 50 training tasks with 4 to
+    50 standardised numeric columns and a network for tables (`MLP`, `Tabular`), and None for
+    all else; `augment_` says which.
+test_views : int, default=0
+    Moved, turned and scaled copies of each image, >= 0, that a new task is adapted to and
+    predicted by beside the image itself: each is a support row more, and the outputs of a query
+    image are the mean over its copies. As `RandomAffine` in `augment` moves, or with its
+    defaults. Costs so many times more of adapting and predicting, nothing in training; may be
+    changed by ``set_params`` after a fit. For images only.
 standardize : bool, default=True
     Scale features (each column; each channel of images) and numeric targets by their mean
     and standard deviation over all training rows.

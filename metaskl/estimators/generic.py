@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from metaskl.errors import ParameterError
-from metaskl.estimators.base import BaseMetaEstimator, outer_space
+from metaskl.estimators.base import BaseMetaEstimator
 from metaskl.estimators.docs import with_shared_parameters
 from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
 from metaskl.estimators.state import learner_arguments
+from metaskl.estimators.training import outer_space
 from metaskl.estimators.uncertain import PredictsStd
 from metaskl.learners import MetaLearner
 from metaskl.learners.space import Dimension

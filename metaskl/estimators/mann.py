@@ -35,7 +35,7 @@ class _MANNFamily(BaseMetaEstimator):
     @property
     def written_(self) -> Array:
         """How much of each slot comes from each support row, (n_slots, n_support)."""
-        return self._state("written")[:, self._state("presented") > 0]
+        return self._by_support_row(self._state("written"))
 
     def read_weights(self, X: Any) -> Array:
         """Return how much of each support row the predictions of new rows looked at.
@@ -59,7 +59,15 @@ class _MANNFamily(BaseMetaEstimator):
             If this is no adapted copy.
         """
         self._state("written")  # says first that adapt is missing
-        return self._by_rows(X, self.net_.module_.read_rows)[:, self._state("presented") > 0]
+        return self._by_support_row(self._by_rows(X, self.net_.module_.read_rows))
+
+    def _by_support_row(self, values: Array) -> Array:
+        """Take the columns of padding away, and add those of a row's views to the row's own."""
+        own: Array = values[:, self._state("presented") > 0]
+        if self.n_support_ == 0:
+            return own
+        summed: Array = own.reshape(len(own), -1, self.n_support_).sum(axis=1)
+        return summed
 
     def _state(self, name: str) -> Array:
         state = getattr(self, "state_", None)

@@ -11,13 +11,14 @@ import numpy as np
 from metaskl.errors import ParameterError, TaskError
 from metaskl.estimators.augmenting import augmentation_of
 from metaskl.estimators.inputs import Array, kept_as_is
+from metaskl.learners.space import Choice, Dimension, Real
 from metaskl.tasks import EpisodeSampler, TaskSet, augmented
 from metaskl.training import TrainingPlan, fingerprint
 
 # Meta-validation draws: so many that early stopping does not follow the noise of one.
 _VALIDATION_DRAWS = 8
 # No part of what a fit computes: a checkpoint may be resumed with other values of these.
-_INCIDENTAL = ("checkpoint", "verbose", "n_threads", "callbacks")
+_INCIDENTAL = ("checkpoint", "verbose", "n_threads", "callbacks", "test_views")
 
 
 def split_validation(
@@ -148,6 +149,12 @@ def make_plan(
         name=getattr(estimator, "learner", type(estimator).__name__),
         advice=_advice(estimator),
     )
+
+
+def outer_space() -> dict[str, Dimension]:
+    """Return what is worth searching of the outer loop, whatever the learner."""
+    augment = Choice(("auto", None, "feature_noise"))  # "auto" repeats one: searches start there
+    return {"outer_lr": Real(1e-4, 1e-2, log=True), "augment": augment}
 
 
 def _precision(estimator: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,9 @@ class RandomAffine(Augmentation):
     ----------
     .. [1] P. Y. Simard, D. Steinkraus, J. C. Platt. Best Practices for Convolutional Neural
        Networks Applied to Visual Document Analysis. ICDAR 2003.
+    .. [2] M. D. McKay, R. J. Beckman, W. J. Conover. A Comparison of Three Methods for Selecting
+       Values of Input Variables in the Analysis of Output from a Computer Code.
+       Technometrics 1979.
 
     Examples
     --------
@@ -55,10 +59,42 @@ class RandomAffine(Augmentation):
             X_query=self._changed(episode.X_query, rng),
         )
 
+    def views(self, X: Tensor, n_views: int, seed: int = 0) -> Iterator[Tensor]:
+        """Give moved, turned and scaled copies of images, each by one draw for all images.
+
+        So an image's copies do not depend on the images beside it. The draws cover each of the
+        four ranges evenly (a Latin hypercube of so many points [2]_).
+
+        Parameters
+        ----------
+        X : Tensor of shape (..., C, H, W)
+            Images.
+        n_views : int
+            Copies, >= 1.
+        seed : int, default=0
+            Of the draws.
+
+        Yields
+        ------
+        Tensor of the same shape
+            A copy.
+        """
+        self._check(tuple(X.shape[-3:]))
+        cells = np.tile(np.arange(n_views), (4, 1))
+        cells = np.random.default_rng(seed).permuted(cells, axis=1)
+        draws = sent((2.0 * cells + 1.0) / n_views - 1.0, X.device).to(X.dtype)
+        images = X.flatten(0, -4)
+        for draw in draws.T:
+            yield self._moved(images, draw[:, None].expand(-1, len(images))).reshape(X.shape)
+
     def _changed(self, X: Tensor, rng: np.random.Generator) -> Tensor:
         images = X.flatten(0, 1)
-        height, width = images.shape[-2:]
         draws = sent(rng.uniform(-1.0, 1.0, (4, len(images))), X.device).to(X.dtype)
+        return self._moved(images, draws).reshape(X.shape)
+
+    def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Turn, scale and move each image by its draws (4, image) of -1 to 1."""
+        height, width = images.shape[-2:]
         angle = draws[0] * (np.pi * self.degrees / 180.0)
         size = 1.0 + self.scale * draws[1]
         cosine, sine = angle.cos() / size, angle.sin() / size
@@ -68,8 +104,7 @@ class RandomAffine(Augmentation):
         rows += [sine / ratio, cosine, 2.0 * self.translate * draws[3]]
         theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-        return moved.reshape(X.shape)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3:

@@ -62,6 +62,7 @@ NETWORKS = {
     ),
     "conv4, channels that grow": (Conv4(n_channels=(8, 16), n_blocks=2), (3, 4, 9)),
     "conv4, no norm": (Conv4(n_channels=4, norm="none", n_blocks=1), (1, 4, 4)),
+    "conv4, skip": (Conv4(n_channels=8, n_blocks=1, skip=True), (2, 4, 5)),
     "layer norm": (FromModule(Normed, {"n_features": 3, "norm": nn.LayerNorm}), (3,)),
     "group norm": (
         FromModule(Normed, {"n_features": 3, "norm": lambda n: nn.GroupNorm(2, n)}),
@@ -123,6 +124,19 @@ def test_an_mlp_is_the_formula():
         module.layers[0].bias.copy_(torch.tensor([0.5, 1.0]))
     # relu(3 + 0.5), relu(-6 + 1), and the row itself.
     assert module(torch.tensor([[3.0]])).tolist() == [[3.5, 0.0, 3.0]]
+
+
+def test_pixels_that_are_features_are_means_over_squares_of_large_images():
+    small = torch.rand(3, 2, 4, 5)
+    module = seeded(Conv4(n_channels=8, n_blocks=1, skip=True), (2, 4, 5))
+    plain = seeded(Conv4(n_channels=8, n_blocks=1), (2, 4, 5))
+    torch.testing.assert_close(module(small), torch.cat([plain(small), small.flatten(1)], dim=1))
+    large = torch.arange(65.0).expand(1, 1, 33, 65)
+    module = Conv4(n_channels=8, skip=True).build((1, 33, 65))
+    pixels = module(large)[0, 8 * 2 * 4 :].reshape(11, 22)  # squares of 3, the last of a row of 2
+    expected = torch.cat([torch.arange(1.0, 63.0, 3.0), torch.tensor([63.5])])
+    torch.testing.assert_close(pixels, expected.expand(11, 22))
+    assert module.n_features_out == 8 * 2 * 4 + 11 * 22
 
 
 def test_the_channels_of_each_block_may_be_named():

@@ -286,6 +286,22 @@ def test_affine_changes_of_nothing_change_nothing_and_differ_between_images():
     assert len(torch.unique(moved.flatten(1), dim=0)) == 6
 
 
+def test_views_move_all_images_alike_and_cover_each_range_evenly():
+    """Of a linear image, the value of the pixel beside the centre says how far a view moved."""
+    column, row = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing="xy")
+    X = torch.stack([column, row])[:, None]
+    moves = RandomAffine(degrees=0.0, translate=0.1, scale=0.0)
+    views = list(moves.views(X, 5))
+    even = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
+    for image, side in ((0, 20), (1, 30)):
+        moved = [float((view - X)[image, 0, 15, 10]) for view in views]
+        np.testing.assert_allclose(np.sort(moved), 0.1 * side * even, atol=1e-4)
+    for view, alone in zip(views, moves.views(X[:1], 5), strict=True):
+        assert torch.equal(view[:1], alone)
+    other = next(iter(moves.views(X, 5, seed=1)))
+    assert not torch.allclose(other, views[0])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
