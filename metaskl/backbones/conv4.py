@@ -17,6 +17,9 @@ from metaskl.errors import BackboneError
 
 # Of the pixels that are features: a linear head on more would know little more of an image.
 _LARGEST_SIDE = 32
+# The weight of all pixels, in features of variance 1: with more, prototypes of drawings are those
+# of pixels, with less, faces are told apart by what the blocks learned of a few others.
+_PIXELS_WEIGH = 64
 
 
 class Conv4(Backbone):
@@ -38,8 +41,9 @@ class Conv4(Backbone):
         Number of blocks, >= 1; each halves height and width.
     skip : bool, default=False
         Append the pixels themselves to the features, as ``MLP(skip=True)`` does the columns: means
-        over squares where a side has more than 32. With few classes to learn from they are the
-        better part of what is known of an image (:doc:`/figures/leaderboard`).
+        over squares where a side has more than 32, times one learned number, at which they
+        together weigh as much as 64 features to begin with. With few classes to learn from they
+        are the better part of what is known of an image.
 
     References
     ----------
@@ -110,8 +114,12 @@ class _Blocks(nn.Module):
             square = math.ceil(max(in_shape[1:]) / _LARGEST_SIDE)
             self.pixels = nn.Sequential(nn.AvgPool2d(square, ceil_mode=True), nn.Flatten())
             height, width = (math.ceil(side / square) for side in in_shape[1:])
-            self.n_features_out += in_shape[0] * height * width
+            n_pixels = in_shape[0] * height * width
+            self.n_features_out += n_pixels
+            self.log_scale = nn.Parameter(torch.tensor(0.5 * math.log(_PIXELS_WEIGH / n_pixels)))
 
     def forward(self, X: Tensor) -> Tensor:
         features: Tensor = self.blocks(channels_last(X, self.n_channels))
-        return torch.cat([features, self.pixels(X)], dim=-1) if self.skip else features
+        if not self.skip:
+            return features
+        return torch.cat([features, self.log_scale.exp() * self.pixels(X)], dim=-1)

@@ -130,12 +130,15 @@ def test_pixels_that_are_features_are_means_over_squares_of_large_images():
     small = torch.rand(3, 2, 4, 5)
     module = seeded(Conv4(n_channels=8, n_blocks=1, skip=True), (2, 4, 5))
     plain = seeded(Conv4(n_channels=8, n_blocks=1), (2, 4, 5))
-    torch.testing.assert_close(module(small), torch.cat([plain(small), small.flatten(1)], dim=1))
+    scale = (64 / (2 * 4 * 5)) ** 0.5
+    expected = torch.cat([plain(small), scale * small.flatten(1)], dim=1)
+    torch.testing.assert_close(module(small), expected)
     large = torch.arange(65.0).expand(1, 1, 33, 65)
     module = Conv4(n_channels=8, skip=True).build((1, 33, 65))
-    pixels = module(large)[0, 8 * 2 * 4 :].reshape(11, 22)  # squares of 3, the last of a row of 2
+    pixels = module(large)[0, 8 * 2 * 4 :].reshape(11, 22)
+    # Squares of 3, the last of a row of 2.
     expected = torch.cat([torch.arange(1.0, 63.0, 3.0), torch.tensor([63.5])])
-    torch.testing.assert_close(pixels, expected.expand(11, 22))
+    torch.testing.assert_close(pixels, (64 / 242) ** 0.5 * expected.expand(11, 22))
     assert module.n_features_out == 8 * 2 * 4 + 11 * 22
 
 

@@ -49,7 +49,8 @@ class Packing:
 
     def stack(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return tensors with a leading task axis as one row a task."""
-        return torch.cat([tensors[name].flatten(1) for name in self.shapes], dim=1)
+        parts = [tensors[name] for name in self.shapes]
+        return torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
 
     def unpacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Return one row a task as tensors with a leading task axis: views."""
