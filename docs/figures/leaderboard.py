@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from sklearn.base import clone
 from task_sets import CLASSES, CLASSIFICATION, REGRESSION, TASK_SETS
 
 from metaskl import compare
@@ -25,6 +26,8 @@ def run(name: str, out: Path, options: argparse.Namespace) -> None:
     """Compare on one task set and keep what came out."""
     arguments = TASK_SETS[name]()
     settings = {"max_epochs": options.epochs} | arguments.pop("learner_params", {})
+    if options.skip and "backbone" in settings:
+        settings["backbone"] = clone(settings["backbone"]).set_params(skip=True)
     start = time.perf_counter()
     result = compare(
         **arguments,
@@ -87,6 +90,7 @@ def main() -> None:
     parser.add_argument("--baselines", type=lambda text: text.split(","))
     parser.add_argument("--epochs", type=int, default=5, help="of 100 outer steps")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--skip", action="store_true", help="networks of pictures see pixels, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page", action="store_true", help="only read what is there")
     options = parser.parse_args()
