@@ -72,17 +72,19 @@ def installed_learners() -> list[LearnerInfo]:
 def _stamp() -> tuple[Any, ...]:
     """Return what is another thing once a package was installed, removed or upgraded.
 
-    The folders of the path and when they last changed, as importlib.metadata does for its own
-    cache, and who else finds packages.
+    That is the folders of the path, with when something was last put in or taken away, and who
+    else finds packages. A file that is written anew where it lies is not seen: installers
+    replace the folder of a package's metadata.
     """
-    return (os.getcwd(), *map(id, sys.meta_path), *((at, _changed_at(at)) for at in sys.path))
+    return (*sys.meta_path, *((at, _state(at)) for at in sys.path))
 
 
-def _changed_at(folder: str) -> int | None:
+def _state(folder: str) -> tuple[int, ...]:
     try:
-        return os.stat(folder or ".").st_mtime_ns
+        found = os.stat(folder or ".")
     except OSError:
-        return None
+        return ()
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 @lru_cache(maxsize=1)

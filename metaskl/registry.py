@@ -75,7 +75,7 @@ def get_learner(name: str) -> type[Any]:
     if name in _session:
         return _session[name]
     installed = installed_learners()
-    offers = _offers(name, installed)
+    offers = _matching(name, installed)
     if not offers:
         known = sorted({info.usable_name for info in installed if info.name} | set(_session))
         raise UnknownLearnerError.for_name(name, known)
@@ -108,13 +108,13 @@ def register(name: str, cls: type[Any]) -> None:
         raise ValueError(f"name must be a string without a colon, got {name!r}.")
     if fault := _fault(cls, states_version=False):
         raise TypeError(f"cls must be a learner, got {cls!r}: {fault}.")
-    if taken := _offers(name, installed_learners()):
+    if taken := _matching(name, installed_learners()):
         owners = " and ".join(_package(info) for info in taken)
         raise ValueError(f"name must be free, got {name!r}, which {owners} offers. Choose another.")
     _session[name] = cls
 
 
-def _offers(name: str, installed: list[LearnerInfo]) -> list[LearnerInfo]:
+def _matching(name: str, installed: list[LearnerInfo]) -> list[LearnerInfo]:
     """Select what a name, short or full, refers to."""
     owner, colon, short = name.rpartition(":")
     if colon:

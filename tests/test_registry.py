@@ -240,6 +240,15 @@ def test_unreadable_entry_points_are_listed_and_stop_no_one_else(install, tmp_pa
     assert "metaskl-junk" not in {info.distribution for info in list_learners()}
 
 
+def test_a_folder_that_is_gone_hides_no_learner(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.syspath_prepend("")
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "maml" in [info.name for info in list_learners()]
+
+
 def test_metadata_are_read_again_only_after_a_change(install, tmp_path):
     before = list_learners()
     reads = _offers._read.cache_info().misses

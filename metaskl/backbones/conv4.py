@@ -40,10 +40,11 @@ class Conv4(Backbone):
     n_blocks : int, default=4
         Number of blocks, >= 1; each halves height and width.
     skip : bool, default=False
-        Append the pixels themselves to the features, as ``MLP(skip=True)`` does the columns: means
-        over squares where a side has more than 32, times one learned number, at which they
-        together weigh as much as 64 features to begin with. With few classes to learn from they
-        are the better part of what is known of an image.
+        Append the pixels to the features, as ``MLP(skip=True)`` does the columns: C·H·W features
+        more, or, where a side has more than 32 pixels, as many as squares of pixels leave, each
+        the mean of one. All are multiplied by one learned number; it starts where the pixels
+        together have the variance of 64 features. With few classes to learn from they are the
+        better part of what is known of an image.
 
     References
     ----------
@@ -73,6 +74,8 @@ class Conv4(Backbone):
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the blocks for images of shape (C, H, W)."""
         require_ndim("Conv4", in_shape, 3)
+        if not isinstance(self.skip, bool):
+            raise BackboneError(f"skip must be True or False, got {self.skip!r}.")
         if self.n_blocks < 1:
             raise BackboneError(f"n_blocks must be at least 1, got {self.n_blocks}. Take 4.")
         channels: Any = self.n_channels

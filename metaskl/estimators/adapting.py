@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from metaskl._compat import limit_threads
 from metaskl.errors import GroupsError, NotAdaptedError
 from metaskl.estimators.inputs import Array, check_features, check_rows, scale
 from metaskl.estimators.state import in_blocks, row_cost, stacks_of_tasks
-from metaskl.estimators.viewing import Viewing
+from metaskl.estimators.viewing import Viewing, check_views
 from metaskl.learners import Adapted
 from metaskl.learners.base import mixes_rows
 from metaskl.tasks import pad_tasks, resolve_groups
@@ -95,6 +96,7 @@ class Adapting(Viewing):
                 "adapt for a single task."
             )
         X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
+        check_views(self)
         names, number = np.unique(ids, return_inverse=True)
         sizes = np.bincount(number)
         rows_of = np.split(np.argsort(number, kind="stable"), np.cumsum(sizes)[:-1])
@@ -157,12 +159,8 @@ class Adapting(Viewing):
         learner = self.net_.module_.eval()
         with torch.no_grad(), limit_threads(self.n_threads):
             blocks = [(rows, len(rows))] if mixes_rows(learner) else in_blocks(rows)
-            chunks = [
-                torch.stack([function(self.state_, view) for view in self._views(block)]).mean(0)[
-                    :n
-                ]
-                for block, n in blocks
-            ]
+            of_task = partial(function, self.state_)
+            chunks = [self._mean_over_views(of_task, block)[:n] for block, n in blocks]
         outputs: Array = torch.cat(chunks).cpu().double().numpy()
         return outputs
 

@@ -98,7 +98,6 @@ _RULES = {
         "Give 0.2 to keep one task in five for validation.",
     ),
     "patience": _whole_or_none("Give None never to stop early."),
-    "test_views": _whole("Give 0 to adapt to and predict each row as it is.", 0),
     "n_threads": _whole_or_none("Give None to leave torch's setting as it is."),
     "standardize": _switch("Give False only for data of like scale around 0."),
     "checkpoint": _Rule(

@@ -49,11 +49,13 @@ augment : Augmentation, str, list of these, or None, default="auto"
     50 standardised numeric columns and a network for tables (`MLP`, `Tabular`), and None for
     all else; `augment_` says which.
 test_views : int, default=0
-    Moved, turned and scaled copies of each image, >= 0, that a new task is adapted to and
+    Moved, turned and scaled copies of each image, 0 or >= 2, that a new task is adapted to and
     predicted by beside the image itself: each is a support row more, and the outputs of a query
     image are the mean over its copies. As `RandomAffine` in `augment` moves, or with its
     defaults. Costs so many times more of adapting and predicting, nothing in training; may be
-    changed by ``set_params`` after a fit. For images only.
+    changed by ``set_params`` after a fit and before `adapt`. A row more is no more knowledge:
+    standard deviations come out somewhat too small. A fit without task ids adapts to the
+    images as they are. For images only.
 standardize : bool, default=True
     Scale features (each column; each channel of images) and numeric targets by their mean
     and standard deviation over all training rows.

@@ -64,7 +64,7 @@ class _MANNFamily(BaseMetaEstimator):
     def _by_support_row(self, values: Array) -> Array:
         """Take the columns of padding away, and add those of a row's views to the row's own."""
         own: Array = values[:, self._state("presented") > 0]
-        if self.n_support_ == 0:
+        if self.n_support_ == 0:  # nothing, or one task's rows in fit: there are no views of them
             return own
         summed: Array = own.reshape(len(own), -1, self.n_support_).sum(axis=1)
         return summed

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_consistent_length
 
 from metaskl.errors import TaskError
 from metaskl.estimators.adapt import adapt_groups
@@ -72,6 +72,7 @@ def episode_scores(
     check_count("n_way", n_way, 2)
     for name, value in (("n_shot", n_shot), ("n_query", n_query), ("n_episodes", n_episodes)):
         check_count(name, value)
+    check_consistent_length(X, y, groups)
     rng = np.random.default_rng(random_state)
     y = np.asarray(y)
     pool = np.zeros(len(y), int) if groups is None else np.unique(groups, return_inverse=True)[1]

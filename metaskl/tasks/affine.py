@@ -62,30 +62,39 @@ class RandomAffine(Augmentation):
     def views(self, X: Tensor, n_views: int, seed: int = 0) -> Iterator[Tensor]:
         """Give moved, turned and scaled copies of images, each by one draw for all images.
 
-        So an image's copies do not depend on the images beside it. The draws cover each of the
-        four ranges evenly (a Latin hypercube of so many points [2]_).
+        So an image's copies do not depend on the images beside it. The draws are the centres of a
+        Latin hypercube [2]_, which cover each of the four ranges evenly; one alone would be no
+        change.
 
         Parameters
         ----------
         X : Tensor of shape (..., C, H, W)
             Images.
         n_views : int
-            Copies, >= 1.
+            Copies, >= 2.
         seed : int, default=0
             Of the draws.
 
-        Yields
+        Returns
+        -------
+        iterator of Tensor
+            Copies of the same shape, made one by one.
+
+        Raises
         ------
-        Tensor of the same shape
-            A copy.
+        ParameterError
+            If these are no images, or a range or the number of copies is out of bounds.
         """
         self._check(tuple(X.shape[-3:]))
+        if n_views < 2:
+            raise ParameterError(
+                f"n_views must be at least 2, got {n_views!r}: one view would be the image itself."
+            )
         cells = np.tile(np.arange(n_views), (4, 1))
         cells = np.random.default_rng(seed).permuted(cells, axis=1)
         draws = sent((2.0 * cells + 1.0) / n_views - 1.0, X.device).to(X.dtype)
-        images = X.flatten(0, -4)
-        for draw in draws.T:
-            yield self._moved(images, draw[:, None].expand(-1, len(images))).reshape(X.shape)
+        images = X.reshape(-1, *X.shape[-3:])
+        return (self._moved(images, draw[:, None]).reshape(X.shape) for draw in draws.T)
 
     def _changed(self, X: Tensor, rng: np.random.Generator) -> Tensor:
         images = X.flatten(0, 1)
@@ -93,7 +102,7 @@ class RandomAffine(Augmentation):
         return self._moved(images, draws).reshape(X.shape)
 
     def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Turn, scale and move each image by its draws (4, image) of -1 to 1."""
+        """Turn, scale and move each image by its draws (4, image), or all by one, of -1 to 1."""
         height, width = images.shape[-2:]
         angle = draws[0] * (np.pi * self.degrees / 180.0)
         size = 1.0 + self.scale * draws[1]
@@ -103,13 +112,14 @@ class RandomAffine(Augmentation):
         rows = [cosine, -sine * ratio, 2.0 * self.translate * draws[2]]
         rows += [sine / ratio, cosine, 2.0 * self.translate * draws[3]]
         theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        shape = [len(theta), *images.shape[1:]]
+        grid = F.affine_grid(theta, shape, align_corners=False).expand(len(images), -1, -1, -1)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3:
             raise ParameterError(
-                f"augment=RandomAffine() needs images (n, C, H, W), got rows of shape {shape}. "
+                f"RandomAffine() needs images (n, C, H, W), got rows of shape {shape}. "
                 "Reshape the rows, or choose another augmentation."
             )
         limits = {"degrees": 180.0, "translate": 1.0, "scale": 0.999}

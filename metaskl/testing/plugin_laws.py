@@ -38,7 +38,7 @@ class PluginLaws(LearnerLaws):
     be overridden: `learner_arguments` (hyper-parameters that make the learner quick),
     `without_gradient`, and `estimator_arguments` (hyper-parameters of the estimators, such as
     ``{"steps_per_epoch": 40}`` for a learner that needs longer than 5 steps to learn what
-    scikit-learn's checks ask for; the other laws train 2 steps of 4 tasks in any case).
+    scikit-learn's checks ask for; the other laws train 2 steps in any case).
 
     Examples
     --------
@@ -63,7 +63,7 @@ class PluginLaws(LearnerLaws):
 
     @pytest.fixture
     def estimator_arguments(self) -> Mapping[str, Any]:
-        """Give hyper-parameters of the estimators, of their training where it is judged."""
+        """Give hyper-parameters of the estimators; how long they train, where that is judged."""
         return {}
 
     @pytest.fixture
@@ -84,7 +84,8 @@ class PluginLaws(LearnerLaws):
             "learner": learner_name,
             "learner_params": dict(learner_arguments) or None,
         }
-        given |= {**estimator_arguments, **_BRIEF}
+        brief = {name: _BRIEF[name] for name in ("max_epochs", "steps_per_epoch")}
+        given |= {**_BRIEF, **estimator_arguments, **brief}
         found: dict[str, Any] = {}
         if "regression" in learner_class.kinds:
             found["numbers"] = MetaRegressor(**given)

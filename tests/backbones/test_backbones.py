@@ -175,6 +175,7 @@ def test_running_statistics_are_kept_and_refused_where_weights_are_adapted():
         (Conv4(), (5,), r"backbone Conv4 takes images \(n, C, H, W\)"),
         (MLP(activation="sine"), (2,), "activation must be one of .*got 'sine'"),
         (MLP((4, 0)), (2,), r"positive numbers of units, got \(4, 0\)"),
+        (Conv4(skip="yes"), (1, 28, 28), "skip must be True or False, got 'yes'"),
         (Conv4(norm="layer"), (1, 28, 28), "norm must be one of .*got 'layer'"),
         (Conv4(n_channels=12), (1, 28, 28), "multiple of 8 for norm='group', got 12"),
         (Conv4((8, 12)), (1, 28, 28), r"one number or n_blocks=4 of them, got \(8, 12\)"),

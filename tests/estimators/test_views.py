@@ -30,7 +30,7 @@ def test_views_are_rows_of_the_support_and_outputs_are_averaged():
     meta = ProtoNetClassifier(standardize=False, **SMALL).fit(X, Y)
     query = torch.tensor(X[:4], dtype=torch.float32)
     support = torch.tensor(NEW[:6], dtype=torch.float32)
-    seen = torch.cat([support, *MOVES.views(support, 3)]).numpy()
+    seen = torch.cat([*MOVES.views(support, 3), support]).numpy()
     by_hand = meta.adapt(seen, np.tile(LABELS[:6], 4))
     logs = [np.log(by_hand.predict_proba(view)) for view in (query, *MOVES.views(query, 3))]
     odds = np.exp(np.mean(logs, axis=0))
@@ -79,9 +79,19 @@ def test_views_of_tables_are_refused():
         fitted.adapt(table["X"][:5], table["y"][:5])
 
 
-def test_a_number_of_views_is_asked_for():
-    with pytest.raises(ParameterError, match="test_views must be a whole number of at least 0"):
-        ProtoNetClassifier(**SMALL, test_views=-1).fit(X, Y)
+@pytest.mark.parametrize("n_views", [-1, 1, 2.5, None, "3", True])
+def test_a_number_of_views_is_asked_for_in_a_fit_and_after_it(n_views):
+    message = r"test_views must be 0 or a whole number of at least 2, got .*Give 0 to adapt"
+    with pytest.raises(ParameterError, match=message):
+        ProtoNetClassifier(**SMALL, test_views=n_views).fit(X, Y)
+    fitted = ProtoNetClassifier(**SMALL).fit(X, Y)
+    adapted = fitted.adapt(NEW, LABELS)
+    fitted.set_params(test_views=n_views)
+    for call in (fitted.adapt, lambda X, y: fitted.adapt_groups(X, y, y > "a")):
+        with pytest.raises(ParameterError, match=message):
+            call(NEW, LABELS)
+    with pytest.raises(ParameterError, match=message):
+        adapted.set_params(test_views=n_views).predict(X)
 
 
 def test_a_stored_fit_goes_on_with_other_views(tmp_path):

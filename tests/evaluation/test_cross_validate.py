@@ -371,6 +371,8 @@ def test_episode_scores_of_separate_blobs_are_perfect():
         episode_scores(meta, X, y, n_shot="5")
     with pytest.raises(TaskError, match="over all groups"):
         episode_scores(meta, X, y, n_way=5, groups=y // 4)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        episode_scores(meta, X, y, groups=[0, 1])
 
 
 def test_the_curve_averages_repeats_before_tasks():

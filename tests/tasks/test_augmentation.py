@@ -298,8 +298,15 @@ def test_views_move_all_images_alike_and_cover_each_range_evenly():
         np.testing.assert_allclose(np.sort(moved), 0.1 * side * even, atol=1e-4)
     for view, alone in zip(views, moves.views(X[:1], 5), strict=True):
         assert torch.equal(view[:1], alone)
-    other = next(iter(moves.views(X, 5, seed=1)))
-    assert not torch.allclose(other, views[0])
+    assert not torch.allclose(next(moves.views(X, 5, seed=1)), views[0])
+    assert torch.equal(next(moves.views(X[0], 5)), views[0][0])
+
+
+def test_views_that_are_none_are_refused():
+    with pytest.raises(ParameterError, match="n_views must be at least 2, got 1: one view would"):
+        RandomAffine().views(torch.rand(2, 1, 8, 8), 1)
+    with pytest.raises(ParameterError, match=r"RandomAffine.* needs images"):
+        RandomAffine().views(torch.rand(2, 8), 4)
 
 
 @pytest.mark.parametrize(
