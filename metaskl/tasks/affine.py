@@ -36,9 +36,6 @@ class RandomAffine(Augmentation):
     ----------
     .. [1] P. Y. Simard, D. Steinkraus, J. C. Platt. Best Practices for Convolutional Neural
        Networks Applied to Visual Document Analysis. ICDAR 2003.
-    .. [2] M. D. McKay, R. J. Beckman, W. J. Conover. A Comparison of Three Methods for Selecting
-       Values of Input Variables in the Analysis of Output from a Computer Code.
-       Technometrics 1979.
 
     Examples
     --------
@@ -63,7 +60,7 @@ class RandomAffine(Augmentation):
         """Give moved, turned and scaled copies of images, each by one draw for all images.
 
         So an image's copies do not depend on the images beside it. The draws are the centres of a
-        Latin hypercube [2]_, which cover each of the four ranges evenly; one alone would be no
+        Latin hypercube [1]_, which cover each of the four ranges evenly; one alone would be no
         change.
 
         Parameters
@@ -84,6 +81,12 @@ class RandomAffine(Augmentation):
         ------
         ParameterError
             If these are no images, or a range or the number of copies is out of bounds.
+
+        References
+        ----------
+        .. [1] M. D. McKay, R. J. Beckman, W. J. Conover. A Comparison of Three Methods for
+           Selecting Values of Input Variables in the Analysis of Output from a Computer Code.
+           Technometrics 1979.
         """
         self._check(tuple(X.shape[-3:]))
         if n_views < 2:
