@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
 from metaskl.learners.engine.gradients import attached, gradient_by_task, leaves
+from metaskl.learners.engine.packing import rows_of
 from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Dimension, Integer, Real
@@ -147,9 +148,7 @@ class IMAML(InnerLoop):
         """Return each task's L(θ′) + λ/2 ‖θ′ − θ‖² and its gradient."""
         losses, gradients = self.losses_and_gradient(IMAML, parameters, X, y, weight)
         away = {n: p - start[n] for n, p in parameters.items()}
-        distance = torch.stack(
-            [part.reshape(len(part), -1).square().sum(1) for part in away.values()]
-        ).sum(0)
+        distance = torch.stack([rows_of(part).square().sum(1) for part in away.values()]).sum(0)
         pulled = {n: g + self.pull * away[n] for n, g in gradients.items()}
         return losses + 0.5 * self.pull * distance, pulled
 
@@ -263,7 +262,7 @@ def _where(chosen: Tensor, value: Tensor, other: Tensor) -> Tensor:
 
 def _flat(parts: Adapted) -> Tensor:
     """Return each task's tensors as one row."""
-    return torch.cat([value.reshape(len(value), -1) for value in parts.values()], dim=1)
+    return torch.cat([rows_of(value) for value in parts.values()], dim=1)
 
 
 def _unflat(flat: Tensor, like: Adapted) -> Adapted:

@@ -28,7 +28,7 @@ from metaskl.learners.engine.memory import (
     fitting,
     prediction,
 )
-from metaskl.learners.engine.packing import packing_of
+from metaskl.learners.engine.packing import packing_of, rows_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.network import Network
@@ -268,7 +268,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         """Shorten the gradients of tasks whose norm is too large, by a constant factor each."""
         if self.inner_clip is None:
             return gradients
-        squares = [g.detach().reshape(len(g), -1).square().sum(1) for g in gradients.values()]
+        squares = [rows_of(g.detach()).square().sum(1) for g in gradients.values()]
         norm = torch.stack(squares).sum(0).sqrt()
         factor = self.inner_clip / norm.clamp_min(self.inner_clip)
         return {n: g * factor.reshape(-1, *[1] * (g.ndim - 1)) for n, g in gradients.items()}

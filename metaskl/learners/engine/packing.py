@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 
+def rows_of(stack: Tensor) -> Tensor:
+    """Return one tensor a task as one row a task, one number a task as a row of one."""
+    return stack.flatten(1) if stack.ndim > 1 else stack[:, None]
+
+
 class Packing:
     """The order and the shapes in which named tensors lie in one row.
 
@@ -49,8 +54,7 @@ class Packing:
 
     def stack(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return tensors with a leading task axis as one row a task."""
-        parts = [tensors[name] for name in self.shapes]
-        return torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
+        return torch.cat([rows_of(tensors[name]) for name in self.shapes], dim=1)
 
     def unpacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Return one row a task as tensors with a leading task axis: views."""
