@@ -89,7 +89,7 @@ def _state(folder: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1)
 def _read(stamp: tuple[Any, ...]) -> tuple[LearnerInfo, ...]:
-    """Read what the installed packages offer; some 20 ms, which a fit asks for several times."""
+    """Read what the installed packages offer; a fit asks for it several times."""
     del stamp
     # A text search first: parsing the metadata of every package would take ten times as long.
     names = {

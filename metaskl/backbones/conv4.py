@@ -75,7 +75,10 @@ class Conv4(Backbone):
         """Build the blocks for images of shape (C, H, W)."""
         require_ndim("Conv4", in_shape, 3)
         if not isinstance(self.skip, bool):
-            raise BackboneError(f"skip must be True or False, got {self.skip!r}.")
+            raise BackboneError(
+                f"skip must be True or False, got {self.skip!r}. Take True where images lie alike "
+                "and classes are few."
+            )
         if self.n_blocks < 1:
             raise BackboneError(f"n_blocks must be at least 1, got {self.n_blocks}. Take 4.")
         channels: Any = self.n_channels

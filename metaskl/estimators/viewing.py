@@ -29,16 +29,18 @@ class Viewing:
 
     def _mean_over_views(self, function: Callable[[Tensor], Tensor], X: Tensor) -> Tensor:
         """Return the mean of what a function says of rows and of each view of them."""
-        return torch.stack([function(view) for view in self._views(X)]).mean(0)
+        found = [function(view) for view in self._views(X)]
+        return torch.stack(found).mean(0) if len(found) > 1 else found[0]
 
     def _support_views(self, X: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
         """Return a stack of supports with the views before the rows, labelled alike.
 
         What is presented last is remembered best: of a long support a memory loses views first.
         """
-        rows = torch.cat(list(self._views(X)), 1)
-        copies = 1 + self.test_views
-        return rows, y.repeat(1, copies, 1), weight.repeat(1, copies)
+        rows = list(self._views(X))
+        if len(rows) == 1:
+            return X, y, weight
+        return torch.cat(rows, 1), y.repeat(1, len(rows), 1), weight.repeat(1, len(rows))
 
     def _movement(self) -> RandomAffine:
         """Return how the training's images were moved; if they were not, the defaults."""

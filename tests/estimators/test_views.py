@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from metaskl import MAMLClassifier, MANNClassifier, ProtoNetClassifier, RidgeHeadRegressor
+from metaskl import (
+    MAMLClassifier,
+    MANNClassifier,
+    MetaClassifier,
+    MetaRegressor,
+    ProtoNetClassifier,
+    RidgeHeadRegressor,
+)
 from metaskl.backbones import Conv4
 from metaskl.errors import ParameterError
+from metaskl.registry import get_learner
 from metaskl.tasks import RandomAffine
+from metaskl.testing import registered_learners
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.random((40, 1, 8, 8)), np.repeat(np.arange(8), 5)
@@ -58,6 +67,25 @@ def test_a_prediction_does_not_depend_on_the_rows_beside_it(meta):
     stored = pickle.loads(pickle.dumps(adapted))
     assert stored.test_views == 3
     assert np.array_equal(stored.predict_proba(X), whole)
+
+
+@pytest.mark.parametrize("name", registered_learners())
+def test_every_learner_adapts_to_views(name):
+    params = {**QUICK, "backbone": Conv4(n_channels=8, n_blocks=2, skip=True), "test_views": 2}
+    rows = {"n_shot": 2, "n_query": 2}
+    for kind in get_learner(name).kinds:
+        if kind == "classification":
+            meta = MetaClassifier(learner=name, label_space="task", n_way=3, **rows, **params)
+            meta, y = meta.fit(X, Y), LABELS
+        else:
+            meta = MetaRegressor(learner=name, **rows, **params).fit(X, Y / 8.0, groups=Y)
+            y = np.arange(9.0)
+        alone = meta.adapt(NEW, y)
+        together = meta.adapt_groups(NEW, y, np.zeros(9, int))[0]
+        outputs = [getattr(m, "predict_proba", m.predict)(X) for m in (alone, together)]
+        assert np.isfinite(outputs[0]).all()
+        np.testing.assert_allclose(*outputs, rtol=1e-3, atol=1e-4)
+        assert alone.n_support_ == 9
 
 
 def test_what_was_read_of_a_row_is_what_was_read_of_its_views():

@@ -22,6 +22,7 @@ from metaskl.testing import (
     registered_learners,
     uncovered_learners,
 )
+from metaskl.testing.plugin_laws import keep_law
 
 ROOT = Path(__file__).parents[2]
 SESSION = """
@@ -125,6 +126,17 @@ def test_a_law_of_estimators_catches_a_learner():
     with pytest.raises(AssertionError, match="resumes bit by bit, numbers: the losses"):
         law({"numbers": estimator}, {})
     law({"numbers": MetaRegressor(max_epochs=1, steps_per_epoch=2)}, {})
+
+
+def test_what_is_judged_is_trained_as_long_as_was_asked_for():
+    seen = []
+
+    def law(estimator, longer_trained):
+        seen.append((estimator.steps_per_epoch, longer_trained.steps_per_epoch))
+
+    keep_law("a law", law, MetaRegressor(steps_per_epoch=2), {"steps_per_epoch": 40})
+    keep_law("a law", law, MetaRegressor(steps_per_epoch=2))
+    assert seen == [(2, 40), (2, 2)]
 
 
 def test_every_plugin_of_this_repository_has_the_laws_in_its_tests():
