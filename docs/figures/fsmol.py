@@ -15,21 +15,31 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import train_test_split
 
-from metaskl import ADKFClassifier, DKTClassifier, ProtoNetClassifier, RidgeHeadClassifier
+from metaskl import (
+    ADKFClassifier,
+    DKTClassifier,
+    PerTask,
+    ProtoNetClassifier,
+    RidgeHeadClassifier,
+)
 from metaskl.backbones import MLP
 from metaskl.datasets import fetch_fsmol
 from metaskl.evaluation.differences import interval
+from metaskl.search import TaskEnsemble
 
 SPLITS = ("train", "valid", "test")
+FOREST = RandomForestClassifier(100, random_state=0, n_jobs=1)
 LEARNERS: dict[str, Callable[..., Any]] = {
     "protonet": ProtoNetClassifier,
     "ridge head": RidgeHeadClassifier,
     "dkt": DKTClassifier,
     "adkf": ADKFClassifier,
+    "adkf and forest": lambda **given: TaskEnsemble([ADKFClassifier(**given), PerTask(FOREST)]),
     # A Gaussian process on the bits themselves: only its few parameters are meta-learned.
     "dkt on bits": lambda **given: DKTClassifier(
         **given | {"backbone": MLP(()), "outer_lr": 1e-2, "max_epochs": 1}
@@ -54,7 +64,7 @@ def draws(y: np.ndarray, n_shot: int, n_repeats: int) -> list[tuple[np.ndarray, 
 
 
 def forest(X: np.ndarray, y: np.ndarray) -> Any:
-    return RandomForestClassifier(100, random_state=0, n_jobs=1).fit(X, y)
+    return clone(FOREST).fit(X, y)
 
 
 def gains(
@@ -119,9 +129,10 @@ def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any)
     )
     start = time.perf_counter()
     meta.fit(X, y, groups=groups)
+    fitted = meta.estimators_[0] if isinstance(meta, TaskEnsemble) else meta
     print(
-        f"{name}: trained in {time.perf_counter() - start:.0f} s on {meta.device_}, loss "
-        f"{meta.history_[0]['train_loss']:.3f} to {meta.history_[-1]['train_loss']:.3f}",
+        f"{name}: trained in {time.perf_counter() - start:.0f} s on {fitted.device_}, loss "
+        f"{fitted.history_[0]['train_loss']:.3f} to {fitted.history_[-1]['train_loss']:.3f}",
         flush=True,
     )
     return meta

@@ -14,22 +14,25 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.metrics import r2_score
 
-from metaskl import ADKFRegressor, DKTRegressor, RidgeHeadRegressor
+from metaskl import ADKFRegressor, DKTRegressor, PerTask, RidgeHeadRegressor
 from metaskl.backbones import MLP
 from metaskl.datasets import fetch_fsmol
 from metaskl.evaluation.differences import interval
+from metaskl.search import TaskEnsemble
 
 SPLITS = ("train", "valid", "test")
-LEARNERS = ("dkt", "adkf", "ridge head")
+LEARNERS = ("dkt", "adkf", "adkf and forest", "ridge head")
+FOREST = RandomForestRegressor(100, random_state=0, n_jobs=1)
 LEAST = 1e-3  # deviation of the targets of an assay
 Assay = tuple[Any, Any]
 
 
 def forest(X: np.ndarray, y: np.ndarray) -> Any:
-    return RandomForestRegressor(100, random_state=0, n_jobs=1).fit(X, y)
+    return clone(FOREST).fit(X, y)
 
 
 def scores(
@@ -69,6 +72,7 @@ def learners(epochs: int, outer_lr: float, seed: int) -> dict[str, Any]:
     return {
         "dkt": DKTRegressor(**process, **shared),
         "adkf": ADKFRegressor(**process, **shared),
+        "adkf and forest": TaskEnsemble([ADKFRegressor(**process, **shared), PerTask(FOREST)]),
         "ridge head": RidgeHeadRegressor(backbone=MLP((256, 128)), **shared),
     }
 

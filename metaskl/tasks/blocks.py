@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from metaskl.tasks.rows import SORT_UP_TO, IntArray
+from metaskl.tasks.rows import IntArray, is_sorted, sort_numbers
 from metaskl.tasks.sending import sent
 from metaskl.tasks.taskset import TaskSet, _gather
 
@@ -15,11 +15,14 @@ from metaskl.tasks.taskset import TaskSet, _gather
 _MOST_BYTES, _MOST_STACKS = 2**20, 32
 
 
-def is_even(tasks: TaskSet, usable: IntArray, n_tasks: int) -> bool:
+def is_even(tasks: TaskSet, usable: IntArray, n_tasks: int, n_rows: int) -> bool:
     """Say whether stacks of `n_tasks` are all of one shape, and drawn by sorting keys."""
-    sizes = tasks.sizes[usable]
-    one_size = bool(sizes.min() == sizes.max())
-    return one_size and n_tasks <= len(usable) and max(len(usable), sizes[0]) <= SORT_UP_TO
+    sizes, n_usable = tasks.sizes[usable], len(usable)
+    size = int(sizes[0])
+    if sizes.min() != sizes.max() or n_tasks > n_usable:
+        return False
+    rows_sorted = is_sorted(n_tasks, size, size, min(n_rows, size))
+    return rows_sorted and is_sorted(1, n_usable, n_usable, n_tasks)
 
 
 def draw_stacks(
@@ -56,8 +59,8 @@ def draw_stacks(
     for start in range(0, n_stacks, at_once):
         n = min(at_once, n_stacks - start)
         keys = rng.random((n, n_usable + n_tasks * size))
-        chosen = usable[keys[:, :n_usable].argsort(axis=1)[:, :n_tasks]]
-        order = keys[:, n_usable:].reshape(n, n_tasks, size).argsort(axis=-1)[..., : sum(counts)]
+        chosen = usable[sort_numbers(keys[:, :n_usable])[:, :n_tasks]]
+        order = sort_numbers(keys[:, n_usable:].reshape(n, n_tasks, size))[..., : sum(counts)]
         rows = tasks.offsets[chosen][..., None] + order
         parts: list[Tensor] = []
         for part in np.split(rows, [counts[0]], axis=-1):

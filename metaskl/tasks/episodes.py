@@ -168,7 +168,8 @@ class TaskEpisodes(EpisodeSampler):
     def stream(self, n_stacks: int) -> Iterator[Episode]:
         """Draw what as many calls of :meth:`sample` would, many at once if all are of one shape."""
         ranges = self.n_shot[0] < self.n_shot[1]
-        if ranges or not is_even(self.tasks, self._usable, self.meta_batch_size):
+        n_rows = self.n_shot[1] + self.n_query
+        if ranges or not is_even(self.tasks, self._usable, self.meta_batch_size, n_rows):
             return super().stream(n_stacks)
         n_support, n_query = (int(n) for n in self._draw_sizes(self.tasks.sizes[self._usable[0]]))
         drawn = draw_stacks(

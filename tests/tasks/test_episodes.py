@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from metaskl.errors import TaskError
 from metaskl.tasks import ClassEpisodes, TaskEpisodes, TaskSet
+from metaskl.tasks.rows import draw_rows, is_sorted, sort_numbers
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=6).filter(lambda s: max(s) >= 2)
 
@@ -113,6 +114,29 @@ def test_large_tasks_are_drawn_without_repetition():
         for t in range(3):
             support, query = rows_of(episode, t)
             assert len({*support, *query}) == len(support) + len(query)
+
+
+@pytest.mark.parametrize("n_draw", [2, 5])
+def test_few_of_many_rows_are_drawn_equally_often_in_any_order(n_draw):
+    # 300 units of 100 rows are drawn by chance, a tenth of them anew for repeats among 5 rows, and
+    # not by sorting 30,000 keys.
+    assert not is_sorted(300, 100, 100, n_draw)
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([draw_rows(rng, np.full(300, 100), n_draw) for _ in range(40)])
+    assert (np.diff(np.sort(drawn, axis=1), axis=1) > 0).all()
+    for column in drawn.T:  # 12,000 draws of 100 rows: 120 each, with a deviation of 11
+        counts = np.bincount(column, minlength=100)
+        assert len(counts) == 100
+        assert ((counts > 65) & (counts < 175)).all()
+
+
+def test_numbers_are_sorted_by_their_keys():
+    keys = np.random.default_rng(0).random((30, 2, 50))
+    keys[0, 0, :3] = [0.0, 2.0, 1e-300]
+    expected = keys.argsort(axis=-1)
+    assert np.array_equal(sort_numbers(keys), expected)
+    wide = np.random.default_rng(0).random((2, 5000))  # more than the last bits can number
+    assert np.array_equal(sort_numbers(wide.copy()), wide.argsort(axis=-1))
 
 
 @pytest.mark.parametrize(
