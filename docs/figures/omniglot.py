@@ -26,8 +26,10 @@ from metaskl.backbones import Backbone, Conv4, FromModule
 from metaskl.datasets import fetch_omniglot
 from metaskl.evaluation import episode_scores
 from metaskl.evaluation.differences import interval
+from metaskl.search import TaskEnsemble
 from metaskl.tasks import RandomAffine
 
+Learner = ProtoNetClassifier | MAMLClassifier
 # In the list of the split by characters: 0 is training, 1 validation (nothing is tuned here).
 _TEST = 2
 
@@ -52,7 +54,7 @@ def channels(text: str) -> int | tuple[int, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def lake_errors(meta: ProtoNetClassifier) -> np.ndarray:
+def lake_errors(meta: TaskEnsemble) -> np.ndarray:
     """Return the error of each of Lake's 20 runs."""
     with np.load(Path(os.environ["METASKL_DATA"]) / "omniglot_runs.npz") as file:
         runs = {name: file[name] for name in ("X_support", "y_support", "X_query", "y_query")}
@@ -84,21 +86,14 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--affine", action="store_true", help="move, turn, scale each image a bit")
     parser.add_argument("--test-views", type=int, default=0, help="score again with so many")
     parser.add_argument("--split", choices=("alphabets", "vinyals"), default="alphabets")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoint")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="several: their mean")
+    parser.add_argument("--checkpoint", help="for each seed a file, with its number at the end")
     return parser.parse_args()
 
 
-def main() -> None:
-    """Print the accuracy at one and five shots."""
-    options = options_given()
-    torch.manual_seed(options.seed)
-    data = fetch_omniglot()
-    by_alphabet = options.split == "alphabets"
-    seen = ~data.evaluation if by_alphabet else data.class_vinyals[data.target] < _TEST
-    X, y = rotated(data.data[seen], data.target[seen])
-    new = data.data[~seen], data.target[~seen]
-    new = new if by_alphabet else rotated(*new)
+def learner(options: argparse.Namespace, seed: int) -> Learner:
+    """Return the learner, not fitted."""
+    torch.manual_seed(seed)
     shared = {
         "backbone": body(options.channels, options.norm, fold=options.fold),
         "label_space": "task",
@@ -110,29 +105,42 @@ def main() -> None:
         "max_epochs": options.epochs,
         "precision": options.precision,
         "augment": RandomAffine() if options.affine else None,
-        "checkpoint": options.checkpoint,
-        "random_state": options.seed,
+        "checkpoint": options.checkpoint and f"{options.checkpoint}.{seed}",
+        "random_state": seed,
         "verbose": 1,
     }
     if options.learner == "protonet":
-        meta = ProtoNetClassifier(n_way=options.n_way, **shared)
-    else:
-        inner = {"adaptation_steps": options.steps, "inner_lr": options.inner_lr}
-        inner["test_adaptation_steps"] = options.test_steps
-        meta = MAMLClassifier(n_way=5, first_order=options.first_order, **inner, **shared)
+        return ProtoNetClassifier(n_way=options.n_way, **shared)
+    inner = {"adaptation_steps": options.steps, "inner_lr": options.inner_lr}
+    inner["test_adaptation_steps"] = options.test_steps
+    return MAMLClassifier(n_way=5, first_order=options.first_order, **inner, **shared)
+
+
+def main() -> None:
+    """Print the accuracy at one and five shots."""
+    options = options_given()
+    data = fetch_omniglot()
+    by_alphabet = options.split == "alphabets"
+    seen = ~data.evaluation if by_alphabet else data.class_vinyals[data.target] < _TEST
+    X, y = rotated(data.data[seen], data.target[seen])
+    new = data.data[~seen], data.target[~seen]
+    new = new if by_alphabet else rotated(*new)
     start = time.perf_counter()
-    meta.fit(X, y)
+    model = TaskEnsemble([learner(options, seed) for seed in options.seed]).fit(X, y)
+    losses = ", ".join(f"{each.history_[-1]['train_loss']:.4f}" for each in model.estimators_)
     print(
         f"{options.learner} seed {options.seed}: {len(np.unique(y))} training classes, "
-        f"{100 * options.epochs} steps in {time.perf_counter() - start:.0f} s on {meta.device_} "
-        f"({os.cpu_count()} cores, 1 thread), last loss {meta.history_[-1]['train_loss']:.4f}"
+        f"{100 * options.epochs} steps in {time.perf_counter() - start:.0f} s on "
+        f"{model.estimators_[0].device_} ({os.cpu_count()} cores, 1 thread), last loss {losses}"
     )
     for n_views in sorted({0, options.test_views}):
         print(f" test_views={n_views}")
-        print_scores(meta.set_params(test_views=n_views), new, options)
+        for each in model.estimators_:
+            each.set_params(test_views=n_views)
+        print_scores(model, new, options)
 
 
-def print_scores(meta: ProtoNetClassifier | MAMLClassifier, new: tuple, options) -> None:
+def print_scores(meta: TaskEnsemble, new: tuple, options: argparse.Namespace) -> None:
     """Print the accuracy on new characters, and the error in Lake's runs."""
     prototypes = options.learner == "protonet"
     for n_way in (5, 20) if prototypes else (5,):

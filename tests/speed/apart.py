@@ -9,7 +9,7 @@ from typing import Any
 
 # Freed memory is given back at once, so that what is in use can be seen from outside; or it is
 # kept, so that the same work does not take longer or shorter by what the C library does with it.
-GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "8192", "MALLOC_TRIM_THRESHOLD_": "8192"}
 KEEP = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 

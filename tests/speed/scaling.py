@@ -80,7 +80,7 @@ def peaks(options: Options) -> None:
     counts = (1, 2) if options.quick else AXES["n_steps"][1]
     lines = []
     for n_tasks in (25,) if options.quick else (25, 256):
-        found = [in_a_process("memory", GIVE_BACK, "auto", n_tasks, n) for n in counts]
+        found = [in_a_process("memory", GIVE_BACK, "auto", n_tasks, n, 0)[0] for n in counts]
         lines.append((str(n_tasks), *(f"{mib:.1f}" for mib in found)))
     header = ("tasks", *(f"{n} step(s)" for n in counts))
     show(f"Peak MiB of a meta-gradient, engine='auto'\n\n{markdown(header, lines)}")
