@@ -167,16 +167,15 @@ class TaskEpisodes(EpisodeSampler):
 
     def stream(self, n_stacks: int) -> Iterator[Episode]:
         """Draw what as many calls of :meth:`sample` would, many at once if all are of one shape."""
-        ranges = self.n_shot[0] < self.n_shot[1]
-        n_rows = self.n_shot[1] + self.n_query
-        if ranges or not is_even(self.tasks, self._usable, self.meta_batch_size, n_rows):
+        (low, high), n_tasks = self.n_shot, self.meta_batch_size
+        if low < high or not is_even(self.tasks, self._usable, n_tasks, high + self.n_query):
             return super().stream(n_stacks)
         n_support, n_query = (int(n) for n in self._draw_sizes(self.tasks.sizes[self._usable[0]]))
         drawn = draw_stacks(
             self._generator,
             self.tasks,
             self._usable,
-            (n_stacks, self.meta_batch_size),
+            (n_stacks, n_tasks),
             (n_support, n_query),
         )
         return (Episode(*parts) for parts in drawn)

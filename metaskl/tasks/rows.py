@@ -68,7 +68,7 @@ def _drawn_by_chance(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> 
         left = left[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
         if not len(left):
             return drawn
-        # All numbers of a unit: with only the repeated ones the order would not be by chance.
+        # All numbers of a unit, so that every set and order of them stays as likely.
         many = n_draw**2 > sizes[left]
         for unit in left[many]:
             drawn[unit] = rng.choice(int(sizes[unit]), size=n_draw, replace=False)
@@ -77,7 +77,7 @@ def _drawn_by_chance(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> 
 
 
 def _with_repetition(rng: np.random.Generator, sizes: IntArray, n_draw: int) -> IntArray:
-    # Of whole numbers with bounds of their own numpy's own draws take three times as long.
+    # numpy's own draws of whole numbers below bounds of their own take three times as long.
     return (rng.random((len(sizes), n_draw)) * sizes[:, None]).astype(np.int64)
 
 

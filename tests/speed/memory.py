@@ -19,6 +19,9 @@ from speed.peers import Metaskl
 from speed.problems import Problem
 from speed.timing import Row, interleaved, markdown, middle, ratios, show
 
+# The memory of twenty steps over that of one.
+GOAL = 1.5
+
 
 def status(key: str) -> int:
     """Return a number of kB that Linux knows of this process."""
@@ -26,15 +29,11 @@ def status(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
-# Of the memory of one step, that of twenty.
-GOAL = 1.5
-
-
 def measured(engine: str, n_tasks: int, n_steps: int, budget: int) -> tuple[float, str]:
     """Return the MiB by which a meta-gradient raises the memory of this process, and its time.
 
-    The time is without a budget of some bytes over that with it (median and quartiles); a budget
-    of 0 is none, and not timed.
+    The time is that with the budget, in bytes, over that without (median and quartiles); 0 is no
+    budget, and not timed.
     """
     torch.set_num_threads(1)
     problem = Problem(n_tasks=n_tasks, n_steps=n_steps)
@@ -43,8 +42,11 @@ def measured(engine: str, n_tasks: int, n_steps: int, budget: int) -> tuple[floa
     if budget:
         free = Metaskl(problem, torch.float32, engine)
         row.module.memory_budget = budget
-        rows = [Row(str(r), lambda r=r: r.gradient(episode)) for r in (row, free)]
-        found = middle(ratios(interleaved(rows, 11), rows[1].name))
+        rows = [
+            Row("budget", lambda: row.gradient(episode)),
+            Row("free", lambda: free.gradient(episode)),
+        ]
+        found = middle(ratios(interleaved(rows, 11), "free"))
     row.gradient(episode)
     gc.collect()
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
