@@ -17,9 +17,9 @@ export PYTHONDONTWRITEBYTECODE :=
 run: .venv/.ready
 	$(BIN)/python examples/school_report.py
 
-# The docs (which run the gallery) and the tests beside each other: neither fills two cores.
-test: lint
-	$(MAKE) --no-print-directory -j2 docs pytest
+# Beside each other, as none of them fills two cores; the docs run the gallery.
+test: .venv/.ready
+	$(MAKE) --no-print-directory -j3 lint docs pytest
 
 .venv/.ready: pyproject.toml constraints.txt $(PLUGINS)
 	$(PYTHON) -m venv .venv
