@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import train_test_split
 
@@ -39,7 +40,7 @@ LEARNERS: dict[str, Callable[..., Any]] = {
     "ridge head": RidgeHeadClassifier,
     "dkt": DKTClassifier,
     "adkf": ADKFClassifier,
-    "adkf and forest": lambda **given: TaskEnsemble([ADKFClassifier(**given), PerTask(FOREST)]),
+    "adkf and forest": ADKFClassifier,
     # A Gaussian process on the bits themselves: only its few parameters are meta-learned.
     "dkt on bits": lambda **given: DKTClassifier(
         **given | {"backbone": MLP(()), "outer_lr": 1e-2, "max_epochs": 1}
@@ -129,13 +130,16 @@ def trained(name: str, options: argparse.Namespace, X: Any, y: Any, groups: Any)
     )
     start = time.perf_counter()
     meta.fit(X, y, groups=groups)
-    fitted = meta.estimators_[0] if isinstance(meta, TaskEnsemble) else meta
     print(
-        f"{name}: trained in {time.perf_counter() - start:.0f} s on {fitted.device_}, loss "
-        f"{fitted.history_[0]['train_loss']:.3f} to {fitted.history_[-1]['train_loss']:.3f}",
+        f"{name}: trained in {time.perf_counter() - start:.0f} s on {meta.device_}, loss "
+        f"{meta.history_[0]['train_loss']:.3f} to {meta.history_[-1]['train_loss']:.3f}",
         flush=True,
     )
-    return meta
+    if "forest" not in name:
+        return meta
+    first = groups == groups[0]  # of the forests only those of new assays are wanted
+    both = TaskEnsemble([FrozenEstimator(meta), PerTask(FOREST)])
+    return both.fit(X[first], y[first], groups=groups[first])
 
 
 def main() -> None:
