@@ -40,10 +40,11 @@ def rotated(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(turns), np.concatenate([y + k * (y.max() + 1) for k in range(4)])
 
 
-def body(n_channels: int | tuple[int, ...], norm: str, *, fold: bool) -> Backbone:
+def body(options: argparse.Namespace) -> Backbone:
     """Return the network."""
-    if not fold:
-        return Conv4(n_channels=n_channels, norm=norm)
+    n_channels, norm = options.channels, options.norm
+    if not options.fold:
+        return Conv4(n_channels=n_channels, norm=norm, stride=options.stride)
     blocks = Conv4(n_channels=n_channels, norm=norm, n_blocks=3).build((4, 14, 14))
     return FromModule(torch.nn.Sequential(torch.nn.PixelUnshuffle(2), blocks))
 
@@ -83,6 +84,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--n-query", type=int, default=5)
     parser.add_argument("--precision", default="float32", help="of the forward pass")
     parser.add_argument("--fold", action="store_true", help="see the head of this script")
+    parser.add_argument("--stride", action="store_true", help="in place of pooling")
     parser.add_argument("--affine", action="store_true", help="move, turn, scale each image a bit")
     parser.add_argument("--test-views", type=int, default=0, help="score again with so many")
     parser.add_argument("--split", choices=("alphabets", "vinyals"), default="alphabets")
@@ -95,7 +97,7 @@ def learner(options: argparse.Namespace, seed: int) -> Learner:
     """Return the learner, not fitted."""
     torch.manual_seed(seed)
     shared = {
-        "backbone": body(options.channels, options.norm, fold=options.fold),
+        "backbone": body(options),
         "label_space": "task",
         "n_shot": options.n_shot,
         "n_query": options.n_query,

@@ -62,6 +62,7 @@ NETWORKS = {
     ),
     "conv4, channels that grow": (Conv4(n_channels=(8, 16), n_blocks=2), (3, 4, 9)),
     "conv4, no norm": (Conv4(n_channels=4, norm="none", n_blocks=1), (1, 4, 4)),
+    "conv4, stride": (Conv4(n_channels=8, n_blocks=2, stride=True), (2, 5, 9)),
     "conv4, skip": (Conv4(n_channels=8, n_blocks=1, skip=True), (2, 4, 5)),
     "layer norm": (FromModule(Normed, {"n_features": 3, "norm": nn.LayerNorm}), (3,)),
     "group norm": (
@@ -142,6 +143,13 @@ def test_pixels_that_are_features_are_means_over_squares_of_large_images():
     assert module.n_features_out == 8 * 2 * 4 + 11 * 22
 
 
+def test_a_stride_keeps_every_other_row_and_column_of_the_convolution():
+    module = seeded(Conv4(n_channels=8, norm="none", n_blocks=1, stride=True), (2, 5, 6))
+    X = torch.randn(3, 2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole = torch.conv2d(X, *module.double().parameters(), padding=1).relu()
+    torch.testing.assert_close(module(X), whole[:, :, ::2, ::2].flatten(1))
+
+
 def test_the_channels_of_each_block_may_be_named():
     module = Conv4((8, 16, 24), n_blocks=3).build((1, 8, 16))
     sizes = [block[0].weight.shape[:2] for block in module.blocks[:-1]]
@@ -175,6 +183,7 @@ def test_running_statistics_are_kept_and_refused_where_weights_are_adapted():
         (Conv4(), (5,), r"backbone Conv4 takes images \(n, C, H, W\)"),
         (MLP(activation="sine"), (2,), "activation must be one of .*got 'sine'"),
         (MLP((4, 0)), (2,), r"positive numbers of units, got \(4, 0\)"),
+        (Conv4(stride=2), (1, 28, 28), "stride must be True or False, got 2"),
         (Conv4(skip="yes"), (1, 28, 28), "skip must be True or False, got 'yes'"),
         (Conv4(norm="layer"), (1, 28, 28), "norm must be one of .*got 'layer'"),
         (Conv4(n_channels=12), (1, 28, 28), "multiple of 8 for norm='group', got 12"),
