@@ -24,6 +24,11 @@ def _sklearn_config():
         yield
 
 
+def pytest_collection_modifyitems(items):
+    # Long tests first: at the end no worker waits for another's.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish():
     # Thousands of tests and what they import stay to the end: no collection of garbage need look
     # through them.

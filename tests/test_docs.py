@@ -20,6 +20,7 @@ def python_blocks(text):
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", [README, *GUIDES], ids=lambda path: path.stem)
 def test_the_code_of_a_guide_runs_from_top_to_bottom(guide):
     namespace = {}

@@ -1,8 +1,8 @@
 """Twenty transitions of unknown pendulums: predict them, and swing them up.
 
 Meta-trains a dynamics model on pendulums of gymnasium with other gravity, mass and length, adapts
-it to six new ones, and plans with it; beside it one model for all pendulums, and the true
-equations. Six are enough to tell errors apart, not returns: for these see the README.
+it to three new ones, and plans with it; beside it one model for all pendulums, and the true
+equations. Three are enough to tell errors apart, not returns: for these see the README.
 Run it with ``python plugins/metaskl-rl/example.py``.
 """
 
@@ -20,7 +20,7 @@ from metaskl_rl import (
     transition_table,
 )
 
-N_TASKS, N_STEPS, N_SHOT, N_NEW = 60, 200, 20, 6
+N_TASKS, N_STEPS, N_SHOT, N_NEW = 60, 200, 20, 3
 
 
 def main():

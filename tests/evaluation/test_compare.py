@@ -69,6 +69,7 @@ def test_it_says_no_where_every_task_is_the_same():
     assert "Verdict: against the baselines given: no, " in str(result)
 
 
+@pytest.mark.slow
 def test_every_registered_learner_and_baseline_is_compared():
     quick = {"n_shot": 5, "n_repeats": 1, "cv": 2, "learner_params": QUICK, "n_jobs": 2}
     result = compare(LINES.X, LINES.y, LINES.groups, learners="all", **quick)

@@ -210,7 +210,7 @@ def test_sinusoids(cls, parameters, left):
         (MatchingClassifier, {}, 0.10),
         (RelationClassifier, {}, 0.10),
         (SimpleShotClassifier, {}, 0.10),
-        (InContextClassifier, {"n_layers": 2, "width": 32}, 0.10),
+        (InContextClassifier, {"n_layers": 2, "width": 32, "max_epochs": 1}, 0.10),
     ],
 )
 def test_private_blobs(cls, parameters, lost):

@@ -219,6 +219,7 @@ def test_one_task_is_an_ordinary_choice_of_a_model():
     assert not auto.verdict_.compared
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_kept_only_if_it_scores_higher():
     blobs = BlobTasks().sample(10, 30, random_state=0)
     settings = {
@@ -269,8 +270,9 @@ def test_the_leaderboard_and_the_record_are_stored_too(way, tmp_path):
 @pytest.mark.parametrize("model", ["ridge", "forest", "boosting"])
 @pytest.mark.parametrize("family", ["per-task", "pooled", "shrunk"])
 def test_every_baseline_can_be_stored(family, model, tmp_path):
+    few = LINES.groups < 4  # a forest a task
     auto = automatic(baselines=[f"{family} {model}"], learners=[])
-    auto.fit(*ROWS, groups=LINES.groups)
+    auto.fit(LINES.X[few], LINES.y[few], groups=LINES.groups[few])
     again = metaskl.load(metaskl.save(auto, tmp_path / "model"))
     np.testing.assert_array_equal(again.predict(LINES.X), auto.predict(LINES.X))
 

@@ -141,6 +141,7 @@ def test_accuracy_against_adaptation_time():
     assert result.best_score == result.trials["score"].max()
 
 
+@pytest.mark.slow
 def test_pruning_by_task_saves_evaluations_and_finds_the_same():
     space = {"estimator__alpha": FloatDistribution(1e-3, 1e4, log=True)}
     tasks = LinearTasks().sample(60, 16, random_state=0)

@@ -3,9 +3,12 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 EXAMPLE = Path(__file__).parents[1] / "example.py"
 
 
+@pytest.mark.slow
 def test_the_example_compares_the_models(capsys):
     runpy.run_path(str(EXAMPLE))["main"]()
     said = capsys.readouterr().out.splitlines()
