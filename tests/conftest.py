@@ -29,8 +29,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-def pytest_collection_finish():
-    # Thousands of tests and what they import stay to the end: no collection of garbage need look
-    # through them.
+@pytest.fixture(autouse=True, scope="module")
+def _freeze():
+    """Keep what is there from the collections of garbage to come: it stays to the end.
+
+    The tests themselves, what they import and the caches of earlier modules are so many objects
+    that looking through them takes a second.
+    """
     gc.collect()
     gc.freeze()
