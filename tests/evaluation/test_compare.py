@@ -71,7 +71,7 @@ def test_it_says_no_where_every_task_is_the_same():
 
 @pytest.mark.slow
 def test_every_registered_learner_and_baseline_is_compared():
-    quick = {"n_shot": 5, "n_repeats": 1, "cv": 2, "learner_params": QUICK, "n_jobs": 2}
+    quick = {"n_shot": 5, "n_repeats": 1, "cv": 2, "learner_params": QUICK}
     result = compare(LINES.X, LINES.y, LINES.groups, learners="all", **quick)
     kinds = {name: family for name, family in result.families.items() if family == "learner"}
     every = registered_learners(builtin=False)

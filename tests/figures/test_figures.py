@@ -187,7 +187,12 @@ def test_neural_processes_learn_sine_waves(cls):
         ),
         (MatchingRegressor, {"max_epochs": 3}, 0.3),
         # It reads sine waves all of a sudden, after some hundred steps.
-        pytest.param(InContextRegressor, {"outer_lr": 1e-3}, 0.05, marks=pytest.mark.slow),
+        pytest.param(
+            InContextRegressor,
+            {"width": 32, "outer_lr": 2e-3, "max_epochs": 6},
+            0.05,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_sinusoids(cls, parameters, left):

@@ -64,6 +64,7 @@ OTHER = {
 }
 # Where nothing but the network is new, so that one kind of task says it all.
 FURTHER = {
+    "convolutions with strides": (Conv4(n_channels=8, n_blocks=1, stride=True), (1, 4, 4)),
     "convolutions beside pixels": (Conv4(n_channels=8, n_blocks=1, skip=True), (1, 4, 4)),
     "residual convolutions": (ResNet12((8,)), (1, 2, 2)),
     "convolutions in time": (Conv1D(8, n_blocks=1), (2, 3)),
