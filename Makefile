@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CHECKED := metaskl tests docs $(wildcard examples) $(wildcard plugins)
-BUILDER ?= html
+BUILDER := html
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 # Real data beside the checkout are used when they are there. An empty value counts as unset.
@@ -19,7 +19,7 @@ run: .venv/.ready
 	$(BIN)/python examples/school_report.py
 
 # Beside each other, as none of them fills two cores. The docs run the gallery and resolve every
-# reference; their pages are not written.
+# reference; the pages are not written, which is half of the work: `make docs` does so.
 test: .venv/.ready
 	$(MAKE) --no-print-directory -j3 lint docs pytest BUILDER=dummy
 
@@ -37,7 +37,7 @@ lint: .venv/.ready
 	find metaskl $(wildcard plugins/*/metaskl_*) -name '*.py' | xargs $(BIN)/python -m numpydoc.hooks.validate_docstrings
 
 docs: .venv/.ready
-	$(BIN)/sphinx-build -b $(BUILDER) -W --keep-going --quiet docs docs/_build
+	$(BIN)/sphinx-build -b $(BUILDER) -d docs/_build/.doctrees-$(BUILDER) -W --keep-going --quiet docs docs/_build
 
 pytest: .venv/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal

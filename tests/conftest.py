@@ -25,16 +25,19 @@ def _sklearn_config():
 
 
 def pytest_collection_modifyitems(items):
-    # Long tests first: at the end no worker waits for another's.
+    # Long tests first: near the end none begins, while other workers have nothing left.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish():
+    # Thousands of tests and what they import stay to the end: no collection of garbage need look
+    # through them.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _freeze():
-    """Keep what is there from the collections of garbage to come: it stays to the end.
-
-    The tests themselves, what they import and the caches of earlier modules are so many objects
-    that looking through them takes a second.
-    """
+    """Keep what earlier modules left, such as caches, from being looked through as well."""
     gc.collect()
     gc.freeze()

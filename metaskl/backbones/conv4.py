@@ -23,7 +23,7 @@ _PIXELS_WEIGH = 64
 
 
 class Conv4(Backbone):
-    """Four blocks of 3 × 3 convolution, normalisation, ReLU and 2 × 2 max pooling [1]_.
+    """Four blocks of 3 × 3 convolution, normalisation, ReLU and 2 × 2 max pooling [1]_ or strides.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ class Conv4(Backbone):
         by the rows in the call, which makes predictions depend on the other query rows
         (transductive): use it only to repeat results that were made that way.
     n_blocks : int, default=4
-        Number of blocks, >= 1; each halves height and width.
+        Number of blocks, >= 1; each halves height and width, which takes 2^n_blocks pixels a side
+        unless ``stride=True``.
     skip : bool, default=False
         Append the pixels to the features, as ``MLP(skip=True)`` does the columns: C·H·W features
         more, or, where a side has more than 32 pixels, as many as squares of pixels leave, each
@@ -47,7 +48,8 @@ class Conv4(Backbone):
         better part of what is known of an image.
     stride : bool, default=False
         Halve by a convolution of stride 2 in place of the pooling, as MAML's network for
-        Omniglot does [2]_: a quarter of the work. Odd sides are rounded up.
+        Omniglot does [2]_: a quarter of the convolutions' work. Odd sides are rounded up, where
+        pooling rounds them down, so that 28 × 28 pixels give four times the features.
 
     References
     ----------
@@ -88,8 +90,8 @@ class Conv4(Backbone):
             )
         if not isinstance(self.stride, bool):
             raise BackboneError(
-                f"stride must be True or False, got {self.stride!r}. Take True for a quarter of "
-                "the work."
+                f"stride must be True or False, got {self.stride!r}. Take True for a quarter "
+                "of the work."
             )
         if self.n_blocks < 1:
             raise BackboneError(f"n_blocks must be at least 1, got {self.n_blocks}. Take 4.")
@@ -102,7 +104,8 @@ class Conv4(Backbone):
                 f"{self.n_channels!r}."
             )
         check_norm(self.norm, *channels, each=each)
-        check_halvings("Conv4", self.n_blocks, in_shape[1:])
+        if not self.stride:
+            check_halvings("Conv4", self.n_blocks, in_shape[1:])
         return _Blocks(in_shape, channels, self.norm, skip=self.skip, stride=self.stride)
 
 

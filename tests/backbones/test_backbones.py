@@ -63,6 +63,10 @@ NETWORKS = {
     "conv4, channels that grow": (Conv4(n_channels=(8, 16), n_blocks=2), (3, 4, 9)),
     "conv4, no norm": (Conv4(n_channels=4, norm="none", n_blocks=1), (1, 4, 4)),
     "conv4, stride": (Conv4(n_channels=8, n_blocks=2, stride=True), (2, 5, 9)),
+    "conv4, stride beside pixels": (
+        Conv4(n_channels=8, n_blocks=3, stride=True, skip=True),
+        (2, 3, 5),  # fewer pixels than three halvings would need
+    ),
     "conv4, skip": (Conv4(n_channels=8, n_blocks=1, skip=True), (2, 4, 5)),
     "layer norm": (FromModule(Normed, {"n_features": 3, "norm": nn.LayerNorm}), (3,)),
     "group norm": (

@@ -21,7 +21,7 @@ def test_wide_pictures_lie_channels_last_and_narrow_ones_as_they_were(channels):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     "backbone",
-    [Conv4(16, norm="batch_statistics"), Conv4(16), Conv4(16, norm="none")],
+    [Conv4(16, norm="batch_statistics"), Conv4(16), Conv4(16, norm="none"), Conv4(16, stride=True)],
     ids=repr,
 )
 def test_the_layout_is_kept_to_the_end_and_gives_the_same(backbone, channels, monkeypatch):
