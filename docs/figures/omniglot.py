@@ -5,12 +5,12 @@ by 90 degrees a class of its own; test on the characters with ``evaluation == 1`
 classes drawn over all these alphabets, 15 queries a class, 1,000 episodes of 5 ways and, for
 prototypes, 300 of 20 ways; inductive. Conv4 with 64 channels, with --stride without pooling; with
 --fold each block of 2 x 2 pixels is four channels of one pixel (nothing is lost) and three blocks
-follow: a sixth of the work. With --split vinyals instead the split by characters of most papers (O. Vinyals et al.,
-Matching Networks for One Shot Learning, NeurIPS 2016), as far as its characters are in the data:
-alphabets have characters on both sides, and rotations are classes in testing, too. Lake's
-runs: 20 fixed tasks of 20 characters of one alphabet, one picture each and 20 pictures to name
-(B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum, Science 2015); none of their alphabets is trained
-on.
+follow: a sixth of the work. With --split vinyals instead the split by characters of most papers
+(O. Vinyals et al., Matching Networks for One Shot Learning, NeurIPS 2016), as far as its
+characters are in the data: alphabets have characters on both sides, and rotations are classes in
+testing, too. Lake's runs: 20 fixed tasks of 20 characters of one alphabet, one picture each and 20
+pictures to name (B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum, Science 2015); none of their
+alphabets is trained on.
 """
 
 import argparse
