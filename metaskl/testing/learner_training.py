@@ -61,7 +61,7 @@ class TrainingLaws:
             trained = [p for p in learner.parameters() if p.requires_grad]
             optimizer = torch.optim.Adam(trained, lr=3e-3)
             losses = []
-            for _ in range(8):
+            for _ in range(12):
                 loss = learner.episode_loss(trial.episode())
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

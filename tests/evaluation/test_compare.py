@@ -71,7 +71,7 @@ def test_it_says_no_where_every_task_is_the_same():
 
 @pytest.mark.slow
 def test_every_registered_learner_and_baseline_is_compared():
-    quick = {"n_shot": 5, "n_repeats": 1, "cv": 2, "learner_params": QUICK}
+    quick = {"n_shot": 5, "n_repeats": 1, "cv": 2, "learner_params": QUICK, "n_jobs": 2}
     result = compare(LINES.X, LINES.y, LINES.groups, learners="all", **quick)
     kinds = {name: family for name, family in result.families.items() if family == "learner"}
     every = registered_learners(builtin=False)
@@ -425,7 +425,7 @@ def test_estimators_without_a_name_are_told_of_the_dict(learners):
 def test_gaps_are_told_of_preprocess():
     X = LINES.X.copy()
     X[3, 0] = np.nan
-    settings = {"n_shot": 5, "cv": 2, "n_repeats": 1, "learner_params": QUICK}
+    settings = {"n_shot": 5, "cv": 2, "n_repeats": 1, "learner_params": QUICK, "n_jobs": 2}
     baselines = ["pooled ridge", "pooled forest"]
     result = compare(
         X, LINES.y, LINES.groups, learners=["ridge_head"], baselines=baselines, **settings

@@ -92,7 +92,7 @@ def test_killed_driver(tmp_path):
     before = study_of(url).trials
     left = [trial for trial in before if trial.state.name == "RUNNING"]
     assert 1 <= len(left) <= n_jobs + 1  # one more may have ended without its end being told
-    finish(start(tmp_path, **settings | {"n_jobs": 1}))
+    finish(start(tmp_path, **settings))
     after = study_of(url).trials
     assert [trial.state.name for trial in after] == ["COMPLETE"] * 6
     for trial in before:
