@@ -425,7 +425,7 @@ def test_estimators_without_a_name_are_told_of_the_dict(learners):
 def test_gaps_are_told_of_preprocess():
     X = LINES.X.copy()
     X[3, 0] = np.nan
-    settings = {"n_shot": 5, "cv": 2, "n_repeats": 1, "learner_params": QUICK, "n_jobs": 2}
+    settings = {"n_shot": 5, "cv": 2, "n_repeats": 1, "learner_params": QUICK}
     baselines = ["pooled ridge", "pooled forest"]
     result = compare(
         X, LINES.y, LINES.groups, learners=["ridge_head"], baselines=baselines, **settings
