@@ -186,15 +186,17 @@ def _is_trusted(name: str) -> bool:
     return isinstance(found, type) and found.__module__ == module
 
 
-def read_state_dict(path: str | os.PathLike[str], expected: Mapping[str, Any]) -> dict[str, Any]:
+def read_state_dict(
+    source: str | os.PathLike[str] | Mapping[str, Any], expected: Mapping[str, Any]
+) -> dict[str, Any]:
     """Read a module's weights from a ``.safetensors`` or torch file that holds tensors only.
 
     Parameters
     ----------
-    path : path-like
-        The file.
+    source : path-like or mapping of str to array
+        The file, or the weights themselves.
     expected : mapping of str to Tensor
-        The module's own state, whose names and shapes the file must have.
+        The module's own state, whose names and shapes the weights must have.
 
     Returns
     -------
@@ -208,26 +210,35 @@ def read_state_dict(path: str | os.PathLike[str], expected: Mapping[str, Any]) -
     """
     import torch
 
-    path = Path(path)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: dict[str, Any] = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelFileError(
-            f"state_dict file {str(path)!r} cannot be read as tensors ({error}). Save it with "
-            "safetensors.torch.save_file(module.state_dict(), path)."
-        ) from error
+    if isinstance(source, Mapping):
+        called = "state_dict"
+        state = {name: torch.as_tensor(value) for name, value in source.items()}
+    else:
+        called, state = f"state_dict file {str(source)!r}", _tensors_in(Path(source))
     names = set(state)
     missing, surplus = sorted(set(expected) - names), sorted(names - set(expected))
     shapes = [n for n in names & set(expected) if state[n].shape != expected[n].shape]
     if missing or surplus or shapes:
         raise ModelFileError(
-            f"state_dict file {str(path)!r} does not fit the module: missing {missing[:5]}, "
+            f"{called} does not fit the module: missing {missing[:5]}, "
             f"surplus {surplus[:5]}, of another shape {sorted(shapes)[:5]}. Build the module with "
             "the arguments it was saved with."
         )
     return state
+
+
+def _tensors_in(path: Path) -> dict[str, Any]:
+    """Read a file of tensors."""
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise ModelFileError(
+            f"state_dict file {str(path)!r} cannot be read as tensors ({error}). Save it with "
+            "safetensors.torch.save_file(module.state_dict(), path)."
+        ) from error

@@ -2,8 +2,9 @@
 
 Protocol: 28 x 28 pixels; meta-training on the characters with ``evaluation == 0``, each rotation
 by 90 degrees a class of its own; test on the characters with ``evaluation == 1``, unrotated,
-classes drawn over all these alphabets, 15 queries a class, 1,000 episodes of 5 ways and, for
-prototypes, 300 of 20 ways; inductive. Conv4 with 64 channels, with --stride without pooling; with
+classes drawn over all these alphabets, 15 queries a class, 1,000 episodes of 5 ways and 300 of 20
+ways (MAML: of those it was trained for); inductive, but for --norm batch_statistics, which
+normalises by all queries of an episode. Conv4 with 64 channels, with --stride without pooling; with
 --fold each block of 2 x 2 pixels is four channels of one pixel (nothing is lost) and three blocks
 follow: a sixth of the work. With --split vinyals instead the split by characters of most papers
 (O. Vinyals et al., Matching Networks for One Shot Learning, NeurIPS 2016), as far as its
@@ -17,6 +18,7 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +74,7 @@ def options_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("learner", choices=("protonet", "maml"))
     parser.add_argument("--n-shot", type=int, default=1)
-    parser.add_argument("--n-way", type=int, default=20, help="classes of a training episode")
+    parser.add_argument("--n-way", type=int, help="classes of a training episode; 20, MAML: 5")
     parser.add_argument("--epochs", type=int, default=20, help="of 100 outer steps")
     parser.add_argument("--norm", default="batch")
     parser.add_argument("--channels", type=channels, default=64, help="or one a block: 32,64,..")
@@ -85,6 +87,9 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--first-order", action="store_true")
     parser.add_argument("--n-query", type=int, default=5)
     parser.add_argument("--precision", default="float32", help="of the forward pass")
+    parser.add_argument(
+        "--prototypes-first", type=int, default=0, help="MAML: epochs of prototypes to start from"
+    )
     parser.add_argument("--fold", action="store_true", help="see the head of this script")
     parser.add_argument("--stride", action="store_true", help="in place of pooling")
     parser.add_argument("--affine", action="store_true", help="move, turn, scale each image a bit")
@@ -92,14 +97,37 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--split", choices=("alphabets", "vinyals"), default="alphabets")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="several: their mean")
     parser.add_argument("--checkpoint", help="for each seed a file, with its number at the end")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.n_way = options.n_way or {"protonet": 20, "maml": 5}[options.learner]
+    return options
 
 
-def learner(options: argparse.Namespace, seed: int) -> Learner:
+def first_by_prototypes(options: argparse.Namespace, seed: int, X: Any, y: Any) -> Backbone:
+    """Return the network as prototypes of 60 classes have trained it."""
+    torch.manual_seed(seed)
+    prototypes = ProtoNetClassifier(
+        backbone=body(options),
+        label_space="task",
+        n_way=60,
+        n_shot=1,
+        n_query=3,
+        meta_batch_size=1,
+        lr_schedule="cosine",
+        max_epochs=options.prototypes_first,
+        precision=options.precision,
+        augment=RandomAffine() if options.affine else None,
+        checkpoint=options.checkpoint and f"{options.checkpoint}.prototypes.{seed}",
+        random_state=seed,
+        verbose=1,
+    )
+    return prototypes.fit(X, y).backbone_
+
+
+def learner(options: argparse.Namespace, seed: int, backbone: Backbone) -> Learner:
     """Return the learner, not fitted."""
     torch.manual_seed(seed)
     shared = {
-        "backbone": body(options),
+        "backbone": backbone,
         "label_space": "task",
         "n_shot": options.n_shot,
         "n_query": options.n_query,
@@ -117,7 +145,7 @@ def learner(options: argparse.Namespace, seed: int) -> Learner:
         return ProtoNetClassifier(n_way=options.n_way, **shared)
     inner = {"adaptation_steps": options.steps, "inner_lr": options.inner_lr}
     inner["test_adaptation_steps"] = options.test_steps
-    return MAMLClassifier(n_way=5, first_order=options.first_order, **inner, **shared)
+    return MAMLClassifier(n_way=options.n_way, first_order=options.first_order, **inner, **shared)
 
 
 def main() -> None:
@@ -130,7 +158,12 @@ def main() -> None:
     new = data.data[~seen], data.target[~seen]
     new = new if by_alphabet else rotated(*new)
     start = time.perf_counter()
-    model = TaskEnsemble([learner(options, seed) for seed in options.seed]).fit(X, y)
+    networks = [
+        first_by_prototypes(options, seed, X, y) if options.prototypes_first else body(options)
+        for seed in options.seed
+    ]
+    learners = [learner(options, *each) for each in zip(options.seed, networks, strict=True)]
+    model = TaskEnsemble(learners).fit(X, y)
     losses = ", ".join(f"{each.history_[-1]['train_loss']:.4f}" for each in model.estimators_)
     print(
         f"{options.learner} seed {options.seed}: {len(np.unique(y))} training classes, "
@@ -147,7 +180,7 @@ def main() -> None:
 def print_scores(meta: TaskEnsemble, new: tuple, options: argparse.Namespace) -> None:
     """Print the accuracy on new characters, and the error in Lake's runs."""
     prototypes = options.learner == "protonet"
-    for n_way in (5, 20) if prototypes else (5,):
+    for n_way in (5, 20) if prototypes else (options.n_way,):
         for n_shot in (1, 5) if prototypes else (options.n_shot,):
             episodes = {"n_way": n_way, "n_shot": n_shot, "n_episodes": 1000 if n_way == 5 else 300}
             scores = episode_scores(meta, *new, **episodes)

@@ -10,6 +10,7 @@ from metaskl.backbones.mlp import MLP
 from metaskl.backbones.recurrent import Recurrent
 from metaskl.backbones.resnet12 import ResNet12
 from metaskl.backbones.tabular import Tabular
+from metaskl.backbones.trained import Trained
 
 __all__ = [
     "MLP",
@@ -22,5 +23,6 @@ __all__ = [
     "Recurrent",
     "ResNet12",
     "Tabular",
+    "Trained",
     "episode_masks",
 ]

@@ -24,6 +24,11 @@ class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
     feature_axis: ClassVar[int] = 1
 
     @property
+    def spec(self) -> Backbone:
+        """The network without weights to start from."""
+        return self
+
+    @property
     def unscaled_columns(self) -> tuple[int, ...]:
         """Columns that must reach the network as they are: codes of categories."""
         return ()

@@ -93,6 +93,8 @@ allow_single_class : bool, default=False
 
 _ATTRIBUTES = """net_ : skorch.NeuralNet
     The meta-trained net; ``net_.module_`` is the learner.
+backbone_ : Trained
+    The network with its weights as trained, for the `backbone` of another learner.
 history_ : list of dict
     The losses of each epoch.
 augment_ : list of Augmentation

@@ -64,7 +64,7 @@ def spec_of(backbone: Any, in_shape: tuple[int, ...]) -> Backbone:
             f"backbone must be a spec such as MLP((40, 40)), got {backbone!r}. Wrap a torch module "
             "of your own, or its class, in metaskl.backbones.FromModule."
         )
-    if isinstance(backbone, Conv4):
+    if isinstance(backbone.spec, Conv4):
         _refuse_other_images(in_shape)
     copied: Backbone = clone(backbone)
     return copied
@@ -102,14 +102,18 @@ def build_learner(
     if not pretrained:
         files = [name for name in backbone.get_params() if name.split("__")[-1] == "state_dict"]
         backbone.set_params(**dict.fromkeys(files))
-    return learner(
-        backbone.build(tuple(build["in_shape"])),
+    body = backbone.build(tuple(build["in_shape"]))
+    built = learner(
+        body,
         build["n_outputs"],
         kind=build["kind"],
         private_labels=build["private_labels"],
         n_pool_classes=build["n_pool_classes"],
         **build["arguments"],
     )
+    # Learners put it where they like: it is found again by this name, in copies too.
+    built.backbone_name = next((name for name, m in built.named_modules() if m is body), None)
+    return built
 
 
 def in_blocks(X: Tensor) -> Iterator[tuple[Tensor, int]]:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
+from metaskl.backbones import Trained
 from metaskl.errors import ParameterError
 from metaskl.estimators.inputs import Array, resolve_device
 from metaskl.estimators.state import build_learner, from_arrays, to_arrays
@@ -57,6 +59,19 @@ class Storing:
 
     build_: dict[str, Any]
     device: str
+
+    @property
+    def backbone_(self) -> Trained:
+        """The network as it was trained, for another learner to start from."""
+        check_is_fitted(self, "net_")
+        learner = self.net_.module_
+        if learner.backbone_name is None:
+            raise AttributeError(
+                f"backbone_ must be a part of the learner to be found, but {type(learner).__name__}"
+                " keeps no backbone as it was given. Take its weights from net_.module_."
+            )
+        weights = copy.deepcopy(learner.get_submodule(learner.backbone_name).state_dict())
+        return Trained(self.build_["backbone"].spec, to_arrays(weights))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with arrays for tensors: small, and readable without torch."""

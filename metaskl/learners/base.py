@@ -66,6 +66,8 @@ class MetaLearner(nn.Module, abc.ABC):
     support_order_matters: ClassVar[str | None] = None
     fixed_ways: ClassVar[bool] = False
     uses_pool: ClassVar[bool] = False
+    # Set by whoever builds the learner: under what name the backbone is among its modules.
+    backbone_name: str | None = None
 
     def __init__(
         self,

@@ -1,0 +1,133 @@
+"""A network that one learner trained, and another starts from."""
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import metaskl
+from metaskl import (
+    LoRARegressor,
+    MAMLClassifier,
+    MAMLRegressor,
+    ProtoNetClassifier,
+    RidgeHeadRegressor,
+)
+from metaskl.backbones import MLP, Conv4, Tabular, Trained
+from metaskl.errors import ModelFileError
+from metaskl.estimators.state import build_learner
+from metaskl.tasks import SinusoidTasks
+from metaskl.testing import registered_learners
+
+WAVES = SinusoidTasks().sample(30, 20, random_state=0)
+QUICK = {"max_epochs": 1, "steps_per_epoch": 2, "random_state": 0}
+STILL = {**QUICK, "outer_lr": 1e-12}
+
+
+def fit(meta):
+    return meta.fit(WAVES.X, WAVES.y, groups=WAVES.groups)
+
+
+@pytest.fixture(scope="module")
+def ridge():
+    return fit(RidgeHeadRegressor(backbone=MLP((16, 8)), **QUICK))
+
+
+def agree(found, expected):
+    assert found.keys() == expected.keys()
+    for name in found:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("name", registered_learners())
+def test_every_learner_keeps_its_network_where_it_is_found_again(name):
+    learner = registered_learners()[name]
+    for kind in sorted(learner.kinds):
+        private = kind == "classification"
+        build = {"backbone": MLP((6,)), "in_shape": (3,), "n_outputs": 2, "kind": kind}
+        build |= {"private_labels": private, "n_pool_classes": 9 * private, "arguments": {}}
+        built = build_learner(build, learner)
+        body = built.get_submodule(built.backbone_name)
+        assert [tuple(p.shape) for p in body.parameters()] == [(6, 3), (6,)]
+
+
+@pytest.mark.parametrize("other", [MAMLRegressor, RidgeHeadRegressor, LoRARegressor])
+def test_another_learner_starts_from_the_weights(ridge, other):
+    started = fit(other(backbone=ridge.backbone_, **STILL))
+    agree(started.backbone_.state_dict, ridge.backbone_.state_dict)
+    first = fit(other(backbone=MLP((16, 8)), **STILL))
+    assert not np.allclose(
+        first.backbone_.state_dict["layers.0.weight"],
+        ridge.backbone_.state_dict["layers.0.weight"],
+    )
+
+
+def test_running_statistics_come_along():
+    X = np.random.default_rng(0).random((60, 1, 8, 8))
+    y = np.repeat(np.arange(12), 5)
+    few = {"label_space": "task", "n_way": 3, "n_shot": 2, "n_query": 2, **QUICK}
+    body = Conv4(n_channels=8, norm="batch", n_blocks=2)
+    prototypes = ProtoNetClassifier(backbone=body, **few).fit(X, y)
+    trained = prototypes.backbone_.state_dict
+    assert any(name.endswith("running_mean") and values.any() for name, values in trained.items())
+    built = {
+        name: t.numpy() for name, t in prototypes.backbone_.build((1, 8, 8)).state_dict().items()
+    }
+    agree(built, trained)
+
+
+def test_it_is_a_copy(ridge):
+    body = ridge.backbone_
+    kept = {name: values.copy() for name, values in body.state_dict.items()}
+    for values in ridge.backbone_.state_dict.values():
+        values[:] = 7.0
+    agree(ridge.backbone_.state_dict, kept)
+    fit(MAMLRegressor(backbone=body, **QUICK))
+    agree(body.state_dict, kept)
+
+
+def test_adapted_copies_and_stored_ones_have_it(ridge, tmp_path):
+    started = fit(MAMLRegressor(backbone=ridge.backbone_, **QUICK))
+    adapted = started.adapt(WAVES.X[:5], WAVES.y[:5])
+    agree(adapted.backbone_.state_dict, started.backbone_.state_dict)
+    loaded = metaskl.load(metaskl.save(started, tmp_path / "model"))
+    agree(loaded.backbone_.state_dict, started.backbone_.state_dict)
+    agree(loaded.backbone.state_dict, ridge.backbone_.state_dict)
+    np.testing.assert_array_equal(loaded.predict(WAVES.X[:4]), started.predict(WAVES.X[:4]))
+    assert isinstance(started.backbone_.backbone, MLP)  # not one Trained in another
+
+
+def test_the_network_is_treated_as_without_weights():
+    table = Tabular({0: 3})
+    body = Trained(clone(table))
+    assert body.unscaled_columns == table.unscaled_columns == (0,)
+    assert body.feature_axis == table.feature_axis
+    plain, started = (MAMLRegressor(backbone=b, **QUICK) for b in (MLP((4,)), Trained(MLP((4,)))))
+    assert [str(a) for a in fit(plain).augment_] == [str(a) for a in fit(started).augment_]
+
+
+def test_weights_from_a_file(tmp_path):
+    weights = MLP((5,)).build((2,)).state_dict()
+    path = tmp_path / "weights.safetensors"
+    save_file(weights, path)
+    agree(Trained(MLP((5,)), path).build((2,)).state_dict(), weights)
+
+
+def test_other_widths_are_refused(ridge):
+    body = ridge.backbone_.set_params(backbone__hidden_layer_sizes=(16, 9))
+    with pytest.raises(ModelFileError, match=r"another shape \['layers.1.bias'.*Build the module"):
+        fit(MAMLRegressor(backbone=body, **QUICK))
+
+
+def test_before_a_fit_there_is_none():
+    with pytest.raises(NotFittedError):
+        _ = MAMLClassifier().backbone_
+    assert not hasattr(MAMLClassifier(), "backbone_")
+
+
+def test_a_learner_that_keeps_no_network_says_so(ridge):
+    other = fit(clone(ridge))
+    other.net_.module_.backbone_name = None
+    with pytest.raises(AttributeError, match="RidgeHead keeps no backbone as it was given"):
+        _ = other.backbone_
