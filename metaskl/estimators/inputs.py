@@ -156,9 +156,12 @@ def fit_scaling(
     if not on:
         return {"mean": np.zeros_like(mean), "scale": np.ones_like(mean)}
     scale = values.std(axis=axes, keepdims=True, dtype=np.float64)[0]
-    # A constant column: its rounding noise must not be blown up to a feature.
-    constant = scale <= 10 * np.finfo(values.dtype).eps * np.abs(mean)
-    scale = np.where(constant | (scale == 0), 1.0, scale)
+    low, high = (extreme(axis=axes, keepdims=True)[0] for extreme in (values.min, values.max))
+    # A constant column: its rounding noise must not be blown up to a feature. The spread tells, as
+    # the standard deviation has the rounding of a mean over many rows.
+    spread = high.astype(np.float64) - low
+    rounding = 10 * np.finfo(values.dtype).eps * np.maximum(np.abs(low), np.abs(high))
+    scale = np.where(spread <= rounding, np.maximum(spread, 1.0), scale)
     left = [column for column in leave if 0 <= column < values.shape[1]]
     mean[left], scale[left] = 0.0, 1.0
     return {"mean": mean, "scale": scale}

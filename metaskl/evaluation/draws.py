@@ -111,6 +111,7 @@ def draw_rows(
 ) -> list[Draw]:
     """Draw supports and queries of every task, at every shot count.
 
+    Supports are in random order, as in meta-training: some learners read them as a sequence.
     Within a repetition a task's query is the same at every shot count and a smaller support
     is part of a larger one, so that a curve over shots is not moved by the draws. A quarter of
     a task's rows at least is query; a task too small for a shot count is left out there. The
@@ -145,7 +146,7 @@ def draw_rows(
             order = np.random.default_rng(_seed(random_state, repeat, task)).permutation(rows)
             query = np.sort(order[first_query:])
             draws += [
-                Draw(task, repeat, asked, np.sort(order[:k]), query)
+                Draw(task, repeat, asked, order[:k], query)
                 for asked, k in zip(n_shot, counts, strict=True)
                 if k <= first_query
             ]
@@ -184,8 +185,10 @@ def draw_classes(
             orders = [rng.permutation(inside[y[inside] == label]) for label in chosen]
             query = np.concatenate([order[most:] for order in orders])
             draws += [
-                Draw(task, repeat, k, np.concatenate([o[: int(k)] for o in orders]), query)
-                for k in n_shot
+                Draw(
+                    task, repeat, k, rng.permutation(np.concatenate([o[:k] for o in orders])), query
+                )
+                for k in map(int, n_shot)
                 if k in fitting
             ]
     return draws

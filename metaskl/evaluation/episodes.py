@@ -91,13 +91,16 @@ def episode_scores(
             "n_way or n_shot."
         )
     supports, queries = [], []
+    # Shuffled as in meta-training, for those who read a support as a sequence: class after class
+    # is unlike anything that they were trained on.
+    (shuffling,) = rng.spawn(1)
     for _ in range(n_episodes):
         classes = pools[rng.integers(len(pools))]
         drawn = [
             rng.permutation(rows_of[classes[i]])[: n_shot + n_query]
             for i in rng.choice(len(classes), n_way, replace=False)
         ]
-        supports.append(np.concatenate([rows[:n_shot] for rows in drawn]))
+        supports.append(shuffling.permutation(np.concatenate([rows[:n_shot] for rows in drawn])))
         queries.append(np.concatenate([rows[n_shot:] for rows in drawn]))
     support = np.concatenate(supports)
     ids = np.repeat(np.arange(n_episodes), n_way * n_shot)

@@ -25,6 +25,7 @@ from metaskl import (
 from metaskl.backbones import MLP, Conv4, FromModule
 from metaskl.errors import GroupsWarning, OneTaskWarning, SupportError
 from metaskl.estimators.docs import documented_parameters
+from metaskl.estimators.inputs import fit_scaling, scale
 from metaskl.estimators.kinds import BaseMetaClassifier, BaseMetaRegressor
 from metaskl.tasks import BlobTasks, LinearTasks
 from metaskl.testing import public_estimators
@@ -243,6 +244,32 @@ class TestInputs:
         X = np.column_stack([LINES.X, np.full(120, 7.0), 1e8 + 1e5 * LINES.X[:, 0]])
         meta = RidgeHeadRegressor(**QUICK).fit(X, LINES.y, groups=LINES.groups)
         assert np.isfinite(meta.adapt(X[:5], LINES.y[:5]).predict(X)).all()
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_constant_columns_are_known_in_any_number_of_rows(self, dtype):
+        # A mean over many rows is rounded more than a value: 0.1 in 2,000 rows has a standard
+        # deviation of 3.5e-15, by which a new task's 0.2 would become 3e13.
+        values = np.r_[0.1, 0.7, np.random.default_rng(0).normal(0, 100, 200)]
+        for n_rows in (3, 600, 2000):
+            scaling = fit_scaling(np.tile(values, (n_rows, 1)).astype(dtype), on=True)
+            assert (scaling["scale"] == 1).all()
+        noisy = np.tile([0.3, 0.1 * 3], 50)[:, None]  # not the same number, but for rounding
+        assert fit_scaling(noisy, on=True)["scale"] == 1
+
+    def test_single_precision_far_from_zero_is_no_constant(self):
+        rng = np.random.default_rng(0)
+        minutes = (1.7e9 + rng.integers(0, 20, 600)[:, None] * 120.0).astype(np.float32)
+        scaled = scale(minutes, fit_scaling(minutes, on=True))
+        assert scaled.std() == pytest.approx(1, rel=1e-3)
+        two = np.tile(np.float32([1.7e9, 1.7e9 + 128]), 50)[:, None]  # neighbours: only rounding
+        assert abs(scale(two, fit_scaling(two, on=True))).max() <= 1
+
+    def test_a_new_task_may_differ_in_a_constant_column(self):
+        X = np.column_stack([LINES.X, np.full(len(LINES.X), 0.1)])
+        meta = RidgeHeadRegressor(**QUICK).fit(X, LINES.y, groups=LINES.groups)
+        moved = np.column_stack([LINES.X, np.full(len(LINES.X), 0.2)])
+        largest = abs(meta.adapt(moved[:5], LINES.y[:5]).predict(moved)).max()
+        assert largest < 10 * abs(LINES.y).max()
 
     @pytest.mark.parametrize("cls", [MAMLClassifier, ProtoNetClassifier, TransferRegressor])
     def test_images(self, cls):

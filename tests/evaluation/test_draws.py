@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from metaskl.errors import TaskError
 from metaskl.evaluation.draws import check_n_shot, draw_classes, draw_rows, fewest_ways
 
+ONE_EPISODE = {"n_way": 2, "n_repeats": 1, "random_state": 0}
+
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 3))
 def test_support_and_query_never_share_a_row(sizes, seed):
@@ -58,6 +60,14 @@ def test_class_draws_hold_the_same_number_of_each_class():
         assert (counts == draw.n_shot).all()
         assert set(y[draw.query]) == set(classes)
         assert not set(draw.support) & set(draw.query)
+
+
+def test_supports_are_in_no_order():
+    groups = np.zeros(200, int)
+    (draw,) = draw_rows(groups, (100,), n_repeats=1, random_state=0)
+    assert 30 < (np.diff(draw.support) > 0).sum() < 70
+    (draw,) = draw_classes(groups + np.arange(200) % 2, groups, (50,), **ONE_EPISODE)
+    assert 30 < (np.diff(draw.support % 2) != 0).sum() < 70  # class after class it is one
 
 
 def test_class_draws_leave_out_the_shot_counts_that_are_too_large():
