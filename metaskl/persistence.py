@@ -67,7 +67,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
         raise ModelFileError(
             f"a {type(estimator).__name__} with these parts cannot be stored as arrays and text "
             f"({error}). Give FromModule the network's class and arguments instead of a built "
-            "module, or use pickle for your own use."
+            "module (a fitted learner's network is its backbone_, which can be stored), or use "
+            "pickle for your own use."
         ) from error
     _require_importable(skops.io.get_untrusted_types(data=content))
     try:
@@ -176,10 +177,11 @@ def load(path: str | os.PathLike[str], *, trusted: Sequence[str] = ()) -> Any:
 def _is_trusted(name: str) -> bool:
     """Say whether a name is that of a type that holds arrays, numbers and text only.
 
-    Of metaskl's modules only classes that they define: a file may have what it names called, and
-    their functions, or what they import from elsewhere, would write files and import modules.
+    Of metaskl's modules, and of scikit-learn's ways to split rows, only classes that they define:
+    a file may have what it names called, and their functions, or what they import from elsewhere,
+    would write files and import modules.
     """
-    if not name.startswith("metaskl."):
+    if not name.startswith(("metaskl.", "sklearn.model_selection._split.")):
         return name == "numpy.dtype" or name in _TREES
     module, _, attribute = name.rpartition(".")
     found = getattr(importlib.import_module(module), attribute, None)

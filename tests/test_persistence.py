@@ -8,12 +8,22 @@ import pytest
 import skops.io
 import torch
 from safetensors.torch import save_file
+from sklearn import config_context
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
-from metaskl import PerTask, ProtoNetClassifier, RidgeHeadRegressor, TransferRegressor, load, save
+from metaskl import (
+    FewShotScorer,
+    PerTask,
+    ProtoNetClassifier,
+    RidgeHeadRegressor,
+    TransferRegressor,
+    load,
+    save,
+)
 from metaskl.backbones import MLP, FromModule
 from metaskl.errors import ModelFileError
 from metaskl.tasks import LinearTasks
@@ -164,6 +174,15 @@ def test_types_of_others_are_named_and_can_be_trusted(tmp_path):
     assert type(load(path, trusted=[name])[0]) is Mine
 
 
+def test_a_search_with_scikit_learns_splits_is_stored(tmp_path):
+    folds = {"cv": GroupKFold(2), "scoring": FewShotScorer(n_shot=5)}
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(fitted(), {"noise": [0.3]}, **folds)
+        search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    loaded = load(save(search, tmp_path / "model"))
+    assert np.array_equal(loaded.predict(LINES.X), search.predict(LINES.X))
+
+
 def test_names_that_only_begin_like_ours_are_not_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(Mine, "__module__", "metaskl_evil.module")
     (tmp_path / "model").write_bytes(_dumped_under_another_name())
@@ -196,6 +215,7 @@ def _schema_of(value):
         ("metaskl.files", "replacing"),
         ("metaskl.report.display", "import_module"),
         ("metaskl.persistence", "Path"),
+        ("sklearn.model_selection._split", "_build_repr"),
         ("metaskl.__main__", "app"),
     ],
 )

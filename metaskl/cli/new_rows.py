@@ -53,7 +53,19 @@ def read_rows(
     require_columns(rows, named, path)
     y = _targets(rows[table["target"]], table) if labelled else None
     X = as_features(rows, table["numeric"], table["text"])
-    return X, y, _unseen(model, X)
+    notes = _several_tasks(rows, table["task"]) if labelled else []
+    return X, y, notes + _unseen(model, X)
+
+
+def _several_tasks(rows: pd.DataFrame, task: str) -> list[str]:
+    """Warn of a support that holds rows of more than one task."""
+    names = list(dict.fromkeys(rows[task].dropna())) if task in rows else []
+    if len(names) < 2:
+        return []
+    return [
+        f"Warning: {task!r} names {len(names)} tasks ({', '.join(map(str, names[:_SHOWN]))}"
+        f"{', …' if len(names) > _SHOWN else ''}), adapted to as one. Give a file for each."
+    ]
 
 
 def _unseen(model: Any, X: pd.DataFrame) -> list[str]:

@@ -19,6 +19,7 @@ from metaskl.estimators.viewing import Viewing, check_views
 from metaskl.learners import Adapted
 from metaskl.learners.base import mixes_rows
 from metaskl.tasks import pad_tasks, resolve_groups
+from metaskl.tasks.groups import warn_of_several_tasks
 
 
 class Adapting(Viewing):
@@ -65,6 +66,7 @@ class Adapting(Viewing):
             If the support cannot be used; the message says why.
         """
         check_is_fitted(self, "net_")
+        warn_of_several_tasks(X, self.groups_column_)
         X, _, _ = resolve_groups(X, None, column=self.groups_column_)
         X, y = check_rows(self, X, y, reset=False, numeric=self.kind == "regression")
         encoded, attributes = self._encode_support(y, strict=True)

@@ -28,6 +28,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
     ValueError
         If they are not numbers, hold missing values, or have another shape than in fit.
     """
+    _require_axes(estimator, X, reset=reset)
     try:
         checked = validate_data(
             estimator, X, dtype=list(_DTYPES), allow_nd=True, accept_sparse="csr", reset=reset
@@ -40,6 +41,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
 def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Array, Any]:
     """Return features and targets of one length, after scikit-learn's checks."""
     (require_numbers if numeric else require_values)(y)
+    _require_axes(estimator, X, reset=reset)
     try:
         checked, y = validate_data(
             estimator,
@@ -93,6 +95,20 @@ def _refuse_text(values: list[Any]) -> None:
             ) from None
 
 
+def _require_axes(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Raise if pictures lack an axis that those of fit had: features are not what is wrong."""
+    wanted = () if reset else estimator.in_shape_
+    shape = np.shape(X) if isinstance(X, np.ndarray) else ()
+    if len(wanted) > 1 and len(shape) not in (0, 1 + len(wanted)):
+        remedy = "Bring the rows to the shape of those in fit"
+        if shape == wanted:
+            remedy = "A single row is X[None]"
+        elif len(wanted) == 3 and shape[1:] == wanted[1:]:
+            remedy = "The axis of channels is missing: put it in with X[:, None]"
+        given = f"({', '.join(['n', *map(str, wanted)])})"
+        raise SupportError(f"X must have the shape {given} as in fit, got {shape}. {remedy}.")
+
+
 def _dense(estimator: Any, X: Any, *, reset: bool) -> Array:
     """Densify, and compare a row's shape with fit's (scikit-learn compares one axis only)."""
     X = X.toarray() if sp.issparse(X) else X
@@ -108,6 +124,13 @@ def _dense(estimator: Any, X: Any, *, reset: bool) -> Array:
 def _explained(error: ValueError, X: Any) -> ValueError:
     """Return scikit-learn's error with what to do about missing and non-numeric values."""
     text = str(error)
+    if "Input X contains NaN" in text and np.ndim(X) > 2:
+        rows = np.flatnonzero(np.isnan(np.asarray(X, float)).any(axis=tuple(range(1, np.ndim(X)))))
+        return ValueError(
+            f"Input X contains NaN: X must not hold missing values, got some in {len(rows)} of "
+            f"{len(X)} rows, the first of them row {rows[0]}. Fill them, or drop those rows: "
+            "numpy.nan_to_num(X) puts zeros in their place."
+        )
     if "Input X contains NaN" in text:
         return ValueError(
             f"Input X contains NaN: X must not hold missing values, got some in "

@@ -227,7 +227,7 @@ class ShotsCurveDisplay(Display):
                     linewidth=0,
                     zorder=1,
                 )
-        self._axes(ax, [value for value in means.index if value > 0])
+        self._axes(ax, [value for value in means.index if value > 0], best & set(self.bands_))
         self._name_lines(ax, best if not few else set())
         return self
 
@@ -237,12 +237,16 @@ class ShotsCurveDisplay(Display):
         learner = pd.Series(self.families).reindex(ranks.index) == "learner"
         return {str(part.idxmin()) for part in (ranks[learner], ranks[~learner]) if len(part)}
 
-    def _axes(self, ax: Axes, shots: list[Any]) -> None:
-        """Scale and name the axes."""
+    def _axes(self, ax: Axes, shots: list[Any], best: set[str]) -> None:
+        """Scale and name the axes; the bands of the best are shown whole."""
         logarithmic = len(shots) > 2 and max(shots) >= _LOG_RATIO * min(shots)
         if logarithmic:
             ax.set_xscale("log", base=2)
-        ax.set_xticks(shots, [f"{k:.0%}" if isinstance(k, float) else str(k) for k in shots])
+        texts = [f"{k:.0%}" if isinstance(k, float) else str(k) for k in shots]
+        n_tasks = self.curve.groupby("n_shot")["n_tasks"].max() if "n_tasks" in self.curve else None
+        if n_tasks is not None and n_tasks.nunique() > 1:  # more rows, other tasks: said below
+            texts = [f"{t}\n{n_tasks[k]} tasks" for t, k in zip(texts, shots, strict=True)]
+        ax.set_xticks(shots, texts)
         ax.xaxis.set_minor_locator(require("matplotlib.ticker").NullLocator())
         scale = ", log scale" if logarithmic else ""
         whose = "each class" if self.per_class else "the task"
@@ -252,7 +256,8 @@ class ShotsCurveDisplay(Display):
         ax.grid(axis="y", color=QUIET, alpha=0.25, linewidth=0.8)
         low, high = robust_limits(self.curve["mean"], lower_is_better=self.lower_is_better)
         if low is not None:
-            ax.set_ylim(low, high)
+            shown = self.curve[self.curve["candidate"].isin(best)]
+            ax.set_ylim(min(low, shown["low"].min()), max(high, shown["high"].max()))
 
     def _name_lines(self, ax: Axes, best: set[str]) -> None:
         """Write each line's name at its right end, moved apart where they would overlap."""

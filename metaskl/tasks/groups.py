@@ -92,6 +92,21 @@ def resolve_groups(
     return X, ids, column
 
 
+def warn_of_several_tasks(X: Any, column: str | None) -> None:
+    """Warn of a support whose task column names more tasks than one."""
+    if column is None or column not in getattr(X, "columns", ()):
+        return
+    names = list(dict.fromkeys(np.asarray(X[column]).tolist()))
+    if len(names) > 1:
+        shown = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
+        warnings.warn(
+            f"X should be the support of one task, got {len(names)} values of {column!r} "
+            f"({shown}), adapted to as one task. Call adapt_groups for a copy of each.",
+            GroupsWarning,
+            stacklevel=3,
+        )
+
+
 def _warn_of_measurements(ids: npt.NDArray[Any], column: str | None) -> None:
     """Warn of task ids with a fractional part: a wrong column was named, it seems."""
     broken = ids[ids % 1 != 0] if ids.dtype.kind == "f" else ids[:0]

@@ -451,6 +451,14 @@ def test_a_support_that_does_not_fit_the_model(change, message, model, new_schoo
     assert message in result.stderr
 
 
+def test_a_support_of_several_tasks_is_told(model, new_school, tmp_path):
+    mixed = new_school[:6].assign(school=["a", "a", "b", "b", "c", np.nan])
+    mixed.to_csv(tmp_path / "support.csv", index=False)
+    result = run("adapt", model, tmp_path / "support.csv", "-o", tmp_path / "adapted")
+    assert result.exit_code == 0
+    assert "Warning: 'school' names 3 tasks (a, b, c), adapted to as one." in result.stderr
+
+
 def test_rows_without_a_feature_of_the_model(model, folder, new_school, tmp_path):
     new_school[["age"]].to_csv(tmp_path / "query.csv", index=False)
     result = run("predict", model, tmp_path / "query.csv")

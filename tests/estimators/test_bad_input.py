@@ -106,6 +106,13 @@ class TestRows:
             with pytest.raises(ValueError, match=r"in column\(s\) 1\. .*SimpleImputer"):
                 call()
 
+    def test_missing_values_in_pictures_are_counted_by_row(self):
+        X = np.random.default_rng(0).random((20, 1, 4, 4))
+        X[[3, 7], 0, 1, 2] = np.nan
+        meta = regressor(backbone=Conv4(n_channels=8, n_blocks=1))
+        with pytest.raises(ValueError, match=r"some in 2 of 20 rows, .* row 3\. .*nan_to_num"):
+            meta.fit(X, np.zeros(20), groups=np.arange(20) // 5)
+
     def test_many_columns_with_missing_values_are_counted(self):
         X = np.full((20, 9), np.nan)
         with pytest.raises(ValueError, match=r"column\(s\) 0, 1, 2, 3, 4 and 4 more"):
@@ -408,6 +415,18 @@ class TestParameters:
         )
         with pytest.raises(ParameterError, match=message):
             meta.fit(np.zeros((20, 16, 28, 3)), np.zeros(20), groups=np.arange(20) // 5)
+
+    def test_new_images_have_the_axes_of_fit(self):
+        X, y = np.random.default_rng(0).random((20, 1, 4, 4)), np.arange(20.0)
+        meta = regressor(backbone=Conv4(n_channels=8, n_blocks=1))
+        meta.fit(X, y, groups=np.arange(20) // 10)
+        message = r"shape \(n, 1, 4, 4\) as in fit, got \(5, 4, 4\)\. .* X\[:, None\]"
+        with pytest.raises(SupportError, match=message):
+            meta.adapt(X[:5, 0], y[:5])
+        with pytest.raises(SupportError, match=message):
+            meta.predict(X[:5, 0])
+        with pytest.raises(SupportError, match=r"got \(1, 4, 4\)\. A single row is X\[None\]"):
+            meta.predict(X[0])
 
     def test_a_learner_is_named(self):
         with pytest.raises(UnknownLearnerError, match="Did you mean 'maml'"):

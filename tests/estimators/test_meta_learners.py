@@ -217,6 +217,8 @@ class TestInputs:
         assert meta.groups_column_ == "shop"
         support = frame.iloc[:5], y.iloc[:5]
         with_column = meta.adapt(*support).predict(frame)
+        with pytest.warns(GroupsWarning, match=r"got 10 values of 'shop' .*adapt_groups"):
+            meta.adapt(frame, y)
         without = meta.adapt(support[0].drop(columns="shop"), support[1])
         assert np.array_equal(without.predict(frame.drop(columns="shop")), with_column)
         tasks = meta.adapt_groups(frame, y, "shop")

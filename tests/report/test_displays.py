@@ -155,6 +155,22 @@ def test_fractions_of_rows_are_shown_as_percentages(make_scores):
     assert [label.get_text() for label in ax.get_xticklabels()] == ["10%", "50%"]
 
 
+def test_the_bands_of_the_best_are_whole_and_changing_numbers_of_tasks_are_told():
+    mean = {"maml": (1.0, 0.9), "pooled ridge": (1.1, 1.0), "per-task ridge": (9.0, 1.5)}
+    curve = [
+        {"candidate": name, "n_shot": k, "mean": value, "low": value - 0.6, "high": value + 0.6}
+        | {"n_tasks": n_tasks}
+        for name, values in mean.items()
+        for k, value, n_tasks in zip((3, 10), values, (37, 14), strict=True)
+    ]
+    families = {"maml": "learner", "pooled ridge": "pooled", "per-task ridge": "per-task"}
+    ax = ShotsCurveDisplay(pd.DataFrame(curve), families, lower_is_better=True).plot().ax_
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["3\n37 tasks", "10\n14 tasks"]
+    low, high = ax.get_ylim()
+    assert low <= 0.9 - 0.6
+    assert 1.1 + 0.6 <= high < 9
+
+
 def test_many_candidates_get_the_bands_of_the_best_two_only(make_scores):
     errors = {f"pooled {i}": {5: (i, i, i + 1)} for i in range(2, 6)}
     errors |= {"maml": {5: (1, 2, 3)}, "worse": {5: (7, 8, 9)}}
