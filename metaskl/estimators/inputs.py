@@ -139,13 +139,25 @@ def _explained(error: ValueError, X: Any) -> ValueError:
         )
     if "could not convert string to float" in text:
         return ValueError(
-            f"X must hold numbers, got text ({text}). In a Pipeline encode categories first, or "
-            "give compare and AutoMeta preprocess=, with sklearn.preprocessing.OneHotEncoder in a "
-            "make_column_transformer(...), and sentences with "
+            f"X must hold numbers, got text{_columns_with_text(X)} ({text}). In a Pipeline encode "
+            "categories first, or give compare and AutoMeta preprocess=, with "
+            "sklearn.preprocessing.OneHotEncoder in a make_column_transformer(...), and sentences with "
             "sklearn.feature_extraction.text.TfidfVectorizer and TruncatedSVD; leave the task "
             "column to groups."
         )
     return error
+
+
+def _columns_with_text(X: Any) -> str:
+    """Name the columns of a frame that hold text which is no number, at most five."""
+    names = []
+    for name in getattr(X, "columns", ()):
+        try:
+            np.asarray(X[name]).astype(float)
+        except (ValueError, TypeError):
+            names.append(repr(name))
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f" in column(s) {', '.join(names[:5])}{more}" if names else ""
 
 
 def _columns_with_missing(X: Any) -> str:

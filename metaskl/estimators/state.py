@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import clone
-from torch import Tensor
+from torch import Tensor, nn
 
 from metaskl.backbones import MLP, Backbone, Conv4
 from metaskl.errors import ParameterError
@@ -60,9 +60,12 @@ def spec_of(backbone: Any, in_shape: tuple[int, ...]) -> Backbone:
     if backbone is None:
         return default_backbone(in_shape)
     if not isinstance(backbone, Backbone):
+        a_module = isinstance(backbone, nn.Module)  # whose repr may be a page
+        given = f"a {type(backbone).__name__}" if a_module else repr(backbone)
         raise ParameterError(
-            f"backbone must be a spec such as MLP((40, 40)), got {backbone!r}. Wrap a torch module "
-            "of your own, or its class, in metaskl.backbones.FromModule."
+            f"backbone must be a spec such as MLP((40, 40)), got {given}. Wrap a torch module of "
+            "your own, or its class, in metaskl.backbones.FromModule; of a fitted learner take "
+            "backbone_."
         )
     if isinstance(backbone.spec, Conv4):
         _refuse_other_images(in_shape)

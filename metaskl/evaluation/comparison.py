@@ -115,7 +115,7 @@ class Comparison:
             part = board[shot]
             rows = f"{shot:.0%} rows" if shot < 1 else f"{shot:g} row{'s' * (shot != 1)}"
             columns[rows] = [
-                f"{m:.4g} [{a:.4g}, {b:.4g}]"
+                f"{m:#.4g} [{a:#.4g}, {b:#.4g}]"
                 for m, a, b in zip(part["mean"], part["low"], part["high"], strict=True)
             ]
         table = pd.DataFrame(columns, index=board.index)

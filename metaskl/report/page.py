@@ -202,7 +202,8 @@ def _figures(
                     "heading": "What labelled rows bring",
                     "caption": "Mean over tasks. Learners: coloured, solid. Baselines: grey; "
                     "dotted pooled, dashed per task, dash-dotted shrunk. Shaded: 95 % "
-                    "intervals over tasks.",
+                    "intervals over tasks. Where the numbers of tasks are told they differ: more "
+                    "labelled rows are then of other tasks, and a line is no curve of learning.",
                 },
             )
         )
