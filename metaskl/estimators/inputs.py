@@ -141,7 +141,7 @@ def _explained(error: ValueError, X: Any) -> ValueError:
         return ValueError(
             f"X must hold numbers, got text{_columns_with_text(X)} ({text}). In a Pipeline encode "
             "categories first, or give compare and AutoMeta preprocess=, with "
-            "sklearn.preprocessing.OneHotEncoder in a make_column_transformer(...), and sentences with "
+            "sklearn.preprocessing.OneHotEncoder in a make_column_transformer(...), sentences with "
             "sklearn.feature_extraction.text.TfidfVectorizer and TruncatedSVD; leave the task "
             "column to groups."
         )

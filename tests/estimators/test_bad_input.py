@@ -191,7 +191,7 @@ class TestRows:
             meta.predict(np.zeros((2, 1, 8, 9)))
         with pytest.raises(ValueError, match="X has 3 features"):
             meta.adapt(np.zeros((2, 3, 8, 8)), [0.0, 1.0])
-        with pytest.raises(SupportError, match=r"as in fit, got \(1,\)"):
+        with pytest.raises(SupportError, match=r"as in fit, got \(2, 1\)"):
             meta.adapt(np.zeros((2, 1)), [0.0, 1.0])
 
 
