@@ -75,12 +75,11 @@ class MANN(StackedLearner):
     The paper writes a row with the controller's output of the row after, when its label is
     known. Here a row is written from the controller's state at that row and its label, so that
     the last row of a support is written too before any query, and each slot holds what is known
-    of certain rows. In classification keys and what is written are made from the row's features
-    beside the controller's state, which by itself mixes a row with those before it: the reads are
-    sharper, and much sooner. In regression they are made from that state alone, as in the paper,
-    which was the better there. As in the memory's ancestor, the neural Turing machine, the
-    strength β of a read is the controller's choice, and blank slots are not read; in the paper's
-    softmax over 128 cosines they would drown the others, the more the shorter the support.
+    of certain rows. Keys and what is written are made from the row's features beside the
+    controller's state, which by itself mixes a row with those before it: the reads are sharper,
+    and much sooner. As in the memory's ancestor, the neural Turing machine, the strength β of a
+    read is the controller's choice, and blank slots are not read; in the paper's softmax over
+    128 cosines they would drown the others, the more the shorter the support.
 
     References
     ----------
@@ -140,9 +139,7 @@ class MANN(StackedLearner):
         self.usage_decay = usage_decay
         n_read = n_reads * slot_size
         self.controller = nn.LSTMCell(self.n_features_out + n_outputs + n_read, controller_size)
-        # What a row is kept and looked for by, see the class's docstring.
-        self.n_described = self.n_features_out if kind == "classification" else 0
-        described = controller_size + self.n_described
+        described = controller_size + self.n_features_out
         self.key = nn.Linear(described, n_read)
         self.strength = nn.Linear(controller_size, n_reads)
         self.content = nn.Linear(described + n_outputs, slot_size)
@@ -272,7 +269,7 @@ class MANN(StackedLearner):
         inputs = [features.flatten(0, 1), for_each_row("label"), for_each_row("vectors")]
         before = for_each_row("hidden"), for_each_row("cell")
         hidden, _ = self.controller(torch.cat(inputs, dim=-1), before)
-        described = torch.cat([hidden, inputs[0][:, : self.n_described]], dim=-1)
+        described = torch.cat([hidden, inputs[0]], dim=-1)
         keys = torch.tanh(self.key(described)).view(n_tasks, n_rows, self.n_reads, self.slot_size)
         strength = 1 + F.softplus(self.strength(hidden)).view(n_tasks, n_rows, self.n_reads)
         read = read_weights(state["memory"], keys, strength)

@@ -111,11 +111,10 @@ def known_of(network: MANN, features: Tensor, labels: Tensor, before: Tensor) ->
     strength, gate, n_hidden = network.strength, network.gate, network.controller.hidden_size
     given = torch.cat([features, before], dim=-1).transpose(0, 1)
     of_given, of_vectors = cell.weight_ih.tensor_split([given.shape[-1]], dim=1)
-    described_by = features[..., : network.n_described]
-    own = torch.cat([described_by, labels], dim=-1).transpose(0, 1)
+    own = torch.cat([features, labels], dim=-1).transpose(0, 1)
     shape = own.shape[:2]
     described = [
-        F.linear(described_by.transpose(0, 1), key.weight[:, n_hidden:], key.bias),
+        F.linear(features.transpose(0, 1), key.weight[:, n_hidden:], key.bias),
         strength.bias.expand(*shape, -1),
         gate.bias.expand(*shape, -1),
         F.linear(own, content.weight[:, n_hidden:], content.bias),

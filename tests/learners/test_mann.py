@@ -80,10 +80,12 @@ def by_hand(learner, X, y):
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
         strength = 1 + np.log1p(np.exp(linear("strength", h)))
-        described = np.concatenate([h, x]) if learner.kind == "classification" else h
-        keys = np.tanh(linear("key", described)).reshape(n_reads, size)
         reads = []
-        for key, beta in zip(keys, strength, strict=True):
+        for key, beta in zip(
+            np.tanh(linear("key", np.concatenate([h, x]))).reshape(n_reads, size),
+            strength,
+            strict=True,
+        ):
             square = (memory**2).sum(axis=1)
             cosine = memory @ key / np.linalg.norm(key) / np.sqrt(square + 0.01)
             odds = square / (square + 0.01) * np.exp(beta * cosine)
@@ -95,7 +97,7 @@ def by_hand(learner, X, y):
         slot = usage.argmin()
         gate = sigmoid(linear("gate", h))[0]
         write = gate * read + (1 - gate) * (np.arange(n_slots) == slot)
-        contents.append(np.tanh(linear("content", np.concatenate([described, label]))))
+        contents.append(np.tanh(linear("content", np.concatenate([h, x, label]))))
         memory[slot] = 0
         memory = memory + np.outer(write, contents[-1])
         usage = usage + write
