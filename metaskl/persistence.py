@@ -67,8 +67,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
         raise ModelFileError(
             f"a {type(estimator).__name__} with these parts cannot be stored as arrays and text "
             f"({error}). Give FromModule the network's class and arguments instead of a built "
-            "module (a fitted learner's network is its backbone_, which can be stored), or use "
-            "pickle for your own use."
+            "module (for the network of a learner fitted with a spec such as Conv4(), give that "
+            "learner's backbone_), or use pickle for your own use."
         ) from error
     _require_importable(skops.io.get_untrusted_types(data=content))
     try:
@@ -214,7 +214,18 @@ def read_state_dict(
 
     if isinstance(source, Mapping):
         called = "state_dict"
-        state = {name: torch.as_tensor(value) for name, value in source.items()}
+        try:
+            state = {name: torch.as_tensor(value) for name, value in source.items()}
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(
+                f"state_dict must map names to arrays of numbers, got others ({error}). Give "
+                "module.state_dict()."
+            ) from error
+    elif not isinstance(source, str | os.PathLike):
+        raise ModelFileError(
+            f"state_dict must be a file or weights by name, got a {type(source).__name__}. Give "
+            "module.state_dict()."
+        )
     else:
         called, state = f"state_dict file {str(source)!r}", _tensors_in(Path(source))
     names = set(state)

@@ -6,7 +6,7 @@ import abc
 from typing import Any, ClassVar
 
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from torch import nn
 
 from metaskl.errors import BackboneError
@@ -24,9 +24,12 @@ class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
     feature_axis: ClassVar[int] = 1
 
     @property
-    def spec(self) -> Backbone:
-        """The network without weights to start from."""
-        return self
+    def untrained(self) -> Backbone:
+        """A copy without weights to start from: every parameter ``state_dict`` is None."""
+        copied: Backbone = clone(self)
+        files = [name for name in copied.get_params() if name.split("__")[-1] == "state_dict"]
+        copied.set_params(**dict.fromkeys(files))
+        return copied
 
     @property
     def unscaled_columns(self) -> tuple[int, ...]:

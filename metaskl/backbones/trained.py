@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from torch import nn
 
 from metaskl.backbones.base import Backbone
+from metaskl.errors import BackboneError
 from metaskl.persistence import read_state_dict
 
 
@@ -30,6 +33,8 @@ class Trained(Backbone):
 
     Raises
     ------
+    BackboneError
+        If `backbone` is no spec.
     ModelFileError
         If the file cannot be read, or names or shapes are not those of the network.
 
@@ -51,28 +56,46 @@ class Trained(Backbone):
         self.backbone = backbone
         self.state_dict = state_dict
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Return the network, and a mark of its weights in place of the numbers."""
+        weights = self.state_dict
+        if isinstance(weights, Mapping):
+            digest = hashlib.sha256()
+            for name, values in weights.items():
+                digest.update(name.encode() + np.asarray(values).tobytes())
+            weights = f"<{len(weights)} arrays, {digest.hexdigest()[:12]}>"
+        return f"Trained({self.backbone!r}, {weights})"
+
     @property
-    def spec(self) -> Backbone:
+    def untrained(self) -> Backbone:
         """The network without its weights."""
-        return self.backbone.spec
+        return self._network().untrained
 
     @property
     def feature_axis(self) -> int:  # type: ignore[override]
         """The network's own."""
-        return self.backbone.feature_axis
+        return self._network().feature_axis
 
     @property
     def unscaled_columns(self) -> tuple[int, ...]:
         """The network's own."""
-        return self.backbone.unscaled_columns
+        return self._network().unscaled_columns
 
     def remark(self, X: npt.NDArray[Any]) -> str:
         """Return what the network has to say of the rows."""
-        return self.backbone.remark(X)
+        return self._network().remark(X)
+
+    def _network(self) -> Backbone:
+        if not isinstance(self.backbone, Backbone):
+            raise BackboneError(
+                "backbone of Trained must be a spec such as Conv4(), got a "
+                f"{type(self.backbone).__name__}. Give its weights as state_dict."
+            )
+        return self.backbone
 
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the network and give it its weights."""
-        module = self.backbone.build(in_shape)
+        module = self._network().build(in_shape)
         if self.state_dict is not None:
             module.load_state_dict(read_state_dict(self.state_dict, module.state_dict()))
         return module

@@ -156,7 +156,8 @@ def check_report(out: Path) -> None:
 
 def print_comparison(comparison: Any) -> None:
     """Print leaderboard and verdict."""
-    from metaskl.report.display import four_digits, per_class, shots_text
+    from metaskl.evaluation.comparison import four_digits
+    from metaskl.report.display import per_class, shots_text
 
     board = comparison.leaderboard()
     shots = sorted(set(comparison.scores.dropna(subset="score")["n_shot"].tolist()))

@@ -11,6 +11,7 @@ from metaskl.cli.features import as_features
 from metaskl.cli.output import counted
 from metaskl.cli.tables import read_table, require_columns, to_labels, to_text
 from metaskl.errors import TableError
+from metaskl.tasks.groups import tasks_named
 
 # More texts than this are not listed in a warning.
 _SHOWN = 5
@@ -59,7 +60,7 @@ def read_rows(
 
 def _several_tasks(rows: pd.DataFrame, task: str) -> list[str]:
     """Warn of a support that holds rows of more than one task."""
-    names = list(dict.fromkeys(rows[task].dropna())) if task in rows else []
+    names = tasks_named(rows, task)
     if len(names) < 2:
         return []
     return [

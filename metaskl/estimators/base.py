@@ -217,6 +217,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
 
     def _record(self, tasks: TaskSet, ids: Array | None) -> None:
         """Set what training leaves behind beside the network."""
+        self.build_["backbone"] = self.build_["backbone"].untrained  # its weights are in net_
         self.history_ = plain_history(self.net_)
         self.n_iter_, self.n_tasks_, self.n_support_ = len(self.history_), len(tasks), 0
         self._fitted_on = Counter([] if ids is None else ids.tolist())

@@ -97,13 +97,13 @@ def _refuse_text(values: list[Any]) -> None:
 
 def _require_axes(estimator: Any, X: Any, *, reset: bool) -> None:
     """Raise if pictures lack an axis that those of fit had: features are not what is wrong."""
-    wanted = () if reset else estimator.in_shape_
+    wanted: tuple[int, ...] = () if reset else estimator.in_shape_
     shape = np.shape(X) if isinstance(X, np.ndarray) else ()
     if len(wanted) > 1 and len(shape) not in (0, 1 + len(wanted)):
         remedy = "Bring the rows to the shape of those in fit"
         if shape == wanted:
             remedy = "A single row is X[None]"
-        elif len(wanted) == 3 and shape[1:] == wanted[1:]:
+        elif wanted[0] == 1 and shape[1:] == wanted[1:]:
             remedy = "The axis of channels is missing: put it in with X[:, None]"
         given = f"({', '.join(['n', *map(str, wanted)])})"
         raise SupportError(f"X must have the shape {given} as in fit, got {shape}. {remedy}.")
@@ -196,7 +196,7 @@ def fit_scaling(
     # the standard deviation has the rounding of a mean over many rows.
     spread = high.astype(np.float64) - low
     rounding = 10 * np.finfo(values.dtype).eps * np.maximum(np.abs(low), np.abs(high))
-    scale = np.where(spread <= rounding, np.maximum(spread, 1.0), scale)
+    scale = np.where((spread <= rounding) | (scale == 0), np.maximum(spread, 1.0), scale)
     left = [column for column in leave if 0 <= column < values.shape[1]]
     mean[left], scale[left] = 0.0, 1.0
     return {"mean": mean, "scale": scale}

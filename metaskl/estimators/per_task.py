@@ -19,7 +19,7 @@ from metaskl.estimators.adapt import adapt, adapt_groups, can_adapt, seen_tasks
 from metaskl.estimators.checks import warn_of_training_anew
 from metaskl.estimators.uncertain import predict_with_std
 from metaskl.estimators.wrapper import TaskWrapper, check_kind, rows_of_tasks, wrapped_has
-from metaskl.tasks.groups import resolve_groups
+from metaskl.tasks.groups import resolve_groups, warn_of_several_tasks
 
 
 class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
@@ -158,6 +158,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             A copy with the attribute ``adapted_``, the new task's model: the estimator fitted
             to the support alone, or the meta-learner adapted to it. The original is unchanged.
         """
+        warn_of_several_tasks(X, getattr(self, "groups_column_", None))
         X = self._features(X)
         if can_adapt(self.shared_):
             return self._copy(adapt(self.shared_, X, y))

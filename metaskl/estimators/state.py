@@ -67,7 +67,7 @@ def spec_of(backbone: Any, in_shape: tuple[int, ...]) -> Backbone:
             "your own, or its class, in metaskl.backbones.FromModule; of a fitted learner take "
             "backbone_."
         )
-    if isinstance(backbone.spec, Conv4):
+    if isinstance(backbone.untrained, Conv4):
         _refuse_other_images(in_shape)
     copied: Backbone = clone(backbone)
     return copied
@@ -101,11 +101,8 @@ def build_learner(
 
     Without `pretrained` the file of a pre-trained body need not be there: the weights follow.
     """
-    backbone = clone(build["backbone"])
-    if not pretrained:
-        files = [name for name in backbone.get_params() if name.split("__")[-1] == "state_dict"]
-        backbone.set_params(**dict.fromkeys(files))
-    body = backbone.build(tuple(build["in_shape"]))
+    backbone = build["backbone"] if pretrained else build["backbone"].untrained
+    body = clone(backbone).build(tuple(build["in_shape"]))
     built = learner(
         body,
         build["n_outputs"],

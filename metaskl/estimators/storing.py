@@ -71,7 +71,7 @@ class Storing:
                 " keeps no backbone as it was given. Take its weights from net_.module_."
             )
         weights = copy.deepcopy(learner.get_submodule(learner.backbone_name).state_dict())
-        return Trained(self.build_["backbone"].spec, to_arrays(weights))
+        return Trained(self.build_["backbone"].untrained, to_arrays(weights))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with arrays for tensors: small, and readable without torch."""

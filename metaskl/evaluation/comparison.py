@@ -14,6 +14,11 @@ from metaskl.evaluation.scoring import within_bounds
 from metaskl.evaluation.verdict import Verdict, failure_lines
 
 
+def four_digits(value: float) -> str:
+    """Return a number with four digits, zeros at its end included: 10.40."""
+    return f"{value:#.4g}".removesuffix(".")
+
+
 @dataclass(frozen=True, repr=False)
 class Comparison:
     """The result of :func:`compare`.
@@ -115,7 +120,7 @@ class Comparison:
             part = board[shot]
             rows = f"{shot:.0%} rows" if shot < 1 else f"{shot:g} row{'s' * (shot != 1)}"
             columns[rows] = [
-                f"{m:#.4g} [{a:#.4g}, {b:#.4g}]"
+                f"{four_digits(m)} [{four_digits(a)}, {four_digits(b)}]"
                 for m, a, b in zip(part["mean"], part["low"], part["high"], strict=True)
             ]
         table = pd.DataFrame(columns, index=board.index)

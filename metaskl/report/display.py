@@ -158,11 +158,6 @@ def legend_above(ax: Axes, n_columns: int = 5) -> None:
     )
 
 
-def four_digits(value: float) -> str:
-    """Return a number with four digits, zeros at its end included: 10.40."""
-    return f"{value:#.4g}".removesuffix(".")
-
-
 def robust_limits(
     values: Iterable[float], *, lower_is_better: bool
 ) -> tuple[float | None, float | None]:

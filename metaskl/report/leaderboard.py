@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from metaskl.errors import ParameterError
+from metaskl.evaluation.comparison import four_digits
 from metaskl.report.display import (
     QUIET,
     Display,
-    four_digits,
     legend_above,
     looks,
     per_class,

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaskl.errors import ParameterError
+from metaskl.evaluation.comparison import four_digits
 from metaskl.report.adaptation import AdaptationDisplay
 from metaskl.report.display import (
     PALETTE,
     Display,
-    four_digits,
     looks,
     per_class,
     require,

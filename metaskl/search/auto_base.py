@@ -31,7 +31,7 @@ from metaskl.search.entries import (
 from metaskl.search.further import search_further
 from metaskl.search.record import SearchRecord
 from metaskl.search.storing import from_plain, to_plain
-from metaskl.tasks.groups import resolve_groups
+from metaskl.tasks.groups import resolve_groups, warn_of_several_tasks
 
 Array = npt.NDArray[Any]
 
@@ -220,6 +220,7 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         adapted
             A copy with the attribute ``adapted_``; the original is unchanged.
         """
+        warn_of_several_tasks(X, getattr(self, "groups_column_", None))
         X = self._features(X)
         return self._copy(adapt(self.best_estimator_, X, y))
 

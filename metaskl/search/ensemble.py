@@ -22,7 +22,7 @@ from metaskl.evaluation.cross_validate import fit_on_tasks
 from metaskl.evaluation.folds import Fold
 from metaskl.search.averaging import mean_score
 from metaskl.search.contest import Contest
-from metaskl.tasks.groups import resolve_groups
+from metaskl.tasks.groups import resolve_groups, warn_of_several_tasks
 
 Array = npt.NDArray[Any]
 
@@ -108,6 +108,7 @@ class TaskEnsemble(TaskWrapper):
         TaskEnsemble
             A copy whose estimators are adapted.
         """
+        warn_of_several_tasks(X, getattr(self, "groups_column_", None))
         X = self._features(X)
         return self._copy([adapt(each, X, y) for each in self.estimators_])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,9 @@ def _word(value: Any) -> str:
     """Return a value's text without its address; an estimator's is its class."""
     if hasattr(value, "get_params") and not isinstance(value, type):
         return f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, Mapping) and any(hasattr(each, "dtype") for each in value.values()):
+        # Weights, of whose numbers a repr leaves out most.
+        return _digest(*((name, _bytes(each)) for name, each in value.items()))
     return _ADDRESS.sub("", repr(value))
 
 

@@ -20,7 +20,7 @@ from metaskl.search import asking
 from metaskl.search._optuna import quiet
 from metaskl.search.spaces import make_space
 from metaskl.search.storage import Ownership, storage_faults
-from metaskl.tasks.groups import resolve_groups
+from metaskl.tasks.groups import resolve_groups, warn_of_several_tasks
 
 
 def _estimator_has(method: str) -> Callable[[Any], bool]:
@@ -293,4 +293,5 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
             What ``best_estimator_`` adapts to.
         """
         check_is_fitted(self, "best_estimator_")
+        warn_of_several_tasks(X, getattr(self, "groups_column_", None))
         return adapt(self.best_estimator_, self._features(X), y)

@@ -92,11 +92,17 @@ def resolve_groups(
     return X, ids, column
 
 
+def tasks_named(X: Any, column: str | None) -> list[Any]:
+    """Return the task ids in a frame's task column, if it is there; rows without one are new."""
+    if column is None or column not in getattr(X, "columns", ()):
+        return []
+    ids = np.asarray(X[column])
+    return list(dict.fromkeys(ids[~are_missing(ids)].tolist()))
+
+
 def warn_of_several_tasks(X: Any, column: str | None) -> None:
     """Warn of a support whose task column names more tasks than one."""
-    if column is None or column not in getattr(X, "columns", ()):
-        return
-    names = list(dict.fromkeys(np.asarray(X[column]).tolist()))
+    names = tasks_named(X, column)
     if len(names) > 1:
         shown = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
         warnings.warn(

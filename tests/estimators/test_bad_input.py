@@ -428,6 +428,13 @@ class TestParameters:
         with pytest.raises(SupportError, match=r"got \(1, 4, 4\)\. A single row is X\[None\]"):
             meta.predict(X[0])
 
+    def test_a_missing_axis_of_colours_is_not_put_in(self):
+        X, y = np.random.default_rng(0).random((20, 3, 4, 4)), np.arange(20.0)
+        meta = regressor(backbone=Conv4(n_channels=8, n_blocks=1))
+        meta.fit(X, y, groups=np.arange(20) // 10)
+        with pytest.raises(SupportError, match=r"got \(5, 4, 4\)\. Bring the rows to the shape"):
+            meta.predict(X[:5, 0])
+
     def test_a_learner_is_named(self):
         with pytest.raises(UnknownLearnerError, match="Did you mean 'maml'"):
             MetaRegressor(learner="mam", **QUICK).fit(LINES.X, LINES.y, groups=LINES.groups)

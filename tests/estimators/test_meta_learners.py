@@ -219,6 +219,8 @@ class TestInputs:
         with_column = meta.adapt(*support).predict(frame)
         with pytest.warns(GroupsWarning, match=r"got 10 values of 'shop' .*adapt_groups"):
             meta.adapt(frame, y)
+        unnamed = support[0].assign(shop=np.nan)  # of a new task that has no id yet: no warning
+        assert np.array_equal(meta.adapt(unnamed, support[1]).predict(frame), with_column)
         without = meta.adapt(support[0].drop(columns="shop"), support[1])
         assert np.array_equal(without.predict(frame.drop(columns="shop")), with_column)
         tasks = meta.adapt_groups(frame, y, "shop")

@@ -1,10 +1,14 @@
 """A network that one learner trained, and another starts from."""
 
+import pickle
+import re
+
 import numpy as np
 import pytest
 from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from torch import nn
 
 import metaskl
 from metaskl import (
@@ -14,10 +18,11 @@ from metaskl import (
     ProtoNetClassifier,
     RidgeHeadRegressor,
 )
-from metaskl.backbones import MLP, Conv4, Tabular, Trained
-from metaskl.errors import ModelFileError
+from metaskl.backbones import MLP, Conv4, FromModule, Tabular, Trained
+from metaskl.errors import BackboneError, ModelFileError
 from metaskl.estimators.state import build_learner
-from metaskl.tasks import SinusoidTasks
+from metaskl.search.identity import mark_of_settings
+from metaskl.tasks import FeatureNoise, LinearTasks, SinusoidTasks
 from metaskl.testing import registered_learners
 
 WAVES = SinusoidTasks().sample(30, 20, random_state=0)
@@ -78,6 +83,8 @@ def test_running_statistics_come_along():
 
 
 def test_it_is_a_copy(ridge):
+    ridge.backbone_.set_params(backbone__hidden_layer_sizes=(9,))
+    pickle.loads(pickle.dumps(ridge)).predict(WAVES.X[:3])
     body = ridge.backbone_
     kept = {name: values.copy() for name, values in body.state_dict.items()}
     for values in ridge.backbone_.state_dict.values():
@@ -100,11 +107,14 @@ def test_adapted_copies_and_stored_ones_have_it(ridge, tmp_path):
 
 def test_the_network_is_treated_as_without_weights():
     table = Tabular({0: 3})
+    lines = LinearTasks().sample(10, 20, random_state=0)
     body = Trained(clone(table))
     assert body.unscaled_columns == table.unscaled_columns == (0,)
     assert body.feature_axis == table.feature_axis
-    plain, started = (MAMLRegressor(backbone=b, **QUICK) for b in (MLP((4,)), Trained(MLP((4,)))))
-    assert [str(a) for a in fit(plain).augment_] == [str(a) for a in fit(started).augment_]
+    for body in (MLP((4,)), Trained(MLP((4,)))):  # few tasks of four columns and more: noise
+        meta = RidgeHeadRegressor(backbone=body, **QUICK)
+        meta.fit(np.tile(lines.X, 2), lines.y, groups=lines.groups)
+        assert [type(each) for each in meta.augment_] == [FeatureNoise]
 
 
 def test_weights_from_a_file(tmp_path):
@@ -112,6 +122,46 @@ def test_weights_from_a_file(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file(weights, path)
     agree(Trained(MLP((5,)), path).build((2,)).state_dict(), weights)
+
+
+def test_the_file_that_a_network_came_from_is_not_read_again(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(nn.Linear(1, 4).state_dict(), path)
+    spec = FromModule(nn.Linear, {"in_features": 1, "out_features": 4}, state_dict=path)
+    meta = fit(RidgeHeadRegressor(backbone=spec, **QUICK))
+    path.unlink()
+    agree(
+        fit(RidgeHeadRegressor(backbone=meta.backbone_, **STILL)).backbone_.state_dict,
+        meta.backbone_.state_dict,
+    )
+
+
+def test_weights_are_stored_once_with_the_spec_and_once_in_the_net(ridge):
+    started = fit(MAMLRegressor(backbone=ridge.backbone_, **QUICK))
+    assert isinstance(started.build_["backbone"], MLP)
+
+
+def test_it_is_shown_and_told_apart_by_a_mark_of_the_weights(ridge):
+    one, other = ridge.backbone_, ridge.backbone_
+    assert repr(one) == repr(other)
+    other.state_dict["layers.0.bias"][7] += 1e-6
+    assert repr(one) != repr(other)
+    assert re.fullmatch(r"Trained\(MLP\(hidden.*\), <4 arrays, \w{12}>\)", repr(one))
+    marks = {mark_of_settings(RidgeHeadRegressor(backbone=body)) for body in (one, other)}
+    assert len(marks) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        (Trained(nn.Linear(1, 2)), BackboneError, "must be a spec such as Conv4.*got a Linear"),
+        (Trained(MLP((4,)), nn.Linear(1, 2)), ModelFileError, "got a Linear. Give module.state"),
+        (Trained(MLP((4,)), {"layers.0.bias": "a"}), ModelFileError, "arrays of numbers"),
+    ],
+)
+def test_what_is_no_network_or_no_weights_is_refused(body, error, message):
+    with pytest.raises(error, match=message):
+        fit(MAMLRegressor(backbone=body, **QUICK))
 
 
 def test_other_widths_are_refused(ridge):

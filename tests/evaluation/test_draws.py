@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from metaskl.errors import TaskError
+from metaskl.evaluation import episode_scores
 from metaskl.evaluation.draws import check_n_shot, draw_classes, draw_rows, fewest_ways
 
 ONE_EPISODE = {"n_way": 2, "n_repeats": 1, "random_state": 0}
@@ -68,6 +70,29 @@ def test_supports_are_in_no_order():
     assert 30 < (np.diff(draw.support) > 0).sum() < 70
     (draw,) = draw_classes(groups + np.arange(200) % 2, groups, (50,), **ONE_EPISODE)
     assert 30 < (np.diff(draw.support % 2) != 0).sum() < 70  # class after class it is one
+
+
+class Presented(ClassifierMixin, BaseEstimator):
+    """What keeps the supports that it is given, and predicts nothing of use."""
+
+    def adapt(self, X, y):
+        """Keep the order of the classes."""
+        self.orders_ = [*getattr(self, "orders_", []), list(y)]
+        return self
+
+    def predict(self, X):
+        """Predict one class."""
+        return np.zeros(len(X))
+
+
+def test_episodes_are_presented_in_no_order():
+    presented = Presented()
+    X, y = np.zeros((60, 1)), np.repeat(np.arange(6), 10)
+    episode_scores(presented, X, y, n_way=3, n_shot=4, n_query=2, n_episodes=20)
+    runs = [np.count_nonzero(np.diff(order)) for order in presented.orders_]
+    assert len(runs) == 20
+    assert min(runs) > 2  # class after class there are two changes
+    assert all(sorted(np.unique(o, return_counts=True)[1]) == [4, 4, 4] for o in presented.orders_)
 
 
 def test_class_draws_leave_out_the_shot_counts_that_are_too_large():

@@ -16,11 +16,11 @@ from sklearn.linear_model import Ridge
 from metaskl import PerTask, cross_validate_tasks
 from metaskl.errors import ParameterError
 from metaskl.evaluation import shots_curve
+from metaskl.evaluation.comparison import four_digits
 from metaskl.report import LeaderboardDisplay, ShotsCurveDisplay
 from metaskl.report.display import (
     PALETTE,
     QUIET,
-    four_digits,
     per_class,
     robust_limits,
     shots_text,
