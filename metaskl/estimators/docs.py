@@ -63,6 +63,8 @@ device : str, default="auto"
     ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
 precision : {"auto", "float32", "bfloat16"}, default="auto"
     Arithmetic of the forward pass; ``"auto"`` takes half precision for images on CUDA.
+    On a processor it pays only with instructions for it (AVX-512 BF16, AMX): convolutions took
+    4 to 19 times as long without.
 n_threads : int, optional, default=1
     Torch's CPU threads during the call, restored after it; None leaves them as they are.
     More than one seldom helps and can be far slower on busy cores.
