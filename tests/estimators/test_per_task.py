@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from metaskl import MAMLRegressor, RidgeHeadClassifier
 from metaskl.backbones import MLP
-from metaskl.errors import GroupsError, TrainedAnewWarning
+from metaskl.errors import GroupsError, GroupsWarning, TrainedAnewWarning
 from metaskl.estimators.adapt import adapt_groups
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
@@ -110,7 +110,8 @@ def test_a_column_may_name_the_task(lines):
     np.testing.assert_allclose(per_task.predict(frame), y, atol=1e-12)
     np.testing.assert_allclose(per_task.predict(frame[["x"]]), 2 * X[:, 0], atol=1e-12)
     np.testing.assert_allclose(per_task.predict(frame[["x"]], groups=groups), y, atol=1e-12)
-    adapted = per_task.adapt(frame, 7 * X[:, 0])
+    with pytest.warns(GroupsWarning, match="got 2 values of 'task'"):
+        adapted = per_task.adapt(frame, 7 * X[:, 0])
     np.testing.assert_allclose(adapted.predict(frame), 7 * X[:, 0], atol=1e-12)
 
 
