@@ -24,6 +24,11 @@ class Backbone(BaseEstimator, abc.ABC):  # type: ignore[misc]
     feature_axis: ClassVar[int] = 1
 
     @property
+    def innermost(self) -> Backbone:
+        """The network itself, where a spec holds another one."""
+        return self
+
+    @property
     def untrained(self) -> Backbone:
         """A copy without weights to start from: every parameter ``state_dict`` is None."""
         copied: Backbone = clone(self)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from metaskl.backbones.base import Backbone, require_ndim
 from metaskl.backbones.chain import Chain, Chained
 from metaskl.backbones.dropout import EpisodeDropout
+from metaskl.backbones.layout import side_by_side
 from metaskl.errors import BackboneError
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -143,7 +144,7 @@ class _Layers(nn.Module, Chained):
             if len(self.norms):
                 hidden = self.norms[i](hidden)
             X = self._activated(i, hidden, X)
-        return torch.cat([X, rows], dim=-1) if self.skip else X
+        return side_by_side(X, rows) if self.skip else side_by_side(X)
 
     def forward_tasks(self, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
         """Map (task, row, feature) by weights with a leading task axis: batched products."""
@@ -156,7 +157,7 @@ class _Layers(nn.Module, Chained):
                 hidden = F.layer_norm(hidden, hidden.shape[-1:])
                 hidden = hidden * scale.unsqueeze(1) + shift.unsqueeze(1)
             X = self._activated(i, hidden, X)
-        return torch.cat([X, rows], dim=-1) if self.skip else X
+        return side_by_side(X, rows) if self.skip else side_by_side(X)
 
     def chain(self) -> Chain | None:
         """Return the chain, but with norms or dropout None."""

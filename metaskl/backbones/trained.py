@@ -67,35 +67,38 @@ class Trained(Backbone):
         return f"Trained({self.backbone!r}, {weights})"
 
     @property
-    def untrained(self) -> Backbone:
-        """The network without its weights."""
-        return self._network().untrained
-
-    @property
-    def feature_axis(self) -> int:  # type: ignore[override]
-        """The network's own."""
-        return self._network().feature_axis
-
-    @property
-    def unscaled_columns(self) -> tuple[int, ...]:
-        """The network's own."""
-        return self._network().unscaled_columns
-
-    def remark(self, X: npt.NDArray[Any]) -> str:
-        """Return what the network has to say of the rows."""
-        return self._network().remark(X)
-
-    def _network(self) -> Backbone:
+    def innermost(self) -> Backbone:
+        """The network that gets the weights."""
         if not isinstance(self.backbone, Backbone):
             raise BackboneError(
                 "backbone of Trained must be a spec such as Conv4(), got a "
                 f"{type(self.backbone).__name__}. Give its weights as state_dict."
             )
-        return self.backbone
+        return self.backbone.innermost
+
+    @property
+    def untrained(self) -> Backbone:
+        """A copy of the network without its weights."""
+        return self.innermost.untrained
+
+    @property
+    def feature_axis(self) -> int:  # type: ignore[override]
+        """The network's own."""
+        return self.innermost.feature_axis
+
+    @property
+    def unscaled_columns(self) -> tuple[int, ...]:
+        """The network's own."""
+        return self.innermost.unscaled_columns
+
+    def remark(self, X: npt.NDArray[Any]) -> str:
+        """Return what the network has to say of the rows."""
+        return self.innermost.remark(X)
 
     def build(self, in_shape: tuple[int, ...]) -> nn.Module:
         """Build the network and give it its weights."""
-        module = self._network().build(in_shape)
+        _ = self.innermost  # there is one
+        module = self.backbone.build(in_shape)
         if self.state_dict is not None:
             module.load_state_dict(read_state_dict(self.state_dict, module.state_dict()))
         return module

@@ -38,7 +38,7 @@ def augmentation_of(estimator: Any, tasks: TaskSet, fixed_columns: Sequence[int]
     asked = estimator.augment
     if not (isinstance(asked, str) and asked == "auto"):
         return asked
-    network = getattr(estimator.backbone, "untrained", estimator.backbone)
+    network = getattr(estimator.backbone, "innermost", estimator.backbone)
     numbers = (
         estimator.kind == "regression"
         and len(estimator.in_shape_) == 1

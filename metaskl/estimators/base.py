@@ -191,8 +191,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.seed_,
             below,
         )
-        n_done = 0 if reset else len(self.net_.history)
-        random = np.random.RandomState([self.seed_, n_done])
+        random = np.random.RandomState([self.seed_, 0 if reset else len(self.net_.history)])
         draw = {name: getattr(self, name) for name in ("n_shot", "n_query", "meta_batch_size")}
         sampler = training_sampler(self, train, **draw, random_state=random.randint(2**31 - 1))
         self.augment_ = list(copy.deepcopy(getattr(sampler, "augmentations", [])))
@@ -201,6 +200,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.build_ = self._build_record(tasks, encoded.shape[1])
             with seeded(plan.seed):
                 learner = build_learner(self.build_, self._learner())
+            self.build_["backbone"] = self.build_["backbone"].untrained  # weights will be in net_
             self._prepare(learner, train, plan)
         else:
             # A copy is trained: what was adapted from the network before goes on predicting alike.
@@ -217,7 +217,6 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
 
     def _record(self, tasks: TaskSet, ids: Array | None) -> None:
         """Set what training leaves behind beside the network."""
-        self.build_["backbone"] = self.build_["backbone"].untrained  # its weights are in net_
         self.history_ = plain_history(self.net_)
         self.n_iter_, self.n_tasks_, self.n_support_ = len(self.history_), len(tasks), 0
         self._fitted_on = Counter([] if ids is None else ids.tolist())

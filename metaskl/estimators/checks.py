@@ -171,7 +171,7 @@ def _remarks_of_tanimoto(estimator: Any, X: Any) -> list[str]:
             f"{most:.0f}, as bits packed into bytes are. If they are, unpack them before fit and "
             "adapt: np.unpackbits(X, axis=1)."
         )
-    backbone = getattr(estimator.backbone, "untrained", estimator.backbone)
+    backbone = getattr(estimator.backbone, "innermost", estimator.backbone)
     plain = isinstance(backbone, MLP) and (backbone.skip or not backbone.hidden_layer_sizes)
     if backbone is not None and not plain:  # the kernel sees learned features alone
         return remarks

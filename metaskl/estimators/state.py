@@ -67,7 +67,7 @@ def spec_of(backbone: Any, in_shape: tuple[int, ...]) -> Backbone:
             "your own, or its class, in metaskl.backbones.FromModule; of a fitted learner take "
             "backbone_."
         )
-    if isinstance(backbone.untrained, Conv4):
+    if isinstance(backbone.innermost, Conv4):
         _refuse_other_images(in_shape)
     copied: Backbone = clone(backbone)
     return copied

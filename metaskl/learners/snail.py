@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metaskl.backbones.layout import side_by_side
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks, one_task
 from metaskl.learners.space import Dimension, Integer
@@ -131,7 +132,7 @@ class SNAIL(StackedLearner):
         for number, block in enumerate(self._blocks()):
             own = {n.split(".")[1]: v for n, v in adapted.items() if n.startswith(f"{number}.")}
             rows = torch.cat([rows, block.look_back(rows, own, adapted["weight"])], dim=-1)
-        output: Tensor = self.head(rows)
+        output: Tensor = self.head(side_by_side(rows))
         return output
 
     def initial(self) -> Adapted | None:

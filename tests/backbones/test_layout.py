@@ -6,7 +6,7 @@ from torch import nn
 
 from metaskl.backbones import Conv4
 from metaskl.backbones import conv4 as conv4_module
-from metaskl.backbones.layout import channels_last
+from metaskl.backbones.layout import channels_last, side_by_side
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -64,3 +64,23 @@ def test_pooling_before_the_relu_changes_neither_values_nor_gradients():
         found.append((output, own.grad))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 3, 4, 7])
+def test_features_are_joined_row_by_row_on_addresses_that_are_alike(n_columns):
+    left, right = torch.randn(3, 5, 8), torch.randn(3, 5, n_columns)
+    expected = torch.cat([left, right], dim=-1)
+    assert side_by_side(left, right).is_contiguous()
+    with torch.no_grad():
+        joined = side_by_side(left, right)
+        assert torch.equal(side_by_side(right), right)
+    assert torch.equal(joined, expected)
+    assert joined.stride(1) % 4 == 0
+
+
+def test_a_row_is_predicted_alike_wherever_it_stands():
+    # 67 features and three classes: without the layout AVX2 rounds by the row's address.
+    head, rows = nn.Linear(67, 3), torch.randn(1, 67).expand(32, 67)
+    with torch.no_grad():
+        outputs = head(side_by_side(rows[:, :64], rows[:, 64:]))
+    assert torch.equal(outputs, outputs[:1].expand_as(outputs))

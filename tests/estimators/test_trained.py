@@ -164,6 +164,14 @@ def test_what_is_no_network_or_no_weights_is_refused(body, error, message):
         fit(MAMLRegressor(backbone=body, **QUICK))
 
 
+def test_one_in_another_gives_the_outer_weights_or_else_the_inner():
+    inner, outer = (MLP((5,)).build((2,)).state_dict() for _ in range(2))
+    both = Trained(Trained(MLP((5,)), inner), outer)
+    agree(both.build((2,)).state_dict(), outer)
+    agree(Trained(Trained(MLP((5,)), inner)).build((2,)).state_dict(), inner)
+    assert repr(both.untrained) == repr(MLP((5,)))
+
+
 def test_other_widths_are_refused(ridge):
     body = ridge.backbone_.set_params(backbone__hidden_layer_sizes=(16, 9))
     with pytest.raises(ModelFileError, match=r"another shape \['layers.1.bias'.*Build the module"):

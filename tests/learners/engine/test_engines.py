@@ -120,13 +120,13 @@ def batch_of(in_shape, kind, *, padded=True):
     return Episode(X[:, :5], y[:, :5], weight[:, :5], X[:, 5:], y[:, 5:], weight[:, 5:])
 
 
-def loss_and_gradient(learner, batch):
+def loss_and_gradient(learner, batch, nothing=1e-12):
     learner.zero_grad()
     loss = learner.episode_loss(batch)
     loss.backward()
     gradients = {n: p.grad for n, p in learner.named_parameters() if p.grad is not None}
     # Of a bias that a norm takes out again, rounding may be left, or nothing.
-    return loss.detach(), {n: g for n, g in gradients.items() if (g.abs() > 1e-12).any()}
+    return loss.detach(), {n: g for n, g in gradients.items() if (g.abs() > nothing).any()}
 
 
 def assert_same_gradient(found, expected, engine):
@@ -151,9 +151,11 @@ def test_engines_give_the_same_meta_gradient(backbone, name, kind):
     if backbone == "linear" and name == "BOIL":
         pytest.skip("no body to adapt")
     batch = batch_of(in_shape, kind, padded=backbone != "batch statistics")
-    expected = loss_and_gradient(learner_of(name, spec, in_shape, kind, "loop"), batch)
+    # Adam divides the rounding of a gradient of zero by 1e-8 at the least.
+    nothing = 1e-7 if "Adam" in name else 1e-12
+    expected = loss_and_gradient(learner_of(name, spec, in_shape, kind, "loop"), batch, nothing)
     for engine in COMPARED:
-        found = loss_and_gradient(learner_of(name, spec, in_shape, kind, engine), batch)
+        found = loss_and_gradient(learner_of(name, spec, in_shape, kind, engine), batch, nothing)
         assert_same_gradient(found, expected, engine)
 
 
