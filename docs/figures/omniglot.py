@@ -98,6 +98,8 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="several: their mean")
     parser.add_argument("--checkpoint", help="for each seed a file, with its number at the end")
     options = parser.parse_args()
+    if options.prototypes_first and options.learner != "maml":
+        parser.error("--prototypes-first is for maml, got protonet. Give more --epochs.")
     options.n_way = options.n_way or {"protonet": 20, "maml": 5}[options.learner]
     return options
 
