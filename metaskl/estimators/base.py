@@ -200,7 +200,8 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
             self.build_ = self._build_record(tasks, encoded.shape[1])
             with seeded(plan.seed):
                 learner = build_learner(self.build_, self._learner())
-            self.build_["backbone"] = self.build_["backbone"].untrained  # weights will be in net_
+            # Its weights are in the learner: a file that they came from is not needed again.
+            self.build_["backbone"] = self.build_["backbone"].untrained
             self._prepare(learner, train, plan)
         else:
             # A copy is trained: what was adapted from the network before goes on predicting alike.

@@ -94,15 +94,9 @@ def learner_arguments(learner: type[MetaLearner], parameters: dict[str, Any]) ->
     return {name: value for name, value in parameters.items() if name in names}
 
 
-def build_learner(
-    build: dict[str, Any], learner: type[MetaLearner], *, pretrained: bool = True
-) -> MetaLearner:
-    """Build a learner from a record of what it is built with.
-
-    Without `pretrained` the file of a pre-trained body need not be there: the weights follow.
-    """
-    backbone = build["backbone"] if pretrained else build["backbone"].untrained
-    body = clone(backbone).build(tuple(build["in_shape"]))
+def build_learner(build: dict[str, Any], learner: type[MetaLearner]) -> MetaLearner:
+    """Build a learner from a record of what it is built with."""
+    body = clone(build["backbone"]).build(tuple(build["in_shape"]))
     built = learner(
         body,
         build["n_outputs"],

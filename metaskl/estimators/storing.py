@@ -101,7 +101,7 @@ class Storing:
 
     def _new_net(self, weights: dict[str, Array]) -> MetaNet:
         with seeded(0):  # the initialisation is overwritten: no reason to draw from torch's state
-            learner = build_learner(self.build_, self._learner(), pretrained=False)  # type: ignore[attr-defined]
+            learner = build_learner(self.build_, self._learner())  # type: ignore[attr-defined]
         learner.load_state_dict(from_arrays(weights, "cpu"))
         net = new_net(learner, make_plan(self, None, None, {}, check_random_state(0)))
         net.history_ = type(net.history)(dict(row) for row in self.history_)  # type: ignore[attr-defined]

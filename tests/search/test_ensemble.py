@@ -1,8 +1,11 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import Ridge
 
+from metaskl import RidgeHeadRegressor, TaskSearchCV
+from metaskl.errors import GroupsWarning
 from metaskl.estimators.per_task import PerTask
 from metaskl.estimators.pooled import Pooled
 from metaskl.evaluation.folds import make_folds
@@ -11,6 +14,7 @@ from metaskl.search.ensemble import TaskEnsemble, choose_ensemble
 from metaskl.tasks import BlobTasks, LinearTasks
 
 LINES = LinearTasks().sample(6, 20, random_state=0)
+QUICK = {"max_epochs": 1, "steps_per_epoch": 2, "random_state": 0}
 
 
 class Says(RegressorMixin, BaseEstimator):
@@ -89,3 +93,21 @@ def test_probabilities_are_averaged():
     both.fit(blobs.X, blobs.y, groups=blobs.groups)
     np.testing.assert_allclose(both.predict_proba(blobs.X[:1]), [[0.375, 0.625]])
     assert both.predict(blobs.X[:1]) == both.classes_[1]
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        TaskEnsemble([RidgeHeadRegressor(**QUICK)]),
+        TaskSearchCV(RidgeHeadRegressor(**QUICK), {"noise": [0.3]}, n_trials=1, cv=2),
+        PerTask(RidgeHeadRegressor(**QUICK)),
+    ],
+    ids=lambda outer: type(outer).__name__,
+)
+def test_a_support_of_several_tasks_is_told_by_what_holds_a_learner(outer):
+    frame = pd.DataFrame(LINES.X, columns=[*"abc"]).assign(line=LINES.groups)
+    outer.fit(frame, LINES.y, groups="line")
+    with pytest.warns(GroupsWarning, match="got 6 values of 'line'") as told:
+        outer.adapt(frame, LINES.y)
+    assert [each.filename for each in told] == [__file__]  # once, and shown at the call
+    outer.adapt(frame[:5], LINES.y[:5])
