@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,8 +134,14 @@ def _explained(error: ValueError, X: Any) -> ValueError:
     if "Input X contains NaN" in text:
         return ValueError(
             f"Input X contains NaN: X must not hold missing values, got some in "
-            f"{_columns_with_missing(X)}. Put an imputer before the estimator: "
+            f"{_columns_where(np.isnan, X)}. Put an imputer before the estimator: "
             "make_pipeline(sklearn.impute.SimpleImputer(strategy='median'), ...)."
+        )
+    if "Input X contains infinity" in text and np.ndim(X) == 2:
+        return ValueError(
+            f"{text.strip().rstrip('.')}: X must hold finite numbers, got infinite ones in "
+            f"{_columns_where(np.isinf, X)}. Replace them, for example by missing values with "
+            "X.replace([inf, -inf], nan) of pandas, and put an imputer before the estimator."
         )
     if "could not convert string to float" in text:
         return ValueError(
@@ -160,13 +166,14 @@ def _columns_with_text(X: Any) -> str:
     return f" in column(s) {', '.join(names[:5])}{more}" if names else ""
 
 
-def _columns_with_missing(X: Any) -> str:
-    """Name the columns with missing values, at most five."""
-    if hasattr(X, "columns"):
-        names = [str(column) for column in X.columns[X.isna().any()]]
+def _columns_where(found: Callable[[Array], npt.NDArray[np.bool_]], X: Any) -> str:
+    """Name the columns in which a value is of that kind, at most five."""
+    if hasattr(X, "to_numpy"):  # None and pandas' own missing values become NaN
+        values = X.to_numpy(dtype=float, na_value=np.nan)
     else:
         values = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float)
-        names = [str(i) for i in np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(0))]
+    columns = np.flatnonzero(found(values.reshape(len(values), -1)).any(0)).tolist()
+    names = [str(X.columns[i] if hasattr(X, "columns") else i) for i in columns]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"column(s) {', '.join(names[:5])}{more}"
 

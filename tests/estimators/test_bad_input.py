@@ -127,8 +127,12 @@ class TestRows:
     def test_infinite_values_are_refused(self):
         X = LINES.X.copy()
         X[0, 0] = np.inf
-        with pytest.raises(ValueError, match="Input X contains infinity"):
+        with pytest.raises(ValueError, match=r"contains infinity .* ones in column\(s\) 0\. "):
             regressor().fit(X, LINES.y, groups=LINES.groups)
+        frame = FRAME.astype("Float64")
+        frame.iloc[3, 1] = -np.inf
+        with pytest.raises(ValueError, match=r"contains infinity .* ones in column\(s\) dose\. "):
+            regressor().fit(frame, LINES.y, groups=LINES.groups)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_targets_are_finite(self, fitted, value):
