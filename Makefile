@@ -34,7 +34,6 @@ lint: .venv/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell README.md $(CHECKED)
-	find metaskl $(wildcard plugins/*/metaskl_*) -name '*.py' | xargs $(BIN)/python -m numpydoc.hooks.validate_docstrings
 
 docs: .venv/.ready
 	$(BIN)/sphinx-build -b $(BUILDER) -d docs/_build/.doctrees-$(BUILDER) -W --keep-going --quiet docs docs/_build

@@ -1,5 +1,6 @@
 import gc
 import os
+from pathlib import Path
 
 # Before anything imports numpy or torch: with more threads than free cores a small network
 # trains many times slower. Workers of joblib inherit it too.
@@ -9,6 +10,12 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import hypothesis
 import pytest
+
+# For the processes that tests start, pytest's own workers among them.
+_STARTUP = str(Path(__file__).parent / "startup")
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    path for path in (_STARTUP, os.environ.get("PYTHONPATH")) if path
+)
 
 # Examples are drawn the same way in every run, and a busy machine is no failure.
 hypothesis.settings.register_profile("metaskl", deadline=None, derandomize=True, max_examples=50)

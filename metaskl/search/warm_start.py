@@ -110,12 +110,14 @@ def best_of_nearest(
     ----------
     study : optuna.Study
         The new study.
-    features, setting, n_studies
+    features, setting
         As in :func:`nearest_studies`.
     candidates : list of Candidate
         What the new study searches: only configurations that its space holds are returned.
     n_configurations : int, default=5
         How many at most, >= 1.
+    n_studies : int, default=3
+        As in :func:`nearest_studies`.
 
     Returns
     -------

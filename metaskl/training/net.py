@@ -64,6 +64,8 @@ class MetaNet(NeuralNet):  # type: ignore[misc]
         Fixed meta-validation episodes; may be empty.
     advice : str
         What to lower when the loss diverges.
+    **net
+        Parameters of skorch's net.
     """
 
     # Those of earlier calls, which count in `max_epochs`.

@@ -42,11 +42,11 @@ class Procrustes(StackedLearner):
         Length of a target vector.
     kind : {"regression"}, default="regression"
         Classes have no directions.
+    private_labels, n_pool_classes
+        See :class:`~metaskl.learners.MetaLearner`.
     strength : float, default=1.0
         Singular values of F before meta-training, > 0: about how many pairs of unit vectors, each
         an even share of all directions, weigh as much as the prior, over the number of features.
-    private_labels, n_pool_classes
-        See :class:`~metaskl.learners.MetaLearner`.
 
     References
     ----------

@@ -123,10 +123,12 @@ def mean_average_precision(
 
     Parameters
     ----------
-    detections, scenes, iou
+    detections, scenes
         As in :func:`average_precision`.
     labels : sequence of class
         Classes; what else is on the scenes is ground, on which a detection is wrong.
+    iou : float, default=0.5
+        As in :func:`average_precision`.
 
     Returns
     -------
