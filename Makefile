@@ -6,7 +6,10 @@ BUILDER := html
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 # Real data beside the checkout are used when they are there. An empty value counts as unset.
-export METASKL_DATA ?= $(abspath $(wildcard ../shared/data))
+ifeq ($(strip $(METASKL_DATA)),)
+METASKL_DATA := $(abspath $(wildcard ../shared/data))
+endif
+export METASKL_DATA
 # More threads on busy cores make small networks many times slower, not faster.
 export OMP_NUM_THREADS ?= 1
 # Compiled modules are kept, whatever the machine says: hundreds of processes import the same ones.

@@ -138,6 +138,23 @@ def test_every_public_name_is_there(name):
     assert getattr(metaskl, name) is getattr(metaskl, name)
 
 
+def test_no_room_below_the_top_takes_public_names_from_the_package():
+    """By them it would reach a room above it, which the contracts cannot see."""
+    found = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        if path.relative_to(PACKAGE).parts[0] not in {"cli", "testing"}
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "metaskl"
+            and {alias.name for alias in node.names} & set(metaskl._HOMES)
+        )
+        or (isinstance(node, ast.Import) and any(a.name == "metaskl" for a in node.names))
+    ]
+    assert found == []
+
+
 def test_every_room_can_be_reached_from_the_package():
     rooms = {
         path.stem

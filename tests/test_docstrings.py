@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 from numpydoc.validate import validate
@@ -13,6 +14,7 @@ import metaskl
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["metaskl", *(path.name for path in ROOT.glob("plugins/*/metaskl_*") if path.is_dir())]
 # Sections in order; no parameter unknown, missing or out of order; one that says what it does.
+KINDS = (FunctionType, classmethod, staticmethod, property)
 CHECKS = {"GL05", "GL06", "GL07", "PR01", "PR02", "PR03", "PR10", "SS05"}
 
 
@@ -30,7 +32,7 @@ def members_of(module):
         if inspect.isclass(value) or inspect.isfunction(value):
             yield f"{module.__name__}.{name}"
         if inspect.isclass(value):
-            own = (key for key, item in vars(value).items() if inspect.isfunction(item))
+            own = (key for key, item in vars(value).items() if isinstance(item, KINDS))
             yield from (
                 f"{module.__name__}.{name}.{k}" for k in own if not k.startswith(("_", "test_"))
             )

@@ -1,5 +1,6 @@
 """The gallery is whole. That its scripts run is tried by `make docs`, which `make test` calls."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -19,3 +20,5 @@ def test_the_docs_run_every_script_and_stop_at_an_error(monkeypatch, tmp_path):
     assert settings["plot_gallery"]
     assert settings["abort_on_example_error"]
     assert sorted(path for path in GALLERY.rglob("*.py") if "plot_" in path.name) == SCRIPTS
+    runs, skips = (re.compile(settings[key]) for key in ("filename_pattern", "ignore_pattern"))
+    assert [p for p in SCRIPTS if not runs.search(str(p)) or skips.search(str(p))] == []

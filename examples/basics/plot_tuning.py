@@ -2,7 +2,7 @@
 Find the learner and its settings
 =================================
 
-:class:`~metaskl.search.AutoMetaRegressor` tries the learners that usually do well and the
+:class:`~metaskl.AutoMetaRegressor` tries the learners that usually do well and the
 ordinary models, then searches around the best within a budget of time, by cross-validation over
 tasks. It is never worse than the best ordinary model on what it has seen, for that is one of its
 candidates.

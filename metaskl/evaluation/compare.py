@@ -51,8 +51,9 @@ def compare(
     groups : array-like of shape (n_rows,), or str
         Task ids, or the name of the column of `X` that holds them.
     learners : "recommended", "all", list of str or dict of str to estimator
-        By default the five learners to try first (:func:`recommended_learners`). ``"all"`` takes
-        every registered learner, which takes several times as long; or name some, or give
+        By default the five learners to try first
+        (:func:`~metaskl.evaluation.recommended_learners`). ``"all"`` takes every registered
+        learner, which takes several times as long; or name some, or give
         estimators of your own by name.
     baselines : "all", list of str or dict of str to estimator, default="all"
         Pooled, per-task and shrunk models. For regression they are called ``"pooled ridge"``,

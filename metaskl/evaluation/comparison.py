@@ -21,7 +21,7 @@ def four_digits(value: float) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The result of :func:`compare`.
+    """The result of :func:`metaskl.compare`.
 
     Attributes
     ----------

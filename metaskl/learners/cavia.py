@@ -53,7 +53,7 @@ class CAVIA(InnerLoop):
         Largest norm of a task's inner gradient, > 0; None does not limit it.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
         How the inner loop is run and differentiated; all give the same numbers. See
-        :mod:`metaskl.learners.engine`.
+        ``metaskl.learners.engine``.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     private_labels, n_pool_classes

@@ -178,9 +178,9 @@ class InContext(StackedLearner):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Put the learned tokens before a support's, each with what it stands for."""
         n_prior = len(self.prior_tokens)
-        known = (
-            torch.eye(n_prior).to(y) if self.kind != "regression" else y.new_zeros(1, y.shape[-1])
-        )
+        known = y.new_zeros(1, y.shape[-1])
+        if self.kind != "regression":
+            known = torch.eye(n_prior, dtype=y.dtype, device=y.device)
         first = (self.prior_tokens, known, weight.new_ones(n_prior))
         tokens, y, weight = (
             torch.cat([ours.expand(len(own), *ours.shape), own], dim=1)

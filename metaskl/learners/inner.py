@@ -140,8 +140,9 @@ class InnerLoop(StackedLearner, abc.ABC):
         """Return the network's hand-derived derivatives, or None where there are none.
 
         There are for a chain of linear layers with a linear head and the losses of
-        :class:`MetaLearner`, in full precision; with `of_head` those of the head alone, whatever
-        the body. What they stand for must be as in `base`, whose predictions are the network's.
+        :class:`~metaskl.learners.MetaLearner`, in full precision; with `of_head` those of the
+        head alone, whatever the body. What they stand for must be as in `base`, whose predictions
+        are the network's.
         """
         network = self.network
         if self.engine in ("loop", "vmap") or network.parametrized:

@@ -71,7 +71,7 @@ class MAML(InnerLoop):
         With `multi_step_loss`: the epochs, >= 1, over which its weight moves in equal parts from
         all steps to the last, as in MAML++; by default it stays on all.
     engine : {"auto", "loop", "vmap", "adjoint", "compiled"}, default="auto"
-        How the inner loop is run (:mod:`metaskl.learners.engine`); all give the same numbers.
+        How the inner loop is run (``metaskl.learners.engine``); all give the same numbers.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     private_labels, n_pool_classes

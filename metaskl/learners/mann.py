@@ -33,7 +33,7 @@ class MANN(StackedLearner):
 
     A task is a sequence. At each row an LSTM controller gets the row's features, the label of
     the row before and what was read there; it reads the memory by content with several heads
-    (see :func:`metaskl.learners.addressing.read_weights`) and predicts the row from its state
+    (see ``read_weights`` of ``metaskl.learners.addressing``) and predicts the row from its state
     and what it read. Only then is the row's label presented, and both are
     written to the memory: with the weights σ(α) w_read + (1 − σ(α)) w_least_used, after the
     least used slot was erased. Usage fades at each row and grows by what is read and written.
@@ -61,7 +61,7 @@ class MANN(StackedLearner):
     usage_decay : float, default=0.99
         Factor of a slot's usage at each row, in [0, 1]: how slowly it is forgotten.
     engine : {"auto", "loop", "compiled"}, default="auto"
-        How sequences are run in training; see :mod:`metaskl.learners.chained`.
+        How sequences are run in training; see ``metaskl.learners.chained``.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 

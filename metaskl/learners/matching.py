@@ -182,7 +182,7 @@ class Matching(StackedLearner):
         values = adapted["values"]
         prior = values.new_zeros(len(self.log_prior_count), values.shape[-1])
         if self.kind == "classification" and not self.private_labels:
-            prior = torch.eye(len(prior)).to(values)
+            prior = torch.eye(len(prior), dtype=values.dtype, device=values.device)
         return torch.cat([prior.expand(len(values), *prior.shape), values], dim=1)
 
     def _variance(self, adapted: Adapted, shares: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def notes_of(trial: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, repr=False)
 class StudyResult:
-    """The result of :func:`run_study`.
+    """The result of :func:`metaskl.run_study`.
 
     Attributes
     ----------

@@ -94,7 +94,7 @@ def run_study(
     space : dict, optional
         Distributions of optuna's by the name that ``set_params`` knows; where there are several
         candidates, such a dict for each of some of them. By default that of
-        :func:`search_space_of`.
+        :func:`~metaskl.search.search_space_of`.
     n_shot, n_repeats, cv, scoring, kind, label_space, n_way
         How a trial is scored; see :func:`compare`. The score is the mean over a
         task's draws, then over the held-out tasks, then over shot counts, as of :func:`compare`.

@@ -32,6 +32,15 @@ class _StopWhenDone(Callback):  # type: ignore[misc]
             raise _PowerCutError
 
 
+class _Counting(Callback):  # type: ignore[misc]
+    """Counts the epochs that are trained."""
+
+    n_epochs = 0
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        self.n_epochs += 1
+
+
 class EstimatorFailingLaws:
     """A failure is said in words, and nothing is lost by it."""
 
@@ -51,7 +60,10 @@ class EstimatorFailingLaws:
         stopped = clone(own).set_params(checkpoint=kept, callbacks=[_StopWhenDone()])
         with pytest.raises(_PowerCutError):
             fit(stopped, table)
-        resumed = fit(clone(own).set_params(checkpoint=kept), table)
+        count = _Counting()
+        resumed = clone(own).set_params(checkpoint=kept, callbacks=[count])
+        resumed.fit(table.X, table.y, groups=table.groups)
+        assert count.n_epochs == _WHOLE - _DONE, "a fit was not taken up where it was stopped"
         assert len(resumed.history_) == _WHOLE
         losses = [[row["train_loss"] for row in each.history_] for each in (resumed, expected)]
         assert alike(*losses), f"the losses of a resumed fit are others: {losses}"

@@ -6,6 +6,7 @@ import copy
 import inspect
 import io
 import pickle
+import re
 
 import pytest
 import torch
@@ -80,7 +81,10 @@ class BuildingLaws:
         loose = [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         assert not loose, f"hyper-parameters must be explicit, got {loose}"
         doc = inspect.getdoc(learner_class) or ""
-        silent = [p.name for p in parameters if p.name not in doc]
+        # "name : type" or "name, name", and indented below what there is to say.
+        entries = re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n(?=    )", doc, flags=re.MULTILINE)
+        described = {name.strip() for entry in entries for name in entry.split(",")}
+        silent = [p.name for p in parameters if p.name not in described]
         assert not silent, f"the documentation of {learner_class.__name__} lacks {silent}"
 
     def test_samples_of_the_search_space_can_be_fitted(self, trials: list[Trial]) -> None:

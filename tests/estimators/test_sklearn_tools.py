@@ -23,6 +23,7 @@ from sklearn.model_selection import (
     RandomizedSearchCV,
     cross_val_predict,
     cross_val_score,
+    cross_validate,
     learning_curve,
     permutation_test_score,
     validation_curve,
@@ -176,8 +177,11 @@ class TestWithRouting:
         meta = ridge_head().set_fit_request(groups=False)
         fitted = make_pipeline(StandardScaler(), ridge_head()).fit(X, Y, groups=GROUPS)
         assert fitted[-1].n_tasks_ == 9
-        scores = cross_val_score(meta, X, Y, cv=FOLDS, params={"groups": GROUPS})
-        assert np.isfinite(scores).all()
+        result = cross_validate(
+            meta, X, Y, cv=FOLDS, params={"groups": GROUPS}, return_estimator=True
+        )
+        assert np.isfinite(result["test_score"]).all()
+        assert {fitted.n_tasks_ for fitted in result["estimator"]} == {1}
 
 
 class TestWithoutRouting:

@@ -70,20 +70,21 @@ def test_it_says_no_where_every_task_is_the_same():
 
 
 @pytest.mark.slow
-def test_every_registered_learner_and_baseline_is_compared():
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_every_registered_learner_and_baseline_is_compared(kind):
     quick = {"n_shot": 5, "n_repeats": 1, "cv": 2, "learner_params": QUICK, "n_jobs": 2}
-    result = compare(LINES.X, LINES.y, LINES.groups, learners="all", **quick)
-    kinds = {name: family for name, family in result.families.items() if family == "learner"}
+    y = LINES.y if kind == "regression" else (LINES.y > 0).astype(int)
+    result = compare(LINES.X, y, LINES.groups, learners="all", **quick)
+    learners = {name for name, family in result.families.items() if family == "learner"}
     every = registered_learners(builtin=False)
-    regress = {name for name, cls in every.items() if "regression" in cls.kinds}
-    assert set(kinds) == regress < set(every)
-    assert set(result.families) - set(kinds) == set(make_baselines("regression"))
+    assert learners == {name for name, cls in every.items() if kind in cls.kinds} < set(every)
+    assert set(result.families) - learners == set(make_baselines(kind))
     assert result.failures == {}
     counts = result.scores.groupby("candidate").size()
     assert counts.nunique() == 1  # the same draws for all
-    assert "pooled forest" in str(result)
+    assert f"pooled {'forest' if kind == 'regression' else 'logistic'}" in str(result)
     assert result.as_dict()["protocol"]["n_tasks"] == 30
-    for point in result.as_dict()["curve"]:  # an error: positive, with its bounds in order
+    for point in result.as_dict()["curve"]:  # positive, with its bounds in order
         assert 0 < point["low"] <= point["mean"] <= point["high"]
 
 

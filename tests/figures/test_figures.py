@@ -245,6 +245,20 @@ def test_private_blobs(cls, parameters, lost):
     assert np.mean(best) - np.mean(found) < lost
 
 
+def learner_tried(figure):
+    """Say whether the figure's test is parametrised with an estimator of its learner."""
+    learner = registered_learners()[figure.partition(":")[0]]
+    marks = getattr(globals()[FIGURES[figure]], "pytestmark", [])
+    rows = [row for mark in marks if mark.name == "parametrize" for row in mark.args[1]]
+    rows = [getattr(row, "values", row) for row in rows]
+    first = [row[0] if isinstance(row, tuple) else row for row in rows]
+    return learner in [cls._learner_class() for cls in first if isinstance(cls, type)]
+
+
 def test_every_learner_has_a_figure():
+    of_one_learner = {"ridge_head: lines", "ridge_head: Gaussian processes"}
+    assert [name for name in FIGURES if not learner_tried(name)] == sorted(
+        of_one_learner, reverse=True
+    )
     assert {name.partition(":")[0] for name in FIGURES} == set(registered_learners())
     assert set(FIGURES.values()) <= set(globals())

@@ -46,6 +46,12 @@ def test_every_value_of_every_candidate_can_be_set(kind):
                 found = made.learner_params[own] if outer or own != key else made.get_params()[key]
                 assert found == value
         assert all(key in known or "learner_params__" in key for key in space), name
+        for key, domain in space.items():
+            for value in distribution_of(domain).choices if isinstance(domain, Choice) else ():
+                made = candidate.make({key: value})
+                outer, _, own = key.rpartition("learner_params__")
+                found = made.learner_params[own] if outer or own != key else made.get_params()[key]
+                assert str(found) == str(decode(space, {key: value})[key])
 
 
 def test_defaults_are_those_of_the_estimator():

@@ -1,4 +1,3 @@
-import os
 import time
 
 import numpy as np
@@ -191,10 +190,10 @@ def test_private_labels():
         blobs.X, blobs.y, blobs.groups, learners=["protonet"], label_space="task", n_way=2,
         n_shot=2, cv=2, n_trials=2, learner_params=SHORT,
     )  # fmt: skip
-    assert 0 <= result.best_score <= 1
+    assert 0.5 < result.best_score <= 1
 
 
-def test_two_jobs_find_what_one_does(tmp_path):
+def test_two_jobs_begin_as_one_does(tmp_path):
     space = {"estimator__alpha": FloatDistribution(1e-3, 1e3, log=True)}
     result = search(**RIDGE, space=space, n_jobs=2, data_dir=tmp_path, pruning=None)
     again = search(**RIDGE, space=space, pruning=None)
@@ -222,7 +221,6 @@ def test_memory_budget_is_said():
     with pytest.raises(CandidateError, match=r"MiB, more than memory_budget=1 MiB"):
         search(**RIDGE, memory_budget=2.0**20, n_trials=1)
     assert memory_held() > 2**20
-    assert os.getpid() > 0
 
 
 class Faulty(RegressorMixin, BaseEstimator):
@@ -277,7 +275,7 @@ def test_only_values_that_the_error_names_are_given_if_it_names_any(said, found)
     assert reason_of(OSError(said), "maml", values) == f"OSError: {said}"
 
 
-def test_divergence_teaches_the_sampler():
+def test_a_candidate_that_diverges_is_named_with_what_to_do():
     wild = MAMLRegressor(inner_lr=0.5, inner_clip=None, standardize=False, **SHORT)
     space = {"outer_lr": FloatDistribution(1e30, 1e38)}
     with pytest.raises(CandidateError, match="meta-training diverged"):

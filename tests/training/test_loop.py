@@ -504,7 +504,11 @@ def test_net_params_reach_the_net():
     "net_params", [{"optimizer": torch.optim.RMSprop}, {"optimizer__foreach": True}]
 )
 def test_net_params_may_ask_for_another_optimizer(net_params):
-    assert len(fit(net_params=net_params, max_epochs=1).history_) == 1
+    meta = fit(net_params=net_params, max_epochs=1)
+    assert len(meta.history_) == 1
+    optimizer = meta.net_.optimizer_
+    assert type(optimizer) is net_params.get("optimizer", torch.optim.Adam)
+    assert optimizer.param_groups[0]["foreach"] is net_params.get("optimizer__foreach")
 
 
 def test_every_part_of_the_learner_is_in_training_mode():

@@ -43,8 +43,8 @@ class Packing:
         Sent to a device once: a GPU would be waited for.
         """
         if device not in self._entries:
-            numbers = torch.arange(len(self.sizes))
-            entry = numbers.repeat_interleave(torch.tensor(self.sizes))
+            sizes = torch.tensor(self.sizes, device="cpu")
+            entry = torch.arange(len(sizes), device="cpu").repeat_interleave(sizes)
             self._entries[device] = entry.to(device)
         return self._entries[device]
 
