@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -212,6 +214,26 @@ class SaysNothing(Good):
     """A learner."""
 
 
+class NamesInPassing(Good):
+    """Each task is solved separately.
+
+    Parameters
+    ----------
+    backbone, n_outputs, kind, private_labels, n_pool_classes
+        As always.
+    """
+
+    def __init__(self, backbone, n_outputs, *, rate=1.0, **others):
+        super().__init__(backbone, n_outputs, **others)
+
+    __init__.__signature__ = inspect.signature(Good.__init__).replace(
+        parameters=[
+            *inspect.signature(Good.__init__).parameters.values(),
+            inspect.Parameter("rate", inspect.Parameter.KEYWORD_ONLY, default=1.0),
+        ]
+    )
+
+
 class IsLoose(Good):
     """A learner of args and kwargs."""
 
@@ -285,6 +307,7 @@ OFFENDERS = {
     "other_numbers_of_private_classes": {HasFixedWays: "private classes, 5 classes"},
     "hyper_parameters_are_explicit_and_documented": {
         SaysNothing: "the documentation of SaysNothing lacks",
+        NamesInPassing: r"the documentation of NamesInPassing lacks \['rate'\]",
         IsLoose: r"must be explicit, got \['args', 'kwargs'\]",
     },
     "samples_of_the_search_space_can_be_fitted": {
