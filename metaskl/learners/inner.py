@@ -139,10 +139,9 @@ class InnerLoop(StackedLearner, abc.ABC):
     def dense(self, base: type[InnerLoop], *, of_head: bool = False) -> Dense | None:
         """Return the network's hand-derived derivatives, or None where there are none.
 
-        There are for a chain of linear layers with a linear head and the losses of
-        :class:`~metaskl.learners.MetaLearner`, in full precision; with `of_head` those of the
-        head alone, whatever the body. What they stand for must be as in `base`, whose predictions
-        are the network's.
+        There are for a chain of linear layers with a linear head and a `MetaLearner`'s losses, in
+        full precision; with `of_head` those of the head alone, whatever the body. What they stand
+        for must be as in `base`, whose predictions are the network's.
         """
         network = self.network
         if self.engine in ("loop", "vmap") or network.parametrized:
