@@ -216,7 +216,7 @@ def test_sinusoids(cls, parameters, left):
         (ProtoNetClassifier, {}, 0.06),
         (RidgeHeadClassifier, {}, 0.08),
         (MAMLClassifier, {"max_epochs": 1}, 0.10),
-        (MANNClassifier, {}, 0.10),
+        (MANNClassifier, {"max_epochs": 1, "meta_batch_size": 8, "outer_lr": 3e-3}, 0.10),
         (SNAILClassifier, {}, 0.10),
         (IMAMLClassifier, {"pull": 0.1, "cg_steps": 3, "steps_per_epoch": 20}, 0.10),
         (ReptileClassifier, {"inner_lr": 0.05, "max_epochs": 1, "test_adaptation_steps": 30}, 0.10),

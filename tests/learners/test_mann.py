@@ -216,7 +216,7 @@ def test_it_binds_classes_to_labels_that_it_was_shown_once():
         sizes = {"n_slots": 32, "slot_size": 20, "controller_size": 64}
         learner = MANN(MLP((32,), skip=True).build((8,)), 5, kind="classification", **sizes)
         optimizer = torch.optim.Adam(learner.parameters(), lr=3e-3)
-        for _ in range(500):
+        for _ in range(250):
             loss = learner.episode_loss(sampler.sample())
             optimizer.zero_grad()
             loss.backward()
