@@ -13,8 +13,9 @@ import metaskl
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["metaskl", *(path.name for path in ROOT.glob("plugins/*/metaskl_*") if path.is_dir())]
-# Sections in order; no parameter unknown, missing or out of order; one that says what it does.
 KINDS = (FunctionType, classmethod, staticmethod, property)
+# Sections in order; no parameter unknown, missing, out of order or without a type's colon; what
+# a function does is said in the imperative.
 CHECKS = {"GL05", "GL06", "GL07", "PR01", "PR02", "PR03", "PR10", "SS05"}
 
 

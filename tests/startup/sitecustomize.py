@@ -1,6 +1,6 @@
 """What a process does first that a test has started, by the path that conftest.py sets.
 
-It lives for seconds and mostly imports: looking for garbage would be a quarter of its time.
+It lives for seconds and mostly imports: looking for garbage would be up to half of its time.
 """
 
 import atexit
