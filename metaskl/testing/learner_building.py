@@ -85,7 +85,10 @@ class BuildingLaws:
         entries = re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n(?=    )", doc, flags=re.MULTILINE)
         described = {name.strip() for entry in entries for name in entry.split(",")}
         silent = [p.name for p in parameters if p.name not in described]
-        assert not silent, f"the documentation of {learner_class.__name__} lacks {silent}"
+        assert not silent, (
+            f"the documentation of {learner_class.__name__} lacks {silent}: give each an entry "
+            "under Parameters, as numpydoc has them"
+        )
 
     def test_samples_of_the_search_space_can_be_fitted(self, trials: list[Trial]) -> None:
         """Every value, the limits of each range included, makes a learner that trains and adapts.

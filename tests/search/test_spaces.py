@@ -33,6 +33,12 @@ def every_candidate(kind):
     return make_learners("all", kind=kind) | make_baselines(kind)
 
 
+def value_in(estimator, key):
+    outer, _, own = key.rpartition("learner_params__")
+    held = estimator.learner_params if outer or own != key else estimator.get_params()
+    return held[own]
+
+
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 def test_every_value_of_every_candidate_can_be_set(kind):
     for name, estimator in every_candidate(kind).items():
@@ -42,16 +48,12 @@ def test_every_value_of_every_candidate_can_be_set(kind):
         for values in samples({k: d for k, d in space.items() if not isinstance(d, Choice)}):
             made = candidate.make(values)
             for key, value in values.items():
-                outer, _, own = key.rpartition("learner_params__")
-                found = made.learner_params[own] if outer or own != key else made.get_params()[key]
-                assert found == value
+                assert value_in(made, key) == value
         assert all(key in known or "learner_params__" in key for key in space), name
         for key, domain in space.items():
             for value in distribution_of(domain).choices if isinstance(domain, Choice) else ():
                 made = candidate.make({key: value})
-                outer, _, own = key.rpartition("learner_params__")
-                found = made.learner_params[own] if outer or own != key else made.get_params()[key]
-                assert str(found) == str(decode(space, {key: value})[key])
+                assert str(value_in(made, key)) == str(decode(space, {key: value})[key])
 
 
 def test_defaults_are_those_of_the_estimator():
