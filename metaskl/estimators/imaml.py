@@ -84,8 +84,7 @@ class IMAMLRegressor(_IMAMLFamily, BaseMetaRegressor):
 class IMAMLClassifier(_IMAMLFamily, BaseMetaClassifier):
     """MAML with implicit gradients: adapts to the minimum near the initialisation.
 
-    As :class:`~metaskl.IMAMLRegressor`, with cross entropy [1]_. With ``label_space="task"`` the
-    head has `n_way` classes: a support may hold fewer, not more.
+    As :class:`~metaskl.IMAMLRegressor`, with cross entropy [1]_.
 
     Parameters
     ----------
@@ -104,6 +103,10 @@ class IMAMLClassifier(_IMAMLFamily, BaseMetaClassifier):
         How the gradients of inner steps are taken: the numbers differ by rounding. ``"loop"``
         runs task by task, also a network that cannot be mapped over tasks. Nothing is compiled:
         ``"adjoint"`` and ``"compiled"`` are ``"auto"``.
+    zero_head : bool, default=True
+        With ``label_space="task"``: whether the inner steps start from a head of zeros [2]_, so
+        that a class is what its support rows say, and a new task may have any number of them.
+        False learns a start for each of `n_way` places: a support may hold fewer, not more.
     <shared parameters>
 
     Attributes
@@ -114,6 +117,8 @@ class IMAMLClassifier(_IMAMLFamily, BaseMetaClassifier):
     ----------
     .. [1] A. Rajeswaran, C. Finn, S. Kakade, S. Levine. Meta-Learning with Implicit Gradients.
        NeurIPS 2019.
+    .. [2] C.-H. Kao, W.-C. Chiu, P.-Y. Chen. MAML is a Noisy Contrastive Learner in
+       Classification. ICLR 2022.
 
     Examples
     --------
@@ -125,3 +130,5 @@ class IMAMLClassifier(_IMAMLFamily, BaseMetaClassifier):
     >>> meta.adapt(blobs.X[:9], blobs.y[:9]).predict_proba(blobs.X[9:11]).shape
     (2, 3)
     """
+
+    zero_head: bool = True

@@ -203,7 +203,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         if not self._private:
             return self._one_hot(y), {}
         width = len(seen)
-        if self._learner().fixed_ways:
+        if self.net_.module_.fixed_ways:
             width = self.build_["n_outputs"]
             if len(seen) > width:
                 raise SupportError(

@@ -108,8 +108,7 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
 class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     """Model-agnostic meta-learning of classifiers.
 
-    As :class:`~metaskl.MAMLRegressor`, with cross entropy as inner and outer loss [1]_. With
-    ``label_space="task"`` the head has `n_way` classes: a support may hold fewer, not more.
+    As :class:`~metaskl.MAMLRegressor`, with cross entropy as inner and outer loss [1]_.
 
     Parameters
     ----------
@@ -143,6 +142,10 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
+    zero_head : bool, default=True
+        With ``label_space="task"``: whether the inner steps start from a head of zeros [2]_, so
+        that a class is what its support rows say, and a new task may have any number of them.
+        False learns a start for each of `n_way` places: a support may hold fewer, not more.
     <shared parameters>
 
     Attributes
@@ -153,6 +156,8 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     ----------
     .. [1] C. Finn, P. Abbeel, S. Levine. Model-Agnostic Meta-Learning for Fast Adaptation
        of Deep Networks. ICML 2017.
+    .. [2] C.-H. Kao, W.-C. Chiu, P.-Y. Chen. MAML is a Noisy Contrastive Learner in
+       Classification. ICLR 2022.
 
     Examples
     --------
@@ -164,3 +169,5 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     >>> meta.adapt(blobs.X[:9], blobs.y[:9]).predict_proba(blobs.X[9:11]).shape
     (2, 3)
     """
+
+    zero_head: bool = True

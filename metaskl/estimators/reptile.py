@@ -88,8 +88,7 @@ class ReptileRegressor(_ReptileFamily, BaseMetaRegressor):
 class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
     """Reptile: an initialisation near the weights that each task ends at.
 
-    As :class:`~metaskl.ReptileRegressor`, with cross entropy [1]_. With ``label_space="task"``
-    the head has `n_way` classes: a support may hold fewer, not more.
+    As :class:`~metaskl.ReptileRegressor`, with cross entropy [1]_.
 
     Parameters
     ----------
@@ -109,6 +108,10 @@ class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
         How the gradients of inner steps are taken: the numbers differ by rounding. ``"loop"``
         runs task by task, also a network that cannot be mapped over tasks. Nothing is compiled:
         ``"adjoint"`` and ``"compiled"`` are ``"auto"``.
+    zero_head : bool, default=True
+        With ``label_space="task"``: whether the inner steps start from a head of zeros [2]_, so
+        that a class is what its support rows say, and a new task may have any number of them.
+        False learns a start for each of `n_way` places: a support may hold fewer, not more.
     <shared parameters>
 
     Attributes
@@ -119,6 +122,8 @@ class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
     ----------
     .. [1] A. Nichol, J. Achiam, J. Schulman. On First-Order Meta-Learning Algorithms.
        arXiv 2018.
+    .. [2] C.-H. Kao, W.-C. Chiu, P.-Y. Chen. MAML is a Noisy Contrastive Learner in
+       Classification. ICLR 2022.
 
     Examples
     --------
@@ -130,3 +135,5 @@ class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
     >>> meta.adapt(blobs.X[:9], blobs.y[:9]).predict_proba(blobs.X[9:11]).shape
     (2, 3)
     """
+
+    zero_head: bool = True

@@ -64,7 +64,7 @@ class MetaLearner(nn.Module, abc.ABC):
     metaskl_api: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = frozenset({"regression", "classification"})
     support_order_matters: ClassVar[str | None] = None
-    fixed_ways: ClassVar[bool] = False
+    fixed_ways: bool = False  # an instance may know better, by its hyper-parameters
     uses_pool: ClassVar[bool] = False
     # Set by whoever builds the learner: under what name the backbone is among its modules.
     backbone_name: str | None = None

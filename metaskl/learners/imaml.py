@@ -50,6 +50,11 @@ class IMAML(InnerLoop):
         How the inner steps' gradients are taken; all give the same numbers. Nothing is
         differentiated through the steps, nor compiled: ``"adjoint"`` and ``"compiled"`` are
         ``"auto"``.
+    zero_head : bool, default=True
+        With `private_labels`: whether the inner steps start from a head of zeros [2]_, which is not
+        learned. What the head says then comes of the support alone, so that it does not matter how
+        a task's classes are numbered, and a task may have any number of them. False learns a
+        start for each of `n_outputs` places.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -70,6 +75,8 @@ class IMAML(InnerLoop):
     ----------
     .. [1] A. Rajeswaran, C. Finn, S. Kakade, S. Levine. Meta-Learning with Implicit Gradients.
        NeurIPS 2019.
+    .. [2] C.-H. Kao, W.-C. Chiu, P.-Y. Chen. MAML is a Noisy Contrastive Learner in
+       Classification. ICLR 2022.
 
     Examples
     --------
@@ -94,6 +101,7 @@ class IMAML(InnerLoop):
         pull: float = 1.0,
         cg_steps: int = 5,
         engine: str = "auto",
+        zero_head: bool = True,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -106,6 +114,7 @@ class IMAML(InnerLoop):
             inner_lr=inner_lr,
             inner_clip=None,  # steps that go too far are taken back instead
             engine=engine,
+            zero_head=zero_head,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -115,7 +124,7 @@ class IMAML(InnerLoop):
                 "a pull the adapted weights do not depend on θ: use MAML for that."
             )
         refuse_running_statistics(backbone, type(self).__name__)
-        self.network = Network(backbone, n_outputs, engine=engine)
+        self.network = Network(backbone, n_outputs, engine=engine, zero_head=self.zero_head)
         self.pull = pull
         self.cg_steps = cg_steps
 
@@ -127,6 +136,8 @@ class IMAML(InnerLoop):
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
         """Descend to the minimum of each task; no gradient reaches θ through the steps."""
+        if (learner := self.for_ways(y_support.shape[-1])) is not self:
+            return learner.adapt_tasks(X_support, y_support, weight)
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         rows = (X_support, y_support, weight)
         start = self.start(len(X_support), detach=True)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ from metaskl.learners.engine.memory import (
 from metaskl.learners.engine.packing import packing_of, rows_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
-from metaskl.learners.network import Network
+from metaskl.learners.network import Network, sharing
 from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
 
@@ -62,6 +62,8 @@ class InnerLoop(StackedLearner, abc.ABC):
         How the inner loop is run and differentiated; all give the same numbers.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
+    zero_head : bool, default=False
+        Whether, with `private_labels`, the inner steps start from a head of zeros.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -76,7 +78,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         If a parameter is out of its range.
     """
 
-    fixed_ways: ClassVar[bool] = True  # the head is part of the initialisation
+    fixed_ways: bool = True  # the head is part of the initialisation, if it is not zero
     network: Network
 
     def __init__(
@@ -91,6 +93,7 @@ class InnerLoop(StackedLearner, abc.ABC):
         inner_clip: float | None,
         engine: str = "auto",
         memory_budget: int = 2**30,
+        zero_head: bool = False,
         private_labels: bool,
         n_pool_classes: int,
     ) -> None:
@@ -112,6 +115,8 @@ class InnerLoop(StackedLearner, abc.ABC):
             )
         self.engine = engine
         self.memory_budget = bytes_of(memory_budget)
+        self.zero_head = zero_head and private_labels
+        self.fixed_ways = not self.zero_head
         self.memory_note = ""
         self._memory_notes: set[str] = set()
         self._graph_bytes: dict[Hashable, int] = {}
@@ -125,6 +130,23 @@ class InnerLoop(StackedLearner, abc.ABC):
     def initial(self) -> Adapted | None:
         """Return what the inner steps start from."""
         return {name: p.detach() for name, p in self.parameters_to_adapt().items()}
+
+    def after_step(self) -> None:
+        """Bring the head back to zero, if that is where it starts.
+
+        An outer step moves it as it moves any weight. Its gradient says only in which place of
+        these episodes a class stood; all that places have in common cancels in the softmax.
+        """
+        self.network.zero()
+
+    def for_ways(self, n_ways: int) -> Self:
+        """Return the learner with a head of zeros for so many classes; all else is shared."""
+        if self.fixed_ways or n_ways == self.n_outputs:
+            return self
+        other = sharing(self)
+        other.n_outputs = n_ways
+        other.network = self.network.with_outputs(n_ways)
+        return other
 
     def n_steps(self) -> int:
         """Return how many inner steps are taken in the present mode."""

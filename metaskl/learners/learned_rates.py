@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import require_choice
+from metaskl.learners.network import sharing
 
 RATES = ("fixed", "per_parameter", "per_step")
 
@@ -70,6 +72,23 @@ class LearnedRates(nn.ParameterDict):
         """Bring rates that an outer step made negative back to 0, from where they may rise."""
         if self.mode != "fixed" and not self.negative:
             torch._foreach_clamp_min_(list(self.parameters(recurse=False)), 0.0)
+
+    @torch.no_grad()
+    def level(self, prefix: str) -> None:
+        """Give all rows of each tensor so named the mean of their rates, if each weight has one."""
+        for rates in self._per_weight(prefix).values():
+            rates.copy_(rates.mean(0).expand_as(rates))
+
+    def with_rows(self, n_rows: int, prefix: str) -> Self:
+        """Return the rates for tensors of so many rows of that name, each the mean of the rows."""
+        other = sharing(self)
+        for key, rates in self._per_weight(prefix).items():
+            other[key] = nn.Parameter(rates.detach().mean(0).expand(n_rows, *rates.shape[1:]))
+        return other
+
+    def _per_weight(self, prefix: str) -> dict[str, Tensor]:
+        own = self.items() if self.mode == "per_parameter" else ()
+        return {key: rates for key, rates in own if key.startswith(_key(prefix))}
 
 
 def _key(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,11 @@ class MAML(InnerLoop):
         How the inner loop is run (``metaskl.learners.engine``); all give the same numbers.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
+    zero_head : bool, default=True
+        With `private_labels`: whether the inner steps start from a head of zeros [6]_, which is not
+        learned. What the head says then comes of the support alone, so that it does not matter how
+        a task's classes are numbered, and a task may have any number of them. False learns a
+        start for each of `n_outputs` places.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -86,6 +92,10 @@ class MAML(InnerLoop):
 
     Notes
     -----
+    One row of the head for all classes, as in UNICORN-MAML [7]_, is as a head of zeros: what all
+    logits have in common cancels in the softmax. From zeros the first inner step moves the head
+    alone; the body moves from the second on.
+
     MAML++ also keeps statistics of batch normalisation for each step. They are left out on purpose:
     they make predictions depend on the other query rows; layer and group norm have none to keep.
 
@@ -100,6 +110,10 @@ class MAML(InnerLoop):
     .. [4] Z. Li, F. Zhou, F. Chen, H. Li. Meta-SGD: Learning to Learn Quickly for Few-Shot
        Learning. arXiv 2017.
     .. [5] A. Antoniou, H. Edwards, A. Storkey. How to Train Your MAML. ICLR 2019.
+    .. [6] C.-H. Kao, W.-C. Chiu, P.-Y. Chen. MAML is a Noisy Contrastive Learner in
+       Classification. ICLR 2022.
+    .. [7] H.-J. Ye, W.-L. Chao. How to Train Your MAML to Excel in Few-Shot
+       Classification. ICLR 2022.
 
     Examples
     --------
@@ -131,6 +145,7 @@ class MAML(InnerLoop):
         multi_step_epochs: int | None = None,
         engine: str = "auto",
         memory_budget: int = 2**30,
+        zero_head: bool = True,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -144,11 +159,13 @@ class MAML(InnerLoop):
             inner_clip=inner_clip,
             engine=engine,
             memory_budget=memory_budget,
+            # A head that is not adapted cannot start without knowing its classes.
+            zero_head=zero_head and adapt_part != "body",
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
         _check(adapt_part, first_order_epochs, multi_step_epochs)
-        self.network = Network(backbone, n_outputs, engine=engine)
+        self.network = Network(backbone, n_outputs, engine=engine, zero_head=self.zero_head)
         self.inner_lr_mode = inner_lr_mode
         self.first_order = first_order
         self.first_order_epochs = first_order_epochs
@@ -180,6 +197,8 @@ class MAML(InnerLoop):
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
         """Take the inner steps on a stack of tasks at once."""
+        if (learner := self.for_ways(y_support.shape[-1])) is not self:
+            return learner.adapt_tasks(X_support, y_support, weight)
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         support = (X_support, y_support, weight)
         dense = None if torch.is_grad_enabled() else self._dense()
@@ -223,8 +242,18 @@ class MAML(InnerLoop):
         return direct_step(self, plan, *how) if loss is None and by_hand else loss
 
     def after_step(self) -> None:
-        """Keep the learned rates from becoming negative."""
+        """Keep the learned rates from becoming negative, and alike for classes that are alike."""
+        super().after_step()
         self.rates.bound()
+        if self.zero_head:
+            self.rates.level("head.")
+
+    def for_ways(self, n_ways: int) -> Self:
+        """Return the learner with a head of zeros for so many classes; all else is shared."""
+        other = super().for_ways(n_ways)
+        if other is not self:
+            other.rates = self.rates.with_rows(n_ways, "head.")
+        return other
 
     def _by_adjoint(self, dense: Dense | None) -> bool:
         own = self.replaces(MAML, "adapt_tasks", "clipped", "parameters_to_adapt")

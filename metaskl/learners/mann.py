@@ -100,7 +100,7 @@ class MANN(StackedLearner):
     support_order_matters: ClassVar[str | None] = (
         "the support is presented as a sequence, whose last rows the controller remembers best"
     )
-    fixed_ways: ClassVar[bool] = True
+    fixed_ways: bool = True
 
     def __init__(
         self,

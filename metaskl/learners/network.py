@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -9,6 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from metaskl.errors import BackboneError
 from metaskl.learners.base import Adapted, embed_tasks
 
+Module = TypeVar("Module", bound=nn.Module)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -24,18 +28,45 @@ class Network(nn.Module):
     engine : str, default="auto"
         ``"loop"`` runs one task after the other; ``"vmap"`` all at once, also where a loop is
         known to be faster.
+    zero_head : bool, default=False
+        Whether the head starts, and `zero` leaves it, at zero.
     """
 
-    def __init__(self, backbone: nn.Module, n_outputs: int, *, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_outputs: int,
+        *,
+        engine: str = "auto",
+        zero_head: bool = False,
+    ) -> None:
         super().__init__()
         self.engine = engine
+        self.zero_head = zero_head
         self.body = backbone
         self.head = nn.Linear(int(backbone.n_features_out), n_outputs)  # type: ignore[arg-type]
+        self.zero()
         # Per-task weights of a convolution would become a grouped convolution under vmap, which
         # was measured slower on a CPU than one plain convolution a task.
         self.loop_tasks = any(isinstance(module, _CONVOLUTIONS) for module in backbone.modules())
         # Weights that are computed (weight_norm) have other names and another order.
         self.parametrized = any(is_parametrized(module) for module in backbone.modules())
+
+    @torch.no_grad()
+    def zero(self) -> None:
+        """Bring the head back to zero, if that is where it starts."""
+        for parameter in self.head.parameters() if self.zero_head else ():
+            parameter.zero_()
+
+    def with_outputs(self, n_outputs: int) -> Network:
+        """Return the network with a head of zeros for so many outputs; the body is shared."""
+        other, like = sharing(self), self.head.weight
+        # Without numbers drawn for it: adapting leaves the random state alone.
+        other.head = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, like.shape[1], n_outputs, dtype=like.dtype, device=like.device
+        )
+        other.zero()
+        return other
 
     def forward(self, X: Tensor) -> Tensor:
         """Map (row, *feature) to (row, output) by the module's own weights."""
@@ -82,6 +113,13 @@ class Network(nn.Module):
 
         mapped: Tensor = torch.func.vmap(forward, randomness="different")(parameters, X)
         return mapped
+
+
+def sharing(module: Module) -> Module:
+    """Return a module with the same parts, of which some can be replaced in it alone."""
+    other = copy.copy(module)
+    other._modules, other._parameters = dict(module._modules), dict(module._parameters)
+    return other
 
 
 def _task_by_task(module: nn.Module, parameters: Adapted, X: Tensor) -> Tensor:

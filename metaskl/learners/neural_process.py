@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +35,7 @@ class NeuralProcess(StackedLearner, abc.ABC):
     """
 
     # A class's place in the one-hot code has a meaning of its own, learned for so many places.
-    fixed_ways: ClassVar[bool] = True
+    fixed_ways: bool = True
 
     def __init__(
         self,

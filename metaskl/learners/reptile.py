@@ -62,6 +62,11 @@ class Reptile(InnerLoop):
         How the inner steps' gradients are taken; all give the same numbers. Nothing is
         differentiated through the steps, nor compiled: ``"adjoint"`` and ``"compiled"`` are
         ``"auto"``.
+    zero_head : bool, default=True
+        With `private_labels`: whether the inner steps start from a head of zeros [2]_, which is not
+        learned. What the head says then comes of the support alone, so that it does not matter how
+        a task's classes are numbered, and a task may have any number of them. False learns a
+        start for each of `n_outputs` places.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -76,6 +81,8 @@ class Reptile(InnerLoop):
     ----------
     .. [1] A. Nichol, J. Achiam, J. Schulman. On First-Order Meta-Learning Algorithms.
        arXiv 2018.
+    .. [2] C.-H. Kao, W.-C. Chiu, P.-Y. Chen. MAML is a Noisy Contrastive Learner in
+       Classification. ICLR 2022.
 
     Examples
     --------
@@ -101,6 +108,7 @@ class Reptile(InnerLoop):
         batch_size: int | None = 10,
         inner_clip: float | None = 10.0,
         engine: str = "auto",
+        zero_head: bool = True,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
@@ -113,6 +121,7 @@ class Reptile(InnerLoop):
             inner_lr=inner_lr,
             inner_clip=inner_clip,
             engine=engine,
+            zero_head=zero_head,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -126,7 +135,7 @@ class Reptile(InnerLoop):
                 "an episode in each inner step."
             )
         refuse_running_statistics(backbone, type(self).__name__)
-        self.network = Network(backbone, n_outputs, engine=engine)
+        self.network = Network(backbone, n_outputs, engine=engine, zero_head=self.zero_head)
         self.inner_optimizer = inner_optimizer
         self.batch_size = batch_size
 
@@ -138,6 +147,8 @@ class Reptile(InnerLoop):
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
         """Take the inner steps on a stack of tasks, each on the whole support."""
+        if (learner := self.for_ways(y_support.shape[-1])) is not self:
+            return learner.adapt_tasks(X_support, y_support, weight)
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         return self._descend(lambda step: (X_support, y_support, weight), len(X_support))[0]
 

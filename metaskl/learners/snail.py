@@ -72,7 +72,7 @@ class SNAIL(StackedLearner):
     support_order_matters: ClassVar[str | None] = (
         "the support is a sequence, and convolutions see which row came before which"
     )
-    fixed_ways: ClassVar[bool] = True
+    fixed_ways: bool = True
 
     def __init__(
         self,

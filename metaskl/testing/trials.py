@@ -91,6 +91,7 @@ class Trial:
         with torch.no_grad():
             for parameter in learner.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        learner.after_step()  # as after an outer step: brought back to where they may be
         return learner.to(dtype)
 
     def task(

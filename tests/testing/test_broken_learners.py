@@ -234,6 +234,12 @@ class NamesInPassing(Good):
     )
 
 
+class FavoursTheFirstClass(Good):
+    def predict(self, adapted, X_query):
+        output = super().predict(adapted, X_query)
+        return output + 0.1 * torch.eye(output.shape[-1])[0].to(output)
+
+
 class IsLoose(Good):
     """A learner of args and kwargs."""
 
@@ -305,6 +311,9 @@ OFFENDERS = {
         TakesEveryKind: "DID NOT RAISE",
     },
     "other_numbers_of_private_classes": {HasFixedWays: "private classes, 5 classes"},
+    "private_classes_are_what_their_rows_say": {
+        FavoursTheFirstClass: "private classes, classes numbered otherwise"
+    },
     "hyper_parameters_are_explicit_and_documented": {
         SaysNothing: "the documentation of SaysNothing lacks",
         NamesInPassing: r"the documentation of NamesInPassing lacks \['rate'\]",
