@@ -9,8 +9,9 @@ normalises by all queries of an episode. Conv4 with 64 channels, with --stride w
 follow: a sixth of the work. With --split vinyals instead the split by characters of most papers
 (O. Vinyals et al., Matching Networks for One Shot Learning, NeurIPS 2016), as far as its
 characters are in the data: alphabets have characters on both sides, and rotations are classes in
-testing, too. Lake's runs: 20 fixed tasks of 20 characters of one alphabet, one picture each and 20
-pictures to name (B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum, Science 2015); none of their
+testing, too; --validation trains without its 85 validation characters and scores on these, to
+choose settings by. Lake's runs: 20 fixed tasks of 20 characters of one alphabet, one picture each
+and 20 pictures to name (B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum, Science 2015); none of their
 alphabets is trained on.
 """
 
@@ -32,8 +33,7 @@ from metaskl.search import TaskEnsemble
 from metaskl.tasks import RandomAffine
 
 Learner = ProtoNetClassifier | MAMLClassifier
-# In the list of the split by characters: 0 is training, 1 validation (nothing is tuned here).
-_TEST = 2
+_VALIDATION, _TEST = 1, 2  # in the list of the split by characters; 0 is training
 
 
 def rotated(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,11 +96,14 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--affine", action="store_true", help="move, turn, scale each image a bit")
     parser.add_argument("--test-views", type=int, default=0, help="score again with so many")
     parser.add_argument("--split", choices=("alphabets", "vinyals"), default="alphabets")
+    parser.add_argument("--validation", action="store_true", help="score on those of the split")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="several: their mean")
     parser.add_argument("--checkpoint", help="for each seed a file, with its number at the end")
     options = parser.parse_args()
     if options.prototypes_first and options.learner != "maml":
         parser.error("--prototypes-first is for maml, got protonet. Give more --epochs.")
+    if options.validation and options.split != "vinyals":
+        parser.error("--validation needs --split vinyals: alphabets have no validation characters.")
     options.n_way = options.n_way or {"protonet": 20, "maml": 5}[options.learner]
     return options
 
@@ -157,9 +160,12 @@ def main() -> None:
     options = options_given()
     data = fetch_omniglot()
     by_alphabet = options.split == "alphabets"
-    seen = ~data.evaluation if by_alphabet else data.class_vinyals[data.target] < _TEST
+    part = data.class_vinyals[data.target]
+    held_out = _VALIDATION if options.validation else _TEST
+    seen = ~data.evaluation if by_alphabet else part < held_out
+    kept = ~seen if by_alphabet else part == held_out
     X, y = rotated(data.data[seen], data.target[seen])
-    new = data.data[~seen], data.target[~seen]
+    new = data.data[kept], data.target[kept]
     new = new if by_alphabet else rotated(*new)
     start = time.perf_counter()
     networks = [

@@ -94,7 +94,7 @@ class MAML(InnerLoop):
     -----
     One row of the head for all classes, as in UNICORN-MAML [7]_, is as a head of zeros: what all
     logits have in common cancels in the softmax. From zeros the first inner step moves the head
-    alone; the body moves from the second on.
+    alone and the body moves from the second on, so that with a single step MAML is ANIL.
 
     MAML++ also keeps statistics of batch normalisation for each step. They are left out on purpose:
     they make predictions depend on the other query rows; layer and group norm have none to keep.
@@ -172,10 +172,14 @@ class MAML(InnerLoop):
         self.multi_step_loss = multi_step_loss
         self.multi_step_epochs = multi_step_epochs
         self.epoch = 0
+        # From a head of zeros the first step moves the head alone; if it is the last, too, the body
+        # never moves: its gradient is zero whatever its weights are, so that this is exact.
+        head_alone = self.zero_head and 1 == adaptation_steps == (test_adaptation_steps or 1)
+        moved = _PARTS["head" if head_alone else adapt_part]
         self.adapted_names = [
             name
             for name, parameter in self.network.named_parameters()
-            if name.startswith(_PARTS[adapt_part]) and parameter.requires_grad
+            if name.startswith(moved) and parameter.requires_grad
         ]
         if not self.adapted_names:
             raise ParameterError(

@@ -8,7 +8,7 @@ from metaskl.errors import SupportError
 from metaskl.learners.imaml import IMAML
 from metaskl.learners.maml import MAML
 from metaskl.learners.reptile import Reptile
-from metaskl.tasks import BlobTasks
+from metaskl.tasks import BlobTasks, Episode
 
 RATE = 0.5
 FIXED = {"inner_lr": RATE, "inner_clip": None}
@@ -141,3 +141,35 @@ def test_a_body_alone_cannot_tell_classes_apart_from_zero():
     assert not learner.zero_head
     assert learner.fixed_ways
     assert learner.network.head.weight.any()
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_a_single_step_from_zero_leaves_the_body_and_its_gradient_as_they_are(first_order):
+    # The body's gradient is Wᵀ(p − y), zero for W = 0 whatever the body is: ∂θ′/∂θ is the identity.
+    rng = np.random.default_rng(2)
+    query = torch.from_numpy(rng.normal(size=(1, 3, 2))), one_hot(np.arange(3)[None], 3)
+    support = torch.from_numpy(X)[None], one_hot(LABELS[None], 3)
+    rows = [*support, torch.ones(1, 6).double(), *query, torch.ones(1, 3).double()]
+    shared = {"hidden": (4,), "adaptation_steps": 1, "first_order": first_order}
+    alone = private(MAML, 3, inner_lr_mode="fixed", **shared, **FIXED)
+    whole = private(MAML, 3, inner_lr_mode="fixed", zero_head=False, **shared, **FIXED)
+    with torch.no_grad():
+        for parameter in whole.network.head.parameters():
+            parameter.zero_()
+    assert set(alone.adapted_names) == {"head.weight", "head.bias"}
+    assert set(whole.adapted_names) > set(alone.adapted_names)
+    losses = [each.episode_loss(Episode(*rows)) for each in (alone, whole)]
+    torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
+    for loss in losses:
+        loss.backward()
+    for name, parameter in alone.network.body.named_parameters():
+        expected = whole.network.body.get_parameter(name).grad
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_body_moves_from_the_second_step_on():
+    learner = private(MAML, 3, hidden=(4,), adaptation_steps=1, test_adaptation_steps=2)
+    with torch.no_grad():
+        adapted = learner.adapt(torch.from_numpy(X), one_hot(LABELS, 3))
+    own = learner.network.body.get_parameter("layers.0.weight")
+    assert not torch.equal(adapted["body.layers.0.weight"], own)
