@@ -1,6 +1,8 @@
 """What every package in plugins/ has, so that it can be installed, tested and found."""
 
+import ast
 import importlib.metadata
+import inspect
 import re
 import tomllib
 from collections import Counter
@@ -57,6 +59,29 @@ def test_it_is_installed_and_its_learners_are_found(plugin):
         if normal(info.distribution) == normal(project["name"])
     }
     assert listed == offered
+
+
+def calls(code, namespace):
+    """Give the calls of what a namespace holds: the callable, arguments without name, and names."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id in namespace, f"{node.func.id} is not imported"
+            names = [keyword.arg for keyword in node.keywords]
+            yield namespace[node.func.id], len(node.args), names
+
+
+def test_what_its_readme_imports_is_there_and_takes_these_arguments(plugin):
+    # Its examples stand for data of the reader's own, so that they cannot be run as they are.
+    folder, _ = plugin
+    blocks = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    namespace, tried = {}, []
+    for block in blocks:
+        lines = [n for n in ast.parse(block).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        exec(compile(ast.Module(lines, []), folder.name, "exec"), namespace)
+        for called, n_args, names in calls(block, namespace):
+            inspect.signature(called).bind_partial(*[None] * n_args, **dict.fromkeys(names))
+            tried.append(called)
+    assert len(tried) > 2
 
 
 def test_modules_of_the_tests_of_plugins_have_names_of_their_own():
