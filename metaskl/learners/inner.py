@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,11 @@ from metaskl.learners.engine.memory import (
 from metaskl.learners.engine.packing import packing_of, rows_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
-from metaskl.learners.network import Network, sharing
-from metaskl.learners.stacked import StackedLearner
+from metaskl.learners.private_head import PrivateHead
 from metaskl.tasks import Episode
 
 
-class InnerLoop(StackedLearner, abc.ABC):
+class InnerLoop(PrivateHead, abc.ABC):
     """A learner that adapts by gradient steps on the support.
 
     A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`,
@@ -78,9 +77,6 @@ class InnerLoop(StackedLearner, abc.ABC):
         If a parameter is out of its range.
     """
 
-    fixed_ways: bool = True  # the head is part of the initialisation, if it is not zero
-    network: Network
-
     def __init__(
         self,
         backbone: nn.Module,
@@ -101,6 +97,7 @@ class InnerLoop(StackedLearner, abc.ABC):
             backbone,
             n_outputs,
             kind=kind,
+            zero_head=zero_head,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
@@ -115,8 +112,6 @@ class InnerLoop(StackedLearner, abc.ABC):
             )
         self.engine = engine
         self.memory_budget = bytes_of(memory_budget)
-        self.zero_head = zero_head and private_labels
-        self.fixed_ways = not self.zero_head
         self.memory_note = ""
         self._memory_notes: set[str] = set()
         self._graph_bytes: dict[Hashable, int] = {}
@@ -130,23 +125,6 @@ class InnerLoop(StackedLearner, abc.ABC):
     def initial(self) -> Adapted | None:
         """Return what the inner steps start from."""
         return {name: p.detach() for name, p in self.parameters_to_adapt().items()}
-
-    def after_step(self) -> None:
-        """Bring the head back to zero, if that is where it starts.
-
-        An outer step moves it as it moves any weight. Its gradient says only in which place of
-        these episodes a class stood; all that places have in common cancels in the softmax.
-        """
-        self.network.zero()
-
-    def for_ways(self, n_ways: int) -> Self:
-        """Return the learner with a head of zeros for so many classes; all else is shared."""
-        if self.fixed_ways or n_ways == self.n_outputs:
-            return self
-        other = sharing(self)
-        other.n_outputs = n_ways
-        other.network = self.network.with_outputs(n_ways)
-        return other
 
     def n_steps(self) -> int:
         """Return how many inner steps are taken in the present mode."""

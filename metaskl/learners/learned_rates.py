@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from metaskl.errors import require_choice
+from metaskl.learners.engine.rates import Inner
 from metaskl.learners.network import sharing
 
 RATES = ("fixed", "per_parameter", "per_step")
@@ -66,6 +67,12 @@ class LearnedRates(nn.ParameterDict):
             return self.inner_lr
         rate = self.of(name)
         return rate[min(step, len(rate) - 1)] if self.mode == "per_step" else rate
+
+    def inner(self, adapted: Sequence[str], n_steps: int, clip: float | None) -> Inner:
+        """Return so many inner steps by these rates, for the engine."""
+        learned = {name: self.of(name) for name in adapted} if len(self) else {}
+        by_step = self.mode == "per_step"
+        return Inner(set(adapted), self.inner_lr, learned, by_step, n_steps, clip)
 
     @torch.no_grad()
     def bound(self) -> None:

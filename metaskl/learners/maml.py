@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from metaskl.errors import ParameterError, require_choice
+from metaskl.learners.annealing import Annealing
 from metaskl.learners.base import Adapted
 from metaskl.learners.engine.dense import Dense
 from metaskl.learners.engine.networks import plan_of_network
 from metaskl.learners.engine.plan import Plan, RowTensors
-from metaskl.learners.engine.rates import Inner
 from metaskl.learners.engine.whole import compiled_step, direct_step
 from metaskl.learners.inner import InnerLoop
 from metaskl.learners.learned_rates import RATES, LearnedRates
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
-from metaskl.learners.unrolled import unrolled
+from metaskl.learners.unrolled import unrolled, unrolled_loss
 from metaskl.tasks import Episode
 
 _PARTS = {"all": ("body.", "head."), "head": ("head.",), "body": ("body.",)}
@@ -76,10 +76,9 @@ class MAML(InnerLoop):
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
     zero_head : bool, default=True
-        With `private_labels`: whether the inner steps start from a head of zeros [6]_, which is not
-        learned. What the head says then comes of the support alone, so that it does not matter how
-        a task's classes are numbered, and a task may have any number of them. False learns a
-        start for each of `n_outputs` places.
+        With `private_labels`: whether the inner steps start from a head of zeros [6]_, so that it
+        does not matter how a task's classes are numbered, and a task may have any number of them.
+        False learns a start for each of `n_outputs` places.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -164,22 +163,19 @@ class MAML(InnerLoop):
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
-        _check(adapt_part, first_order_epochs, multi_step_epochs)
+        require_choice("adapt_part", adapt_part, tuple(_PARTS))
         self.network = Network(backbone, n_outputs, engine=engine, zero_head=self.zero_head)
-        self.inner_lr_mode = inner_lr_mode
-        self.first_order = first_order
-        self.first_order_epochs = first_order_epochs
-        self.multi_step_loss = multi_step_loss
-        self.multi_step_epochs = multi_step_epochs
+        self.annealing = Annealing(
+            first_order, first_order_epochs, multi_step_loss, multi_step_epochs
+        )
         self.epoch = 0
-        # From a head of zeros the first step moves the head alone; if it is the last, too, the body
-        # never moves: its gradient is zero whatever its weights are, so that this is exact.
-        head_alone = self.zero_head and 1 == adaptation_steps == (test_adaptation_steps or 1)
-        moved = _PARTS["head" if head_alone else adapt_part]
+        # From a head of zeros the first step moves the head alone, whatever the body is.
+        if self.zero_head and 1 == adaptation_steps == (test_adaptation_steps or 1):
+            adapt_part = "head"
         self.adapted_names = [
             name
             for name, parameter in self.network.named_parameters()
-            if name.startswith(moved) and parameter.requires_grad
+            if name.startswith(_PARTS[adapt_part]) and parameter.requires_grad
         ]
         if not self.adapted_names:
             raise ParameterError(
@@ -267,17 +263,10 @@ class MAML(InnerLoop):
         weights = self._step_weights()
         if not any(weights[:-1]):
             return super().episode_loss(episode)
-        path = unrolled(self, episode[:3], **self._how())
-        X, y, weight = episode[3:6]
-        losses = [self.task_loss(self.predict_tasks(end, X), y, weight).mean() for end in path]
-        return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()
+        return unrolled_loss(self, episode, weights, **self._how())
 
     def _step_weights(self) -> list[float]:
-        """Return how much the query loss after each inner step counts."""
-        n_steps = self.n_steps()
-        done = min(self.epoch / self.multi_step_epochs, 1.0) if self.multi_step_epochs else 0.0
-        each = (1.0 - done) / n_steps if self.multi_step_loss else 0.0
-        return [each] * (n_steps - 1) + [1.0 - each * (n_steps - 1)]
+        return self.annealing.step_weights(self.epoch, self.n_steps())
 
     def _dense(self) -> Dense | None:
         return self.dense(MAML, of_head=not self.adapts_body)
@@ -291,19 +280,11 @@ class MAML(InnerLoop):
         self, support: RowTensors, query: RowTensors | None = None, *, dense: Dense | None = None
     ) -> Plan:
         """Return the inner loop of a stack of tasks, by packed weights."""
-        learned = {n: self.rates.of(n) for n in self.adapted_names} if len(self.rates) else {}
-        inner = Inner(
-            set(self.adapted_names),
-            self.inner_lr,
-            learned,
-            self.inner_lr_mode == "per_step",
-            self.n_steps(),
-            self.inner_clip,
-        )
+        inner = self.rates.inner(self.adapted_names, self.n_steps(), self.inner_clip)
         return plan_of_network(self, dense or self._dense(), inner, support, query, **self._how())
 
     def _second_order(self) -> bool:
-        return not self.first_order and self.epoch >= self.first_order_epochs
+        return self.annealing.second_order(self.epoch)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:
@@ -317,17 +298,3 @@ class MAML(InnerLoop):
             "adapt_part": Choice(tuple(_PARTS)),
             "multi_step_loss": Choice((False, True)),
         }
-
-
-def _check(adapt_part: str, first_order_epochs: int, multi_step_epochs: int | None) -> None:
-    require_choice("adapt_part", adapt_part, tuple(_PARTS))
-    if first_order_epochs < 0:
-        raise ParameterError(
-            f"first_order_epochs must be at least 0, got {first_order_epochs}. 0 is second order "
-            "from the start."
-        )
-    if multi_step_epochs is not None and multi_step_epochs < 1:
-        raise ParameterError(
-            f"multi_step_epochs must be at least 1 or None, got {multi_step_epochs}. None keeps "
-            "the weight on all steps; multi_step_loss=False puts it on the last."
-        )

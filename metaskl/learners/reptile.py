@@ -63,10 +63,9 @@ class Reptile(InnerLoop):
         differentiated through the steps, nor compiled: ``"adjoint"`` and ``"compiled"`` are
         ``"auto"``.
     zero_head : bool, default=True
-        With `private_labels`: whether the inner steps start from a head of zeros [2]_, which is not
-        learned. What the head says then comes of the support alone, so that it does not matter how
-        a task's classes are numbered, and a task may have any number of them. False learns a
-        start for each of `n_outputs` places.
+        With `private_labels`: whether the inner steps start from a head of zeros [2]_, so that it
+        does not matter how a task's classes are numbered, and a task may have any number of them.
+        False learns a start for each of `n_outputs` places.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.engine.gradients import gradient_by_task, leaves
 from metaskl.learners.engine.plan import RowTensors
+from metaskl.tasks import Episode
 
 
 def unrolled(
@@ -54,3 +55,28 @@ def unrolled(
         }
         path.append(parameters)
     return path
+
+
+def unrolled_loss(learner: Any, episode: Episode, weights: Sequence[float], **how: bool) -> Tensor:
+    """Return the query loss after each inner step, averaged over tasks and weighted over steps.
+
+    Parameters
+    ----------
+    learner : MAML
+        As for :func:`unrolled`.
+    episode : Episode
+        A stack of tasks.
+    weights : sequence of float
+        How much each step counts.
+    **how
+        `head_alone` and `second_order`, as for :func:`unrolled`.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The outer loss.
+    """
+    path = unrolled(learner, episode[:3], **how)
+    X, y, weight = episode[3:6]
+    losses = [learner.task_loss(learner.predict_tasks(end, X), y, weight).mean() for end in path]
+    return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum()

@@ -264,18 +264,18 @@ def reference_loss(learner, batch, backbone_names):
         steps = []
         for step in range(learner.adaptation_steps):
             point = own
-            if learner.first_order:
+            if learner.annealing.first_order:
                 point = {n: p.detach().requires_grad_() for n, p in own.items()}
             loss = one_loss(learner, point, batch.X_support[t], batch.y_support[t])
             gradients = torch.autograd.grad(
-                loss, list(point.values()), create_graph=not learner.first_order
+                loss, list(point.values()), create_graph=not learner.annealing.first_order
             )
             own = {
                 n: p - rate(learner, n, step) * g
                 for (n, p), g in zip(own.items(), gradients, strict=True)
             }
             steps.append(one_loss(learner, own, batch.X_query[t], batch.y_query[t]))
-        losses.append(torch.stack(steps).mean() if learner.multi_step_loss else steps[-1])
+        losses.append(torch.stack(steps).mean() if learner.annealing.multi_step_loss else steps[-1])
     return torch.stack(losses).mean()
 
 
@@ -287,10 +287,10 @@ def one_loss(learner, parameters, X, y):
 
 
 def rate(learner, name, step):
-    if learner.inner_lr_mode == "fixed":
+    if learner.rates.mode == "fixed":
         return learner.inner_lr
     own = learner.rates[name.replace(".", "__")]
-    return own[step] if learner.inner_lr_mode == "per_step" else own
+    return own[step] if learner.rates.mode == "per_step" else own
 
 
 @pytest.mark.parametrize("mode", MODES)

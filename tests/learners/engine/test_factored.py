@@ -150,7 +150,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_memory_of_factors_is_predicted(form):
     learner, batch = wide(**FORMS[form])
-    weights, second_order = learner._step_weights(), not learner.first_order
+    weights, second_order = learner._step_weights(), not learner.annealing.first_order
     plan = learner._plan(batch[:3], batch[3:6]).formed(weights)
     assert plan.factored
     most = []

@@ -216,7 +216,7 @@ def test_many_steps_take_hardly_more_than_one_where_memory_is_short():
 )
 def test_the_predicted_memory_is_that_of_the_tensors(backbone, arguments, n_steps):
     learner = MAML(backbone.build((1,)), 1, adaptation_steps=n_steps, **arguments)
-    batch, second_order = sinusoid_batch(64), not learner.first_order
+    batch, second_order = sinusoid_batch(64), not learner.annealing.first_order
     plan = learner._plan(batch[:3], batch[3:6])
     with torch.no_grad(), Counted() as counted:
         plan.gradients(learner._step_weights(), second_order=second_order)
