@@ -117,6 +117,7 @@ _RULES = {
     ),
     "n_way": _whole("Give for example n_way=5.", 2),
     "within_groups": _switch("Give False to mix the classes of all groups in an episode."),
+    "zero_head": _switch("Give False to learn a start for each of n_way places."),
     "allow_single_class": _switch("Give True to adapt on a support of one class."),
 }
 

@@ -15,6 +15,7 @@ from metaskl.estimators.base import BaseMetaEstimator, as_before_on_failure
 from metaskl.estimators.checks import warn_of_private_classes
 from metaskl.estimators.inputs import Array, fit_scaling, scale
 from metaskl.estimators.uncertain import refuse_std
+from metaskl.learners.private_head import PrivateHead
 from metaskl.tasks import ClassEpisodes, EpisodeSampler, TaskEpisodes, TaskSet
 
 
@@ -209,7 +210,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
                 raise SupportError(
                     f"the support must hold at most n_way={width} classes for a "
                     f"{type(self).__name__}, got {len(seen)}. Fit with n_way={len(seen)}, or use a "
-                    "ProtoNetClassifier, which takes any number."
+                    "ProtoNetClassifier or a MAMLClassifier with zero_head=True: any number."
                 )
         one_hot = np.eye(width, dtype=np.float32)[np.searchsorted(seen, y)]
         return one_hot, {"classes_": seen}
@@ -228,7 +229,17 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         return one_hot
 
     def _check_pool(self, tasks: TaskSet, *, reset: bool) -> None:
-        if reset or not self._private or not self._learner().uses_pool:
+        if reset or not self._private:
+            return
+        learner = self.net_.module_
+        has_head = learner.fixed_ways or isinstance(learner, PrivateHead)
+        if has_head and self.n_way != learner.n_outputs:
+            raise ParameterError(
+                f"n_way must stay {learner.n_outputs} in further training of a "
+                f"{type(self).__name__}, whose head has as many outputs, got {self.n_way}. Set it "
+                "back, or fit anew."
+            )
+        if not self._learner().uses_pool:
             return
         if len(tasks) != self.build_["n_pool_classes"]:
             raise SupportError(

@@ -136,7 +136,7 @@ class IMAML(InnerLoop):
     ) -> Adapted:
         """Descend to the minimum of each task; no gradient reaches θ through the steps."""
         if (learner := self.for_ways(y_support.shape[-1])) is not self:
-            return learner.adapt_tasks(X_support, y_support, weight)
+            return IMAML.adapt_tasks(learner, X_support, y_support, weight)
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         rows = (X_support, y_support, weight)
         start = self.start(len(X_support), detach=True)

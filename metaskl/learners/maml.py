@@ -93,7 +93,7 @@ class MAML(InnerLoop):
     -----
     One row of the head for all classes, as in UNICORN-MAML [7]_, is as a head of zeros: what all
     logits have in common cancels in the softmax. From zeros the first inner step moves the head
-    alone and the body moves from the second on, so that with a single step MAML is ANIL.
+    alone and the body moves from the second on, so that training with a single step is ANIL.
 
     MAML++ also keeps statistics of batch normalisation for each step. They are left out on purpose:
     they make predictions depend on the other query rows; layer and group norm have none to keep.
@@ -169,8 +169,8 @@ class MAML(InnerLoop):
             first_order, first_order_epochs, multi_step_loss, multi_step_epochs
         )
         self.epoch = 0
-        # From a head of zeros the first step moves the head alone, whatever the body is.
-        if self.zero_head and 1 == adaptation_steps == (test_adaptation_steps or 1):
+        # From zeros the first step moves the head alone: Wᵀ ∂L/∂logits, the body's gradient, is 0.
+        if self.zero_head and adaptation_steps == 1 and not self.replaces(MAML, "predict_tasks"):
             adapt_part = "head"
         self.adapted_names = [
             name
@@ -198,7 +198,7 @@ class MAML(InnerLoop):
     ) -> Adapted:
         """Take the inner steps on a stack of tasks at once."""
         if (learner := self.for_ways(y_support.shape[-1])) is not self:
-            return learner.adapt_tasks(X_support, y_support, weight)
+            return MAML.adapt_tasks(learner, X_support, y_support, weight)
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         support = (X_support, y_support, weight)
         dense = None if torch.is_grad_enabled() else self._dense()
@@ -244,9 +244,9 @@ class MAML(InnerLoop):
     def after_step(self) -> None:
         """Keep the learned rates from becoming negative, and alike for classes that are alike."""
         super().after_step()
-        self.rates.bound()
         if self.zero_head:
             self.rates.level("head.")
+        self.rates.bound()
 
     def for_ways(self, n_ways: int) -> Self:
         """Return the learner with a head of zeros for so many classes; all else is shared."""

@@ -116,7 +116,10 @@ class Network(nn.Module):
 
 
 def sharing(module: Module) -> Module:
-    """Return a module with the same parts, of which some can be replaced in it alone."""
+    """Return a module with the same parts, of which some can be replaced in it alone.
+
+    Those that are not replaced, and buffers and hooks, are the module's own: do not train it.
+    """
     other = copy.copy(module)
     other._modules, other._parameters = dict(module._modules), dict(module._parameters)
     return other

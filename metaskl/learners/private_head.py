@@ -41,8 +41,8 @@ class PrivateHead(StackedLearner, abc.ABC):
     def after_step(self) -> None:
         """Bring the head back to zero, if that is where it starts.
 
-        An outer step moves it as it moves any weight. Its gradient says only in which place of
-        these episodes a class stood; all that places have in common cancels in the softmax.
+        An outer step moves it as it moves any weight, and its gradient counts in the outer clip.
+        All that it says is in which place of these episodes a class stood.
         """
         self.network.zero()
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted
 from metaskl.learners.engine.gradients import attached
+from metaskl.learners.engine.packing import rows_of
 from metaskl.learners.inner import InnerLoop
 from metaskl.learners.network import Network, refuse_running_statistics
 from metaskl.learners.space import Choice, Dimension, Integer, Real
@@ -147,7 +148,7 @@ class Reptile(InnerLoop):
     ) -> Adapted:
         """Take the inner steps on a stack of tasks, each on the whole support."""
         if (learner := self.for_ways(y_support.shape[-1])) is not self:
-            return learner.adapt_tasks(X_support, y_support, weight)
+            return Reptile.adapt_tasks(learner, X_support, y_support, weight)
         weight = X_support.new_ones(X_support.shape[:2]) if weight is None else weight
         return self._descend(lambda step: (X_support, y_support, weight), len(X_support))[0]
 
@@ -193,9 +194,16 @@ class Reptile(InnerLoop):
 
 
 def _scaled(gradients: Adapted, second: Adapted, step: int) -> Adapted:
-    """Return Adam's steps with β₁ = 0, and update its second moments."""
+    """Return Adam's steps with β₁ = 0, and update its second moments.
+
+    What is zero but for rounding stays: Adam would make a whole step of it, in a direction that is
+    chance. From a head of zeros its bias is such, with as many rows of each class.
+    """
+    largest = torch.stack([rows_of(g).abs().amax(1) for g in gradients.values()]).amax(0)
+    floor = 16 * torch.finfo(largest.dtype).eps * largest
     steps = {}
     for name, g in gradients.items():
+        g = torch.where(g.abs() > floor.reshape(-1, *[1] * (g.ndim - 1)), g, 0.0)
         second[name] = _BETA_2 * second[name] + (1 - _BETA_2) * g**2
         spread = (second[name] / (1 - _BETA_2 ** (step + 1))).sqrt()
         steps[name] = g / (spread + _EPSILON)

@@ -66,6 +66,7 @@ class TrainingLaws:
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
+                learner.after_step()
                 losses.append(float(loss.detach()))
             assert losses[-1] < losses[0], f"{trial.name}: {losses[0]} rose to {losses[-1]}"
 

@@ -31,9 +31,12 @@ VARIANTS = {
         "rate a parameter": {"adaptation_steps": 2, "inner_lr_mode": "per_parameter"},
         "a head that is learned": {"adaptation_steps": 2, "zero_head": False},
         "multi-step loss": {"adaptation_steps": 2, "multi_step_loss": True},
-        "more steps on new tasks": {"adaptation_steps": 2, "test_adaptation_steps": 3},
+        "more steps on new tasks": {"adaptation_steps": 1, "test_adaptation_steps": 3},
     },
-    "reptile": {"": {"adaptation_steps": 3, "batch_size": 4}},
+    "reptile": {
+        "": {"adaptation_steps": 3, "batch_size": 4},
+        "Adam": {"adaptation_steps": 3, "inner_optimizer": "adam"},
+    },
     "in_context": {"": {"width": 8, "n_layers": 2, "n_heads": 2}},
     "matching": {
         "": {},

@@ -4,7 +4,7 @@ import torch
 
 from metaskl import IMAMLClassifier, MAMLClassifier, ReptileClassifier
 from metaskl.backbones import MLP
-from metaskl.errors import SupportError
+from metaskl.errors import ParameterError, SupportError
 from metaskl.learners.imaml import IMAML
 from metaskl.learners.maml import MAML
 from metaskl.learners.reptile import Reptile
@@ -122,6 +122,8 @@ def test_rates_are_alike_for_classes():
         learner.rates["head__weight"].copy_(torch.tensor([[0.1, 0.2], [0.2, 0.4], [0.3, 0.0]]))
         learner.rates["head__bias"].copy_(torch.tensor([1.0, 0.5, 0.0]))
     learner.after_step()
+    np.testing.assert_allclose(learner.rates["head__weight"].detach(), 0.2, rtol=1e-6)
+    np.testing.assert_allclose(learner.rates["head__bias"].detach(), 0.5, rtol=1e-6)
     surprise = np.eye(4)[[0, 1, 2, 3, 0, 1]] - 1 / 4
     with torch.no_grad():
         adapted = learner.adapt(torch.from_numpy(X), one_hot([0, 1, 2, 3, 0, 1], 4))
@@ -167,9 +169,71 @@ def test_a_single_step_from_zero_leaves_the_body_and_its_gradient_as_they_are(fi
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_a_body_moves_from_the_second_step_on():
+def test_a_body_that_training_leaves_alone_stays_on_new_tasks():
+    # One step in training: the body's rates were never learned, so that more steps leave it, too.
     learner = private(MAML, 3, hidden=(4,), adaptation_steps=1, test_adaptation_steps=2)
     with torch.no_grad():
         adapted = learner.adapt(torch.from_numpy(X), one_hot(LABELS, 3))
-    own = learner.network.body.get_parameter("layers.0.weight")
-    assert not torch.equal(adapted["body.layers.0.weight"], own)
+    assert set(adapted) == {"head.weight", "head.bias"}
+
+
+def test_a_body_moves_from_the_second_step_on():
+    rows = torch.from_numpy(X), one_hot(LABELS, 3)
+    moved = []
+    for n_steps in (1, 2):
+        learner = private(MAML, 3, hidden=(4,), adaptation_steps=2, test_adaptation_steps=n_steps)
+        own = learner.network.body.get_parameter("layers.0.weight")
+        with torch.no_grad():
+            moved.append(not torch.equal(learner.adapt(*rows)["body.layers.0.weight"], own))
+    assert moved == [False, True]
+
+
+class AddsTheFeatures(MAML):
+    """Its logits do not vanish with the head, so that the body has a gradient at once."""
+
+    def predict_tasks(self, adapted, X_query):
+        logits = super().predict_tasks(adapted, X_query)
+        return logits + self.network.body(X_query.flatten(0, 1))[:, :1].reshape_as(logits[..., :1])
+
+
+class Doubles(MAML):
+    def adapt_tasks(self, X_support, y_support, weight=None):
+        return super().adapt_tasks(2 * X_support, y_support, weight)
+
+
+def test_a_subclass_that_predicts_otherwise_adapts_its_body():
+    assert private(AddsTheFeatures, 3, hidden=(4,), adaptation_steps=1).adapts_body
+    assert not private(Doubles, 3, hidden=(4,), adaptation_steps=1).adapts_body
+
+
+def test_what_a_subclass_does_to_a_support_is_done_once():
+    rows = torch.from_numpy(X), one_hot(LABELS, 3)
+    with torch.no_grad():
+        found = [
+            private(Doubles, n_ways, hidden=(4,), adaptation_steps=2).adapt(*rows)["head.weight"]
+            for n_ways in (3, 5)
+        ]
+    np.testing.assert_allclose(*found, rtol=1e-10)
+
+
+def test_adam_makes_no_step_of_rounding():
+    # As many rows of each class: from zeros the bias has no gradient, but for rounding.
+    torch.manual_seed(0)
+    body = MLP((8,)).build((3,))
+    kind = {"kind": "classification", "private_labels": True, "n_pool_classes": 9}
+    learner = Reptile(body, 5, inner_optimizer="adam", inner_lr=0.1, **kind).eval()
+    rows, labels = torch.randn(15, 3), torch.eye(5)[torch.arange(15) % 5]
+    order, turned = torch.randperm(15), torch.tensor([3, 0, 4, 1, 2])
+    with torch.no_grad():
+        found = learner.predict(learner.adapt(rows, labels), rows)
+        mixed = learner.predict(learner.adapt(rows[order], labels[order]), rows)
+        other = learner.predict(learner.adapt(rows, labels[:, turned]), rows)
+    torch.testing.assert_close(mixed, found, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(other, found[:, turned], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_further_training_has_as_many_classes(estimator_class):
+    meta = fitted(estimator_class).set_params(n_way=4)
+    with pytest.raises(ParameterError, match="n_way must stay 3 in further training"):
+        meta.partial_fit(BLOBS.X, BLOBS.groups * 3 + BLOBS.y)
