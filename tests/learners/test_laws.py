@@ -33,10 +33,7 @@ VARIANTS = {
         "multi-step loss": {"adaptation_steps": 2, "multi_step_loss": True},
         "more steps on new tasks": {"adaptation_steps": 1, "test_adaptation_steps": 3},
     },
-    "reptile": {
-        "": {"adaptation_steps": 3, "batch_size": 4},
-        "Adam": {"adaptation_steps": 3, "inner_optimizer": "adam"},
-    },
+    "reptile": {"": {"adaptation_steps": 3, "batch_size": 4}},
     "in_context": {"": {"width": 8, "n_layers": 2, "n_heads": 2}},
     "matching": {
         "": {},
