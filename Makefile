@@ -36,7 +36,7 @@ lint: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/codespell README.md $(CHECKED)
+	$(BIN)/codespell README.md Makefile pyproject.toml $(CHECKED)
 
 docs: .venv/.ready
 	$(BIN)/sphinx-build -b $(BUILDER) -d docs/_build/.doctrees-$(BUILDER) -W --keep-going --quiet docs docs/_build
