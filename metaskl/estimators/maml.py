@@ -145,6 +145,7 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     zero_head : bool, default=True
         With ``label_space="task"``: whether the inner steps start from a head of zeros [2]_, so
         that a class is what its support rows say, and a new task may have any number of them.
+        The first step then moves the head alone: with ``adaptation_steps=1`` the body stays.
         False learns a start for each of `n_way` places: a support may hold fewer, not more.
     <shared parameters>
 
