@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--only", action="append")
     parser.add_argument("--learners", type=lambda text: text.split(","))
     parser.add_argument("--epochs", type=int, default=3, help="of 100 outer steps")
+    parser.add_argument("--inner-lr", type=float, help="of the learners given that have one")
     parser.add_argument("--hashed", action="store_true", help="words instead of components")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -64,6 +65,7 @@ def main() -> None:
         if options.only and name not in options.only:
             continue
         params = arguments.pop("learner_params", {}) | {"max_epochs": options.epochs}
+        params |= {"inner_lr": options.inner_lr} if options.inner_lr else {}
         chosen: dict[str, Any] = {
             "learners": options.learners or "all",
             "learner_params": params,

@@ -108,10 +108,11 @@ class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
         How the gradients of inner steps are taken: the numbers differ by rounding. ``"loop"``
         runs task by task, also a network that cannot be mapped over tasks. Nothing is compiled:
         ``"adjoint"`` and ``"compiled"`` are ``"auto"``.
-    zero_head : bool, default=True
+    zero_head : bool, default=False
         With ``label_space="task"``: whether the inner steps start from a head of zeros [2]_, so
         that a class is what its support rows say, and a new task may have any number of them.
-        False learns a start for each of `n_way` places: a support may hold fewer, not more.
+        Take a larger `inner_lr` with it, such as 0.1. False learns a start for each of `n_way`
+        places: a support may hold fewer, not more.
     <shared parameters>
 
     Attributes
@@ -136,4 +137,4 @@ class ReptileClassifier(_ReptileFamily, BaseMetaClassifier):
     (2, 3)
     """
 
-    zero_head: bool = True
+    zero_head: bool = False

@@ -63,10 +63,10 @@ class Reptile(InnerLoop):
         How the inner steps' gradients are taken; all give the same numbers. Nothing is
         differentiated through the steps, nor compiled: ``"adjoint"`` and ``"compiled"`` are
         ``"auto"``.
-    zero_head : bool, default=True
+    zero_head : bool, default=False
         With `private_labels`: whether the inner steps start from a head of zeros [2]_, so that it
         does not matter how a task's classes are numbered, and a task may have any number of them.
-        False learns a start for each of `n_outputs` places.
+        False learns a start for each of `n_outputs` places. From zeros take a larger `inner_lr`.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -108,7 +108,7 @@ class Reptile(InnerLoop):
         batch_size: int | None = 10,
         inner_clip: float | None = 10.0,
         engine: str = "auto",
-        zero_head: bool = True,
+        zero_head: bool = False,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:

@@ -21,7 +21,10 @@ VARIANTS = {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},
     },
-    "imaml": {"": {"adaptation_steps": 5, "cg_steps": 3}},
+    "imaml": {
+        "": {"adaptation_steps": 5, "cg_steps": 3},
+        "a head of zeros": {"adaptation_steps": 5, "cg_steps": 3, "zero_head": True},
+    },
     "maml": {
         "": {"adaptation_steps": 2},
         "first order": {"adaptation_steps": 2, "first_order": True},
@@ -33,7 +36,10 @@ VARIANTS = {
         "multi-step loss": {"adaptation_steps": 2, "multi_step_loss": True},
         "more steps on new tasks": {"adaptation_steps": 1, "test_adaptation_steps": 3},
     },
-    "reptile": {"": {"adaptation_steps": 3, "batch_size": 4}},
+    "reptile": {
+        "": {"adaptation_steps": 3, "batch_size": 4},
+        "a head of zeros": {"adaptation_steps": 3, "batch_size": 4, "zero_head": True},
+    },
     "in_context": {"": {"width": 8, "n_layers": 2, "n_heads": 2}},
     "matching": {
         "": {},

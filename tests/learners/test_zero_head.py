@@ -23,7 +23,8 @@ def private(learner_class, n_ways, *, hidden=(), **arguments):
     torch.manual_seed(0)
     body = MLP(hidden, activation="tanh").build((2,))
     kind = {"kind": "classification", "private_labels": True, "n_pool_classes": 9}
-    return learner_class(body, n_ways, **kind, **arguments).double().eval()
+    arguments = {"zero_head": True, **kind, **arguments}
+    return learner_class(body, n_ways, **arguments).double().eval()
 
 
 def one_hot(labels, n_ways):
@@ -32,7 +33,8 @@ def one_hot(labels, n_ways):
 
 def fitted(estimator_class, **arguments):
     """Fit on classes that are of each task's own: 36 of them."""
-    estimator = estimator_class(label_space="task", n_way=3, **SMALL, **arguments)
+    arguments = {"zero_head": True, **SMALL, **arguments}
+    estimator = estimator_class(label_space="task", n_way=3, **arguments)
     return estimator.fit(BLOBS.X, BLOBS.groups * 3 + BLOBS.y)
 
 
@@ -75,7 +77,7 @@ def test_one_row_for_all_classes_is_as_good_as_zero(hidden):
 
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
 def test_the_head_stays_at_zero_and_the_body_learns(estimator_class):
-    arguments = {"label_space": "task", "n_way": 3, **SMALL}
+    arguments = {"label_space": "task", "n_way": 3, "zero_head": True, **SMALL}
     start = estimator_class(**arguments, backbone=MLP((8,)))
     learned = start.fit(BLOBS.X, BLOBS.groups * 3 + BLOBS.y).net_.module_.network
     assert all(not p.any() for p in learned.head.parameters())
@@ -221,7 +223,8 @@ def test_adam_makes_no_step_of_rounding():
     torch.manual_seed(0)
     body = MLP((8,)).build((3,))
     kind = {"kind": "classification", "private_labels": True, "n_pool_classes": 9}
-    learner = Reptile(body, 5, inner_optimizer="adam", inner_lr=0.1, **kind).eval()
+    how = {"inner_optimizer": "adam", "inner_lr": 0.1, "zero_head": True}
+    learner = Reptile(body, 5, **how, **kind).eval()
     rows, labels = torch.randn(15, 3), torch.eye(5)[torch.arange(15) % 5]
     order, turned = torch.randperm(15), torch.tensor([3, 0, 4, 1, 2])
     with torch.no_grad():
