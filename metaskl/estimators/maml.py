@@ -15,7 +15,7 @@ from metaskl.learners.maml import MAML
 class _MAMLFamily(BaseMetaEstimator):
     adaptation_steps: int = 5
     test_adaptation_steps: int | None = None
-    inner_lr: float = 0.05
+    inner_lr: float | None = None
     inner_lr_mode: str = "per_step"
     negative_rates: bool = False
     first_order: bool = False
@@ -49,8 +49,8 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
         With a rate a step, further steps take the last rate.
-    inner_lr : float, default=0.05
-        Step size α of the inner loop, > 0; where it is learned, where it starts.
+    inner_lr : float, optional
+        Step size α of the inner loop, > 0; where it is learned, where it starts. By default 0.05.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     negative_rates : bool, default=False
@@ -117,8 +117,9 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
         With a rate a step, further steps take the last rate.
-    inner_lr : float, default=0.05
-        Step size α of the inner loop, > 0; where it is learned, where it starts.
+    inner_lr : float, optional
+        Step size α of the inner loop, > 0; where it is learned, where it starts. By default 0.05,
+        or 0.5 from a head of zeros, which has further to go.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     negative_rates : bool, default=False

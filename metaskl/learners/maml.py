@@ -46,8 +46,9 @@ class MAML(InnerLoop):
     test_adaptation_steps : int, optional
         Inner gradient steps in evaluation mode, >= 1; by default as many as in training. With a
         rate a step, steps beyond those of training take the last rate.
-    inner_lr : float, default=0.05
-        Step size α of the inner loop, > 0; where it is learned, where it starts.
+    inner_lr : float, optional
+        Step size α of the inner loop, > 0; where it is learned, where it starts. By default 0.05,
+        or 0.5 from a head of zeros, which has further to go.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether and how α is learned: not, for each single weight, or for each weight matrix and
         bias vector (each layer, that is) and each step.
@@ -62,12 +63,10 @@ class MAML(InnerLoop):
     adapt_part : {"all", "head", "body"}, default="all"
         Which parameters the inner steps change.
     inner_clip : float or None, default=10.0
-        Largest norm of a task's inner gradient, > 0; longer ones are shortened. A task with an
-        unlucky support would otherwise diverge in its inner loop and wreck the whole meta-batch;
-        no other task is touched. None is the plain algorithm.
+        Largest norm of a task's inner gradient, > 0; longer ones are shortened: with an unlucky
+        support a task may diverge and wreck its meta-batch. None is the plain algorithm.
     multi_step_loss : bool, default=False
-        Outer loss averaged over the inner steps instead of the last alone, as in the first
-        epochs of MAML++ [5]_; steadies training with many steps.
+        Outer loss averaged over the inner steps instead of the last alone, as MAML++ [5]_ begins.
     multi_step_epochs : int, optional
         With `multi_step_loss`: the epochs, >= 1, over which its weight moves in equal parts from
         all steps to the last, as in MAML++; by default it stays on all.
@@ -133,7 +132,7 @@ class MAML(InnerLoop):
         kind: str = "regression",
         adaptation_steps: int = 5,
         test_adaptation_steps: int | None = None,
-        inner_lr: float = 0.05,
+        inner_lr: float | None = None,
         inner_lr_mode: str = "per_step",
         negative_rates: bool = False,
         first_order: bool = False,
@@ -148,6 +147,8 @@ class MAML(InnerLoop):
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
+        zeros = zero_head and private_labels and adapt_part != "body"  # which needs places
+        inner_lr = (0.5 if zeros else 0.05) if inner_lr is None else inner_lr
         super().__init__(
             backbone,
             n_outputs,
@@ -158,8 +159,7 @@ class MAML(InnerLoop):
             inner_clip=inner_clip,
             engine=engine,
             memory_budget=memory_budget,
-            # A head that is not adapted cannot start without knowing its classes.
-            zero_head=zero_head and adapt_part != "body",
+            zero_head=zeros,
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )

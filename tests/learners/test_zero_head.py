@@ -240,3 +240,12 @@ def test_further_training_has_as_many_classes(estimator_class):
     meta = fitted(estimator_class).set_params(n_way=4)
     with pytest.raises(ParameterError, match="n_way must stay 3 in further training"):
         meta.partial_fit(BLOBS.X, BLOBS.groups * 3 + BLOBS.y)
+
+
+def test_from_zeros_the_step_is_larger_by_default():
+    found = [
+        private(MAML, 3, hidden=(4,), **how).inner_lr
+        for how in ({}, {"zero_head": False}, {"adapt_part": "body"}, {"inner_lr": 0.1})
+    ]
+    assert found == [0.5, 0.05, 0.05, 0.1]
+    assert MAML(MLP((4,)).build((2,)), 1).inner_lr == 0.05
