@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--learners", type=lambda text: text.split(","))
     parser.add_argument("--epochs", type=int, default=3, help="of 100 outer steps")
     parser.add_argument("--inner-lr", type=float, help="of the learners given that have one")
+    parser.add_argument("--zero-head", action="store_true", help="of the learners given")
     parser.add_argument("--hashed", action="store_true", help="words instead of components")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -66,6 +67,7 @@ def main() -> None:
             continue
         params = arguments.pop("learner_params", {}) | {"max_epochs": options.epochs}
         params |= {"inner_lr": options.inner_lr} if options.inner_lr else {}
+        params |= {"zero_head": True} if options.zero_head else {}
         chosen: dict[str, Any] = {
             "learners": options.learners or "all",
             "learner_params": params,

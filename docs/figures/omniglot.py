@@ -85,7 +85,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--outer-lr", type=float, default=1e-3)
     parser.add_argument("--lr-schedule", default="constant", help="or cosine")
     parser.add_argument("--first-order", action="store_true")
-    parser.add_argument("--learned-head", action="store_true", help="MAML: not one of zeros")
+    parser.add_argument("--zero-head", action="store_true", help="MAML: its start, not learned")
     parser.add_argument("--n-query", type=int, default=5)
     parser.add_argument("--precision", default="float32", help="of the forward pass")
     parser.add_argument(
@@ -151,7 +151,7 @@ def learner(options: argparse.Namespace, seed: int, backbone: Backbone) -> Learn
         return ProtoNetClassifier(n_way=options.n_way, **shared)
     inner = {"adaptation_steps": options.steps, "inner_lr": options.inner_lr}
     inner["test_adaptation_steps"] = options.test_steps
-    inner["zero_head"] = not options.learned_head
+    inner["zero_head"] = options.zero_head
     return MAMLClassifier(n_way=options.n_way, first_order=options.first_order, **inner, **shared)
 
 

@@ -15,7 +15,7 @@ from metaskl.learners.maml import MAML
 class _MAMLFamily(BaseMetaEstimator):
     adaptation_steps: int = 5
     test_adaptation_steps: int | None = None
-    inner_lr: float | None = None
+    inner_lr: float = 0.05
     inner_lr_mode: str = "per_step"
     negative_rates: bool = False
     first_order: bool = False
@@ -49,8 +49,8 @@ class MAMLRegressor(_MAMLFamily, BaseMetaRegressor):
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
         With a rate a step, further steps take the last rate.
-    inner_lr : float, optional
-        Step size α of the inner loop, > 0; where it is learned, where it starts. By default 0.05.
+    inner_lr : float, default=0.05
+        Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     negative_rates : bool, default=False
@@ -117,9 +117,8 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     test_adaptation_steps : int, optional
         Inner gradient steps when adapting to a new task, >= 1; by default as many as in training.
         With a rate a step, further steps take the last rate.
-    inner_lr : float, optional
-        Step size α of the inner loop, > 0; where it is learned, where it starts. By default 0.05,
-        or 0.5 from a head of zeros, which has further to go.
+    inner_lr : float, default=0.05
+        Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether α is learned, for each parameter (Meta-SGD) or each layer and step (MAML++).
     negative_rates : bool, default=False
@@ -143,10 +142,11 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
         ``"auto"`` takes what was measured fastest; ``"loop"`` is the plain reference.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
-    zero_head : bool, default=True
+    zero_head : bool, default=False
         With ``label_space="task"``: whether the inner steps start from a head of zeros [2]_, so
         that a class is what its support rows say, and a new task may have any number of them.
         The first step then moves the head alone: with ``adaptation_steps=1`` the body stays.
+        Take a larger `inner_lr` with it, such as 0.5 on tables and sentences.
         False learns a start for each of `n_way` places: a support may hold fewer, not more.
     <shared parameters>
 
@@ -172,4 +172,4 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
     (2, 3)
     """
 
-    zero_head: bool = True
+    zero_head: bool = False

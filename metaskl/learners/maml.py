@@ -46,9 +46,8 @@ class MAML(InnerLoop):
     test_adaptation_steps : int, optional
         Inner gradient steps in evaluation mode, >= 1; by default as many as in training. With a
         rate a step, steps beyond those of training take the last rate.
-    inner_lr : float, optional
-        Step size α of the inner loop, > 0; where it is learned, where it starts. By default 0.05,
-        or 0.5 from a head of zeros, which has further to go.
+    inner_lr : float, default=0.05
+        Step size α of the inner loop, > 0; where it is learned, where it starts.
     inner_lr_mode : {"fixed", "per_parameter", "per_step"}, default="per_step"
         Whether and how α is learned: not, for each single weight, or for each weight matrix and
         bias vector (each layer, that is) and each step.
@@ -74,10 +73,10 @@ class MAML(InnerLoop):
         How the inner loop is run (``metaskl.learners.engine``); all give the same numbers.
     memory_budget : int, default=2**30
         Bytes that a meta-gradient may take, > 0: of more tasks than fit it is taken in chunks.
-    zero_head : bool, default=True
+    zero_head : bool, default=False
         With `private_labels`: whether the inner steps start from a head of zeros [6]_, so that it
         does not matter how a task's classes are numbered, and a task may have any number of them.
-        False learns a start for each of `n_outputs` places.
+        False learns a start for each of `n_outputs` places. From zeros take a larger `inner_lr`.
     private_labels, n_pool_classes
         See :class:`~metaskl.learners.MetaLearner`.
 
@@ -132,7 +131,7 @@ class MAML(InnerLoop):
         kind: str = "regression",
         adaptation_steps: int = 5,
         test_adaptation_steps: int | None = None,
-        inner_lr: float | None = None,
+        inner_lr: float = 0.05,
         inner_lr_mode: str = "per_step",
         negative_rates: bool = False,
         first_order: bool = False,
@@ -143,12 +142,10 @@ class MAML(InnerLoop):
         multi_step_epochs: int | None = None,
         engine: str = "auto",
         memory_budget: int = 2**30,
-        zero_head: bool = True,
+        zero_head: bool = False,
         private_labels: bool = False,
         n_pool_classes: int = 0,
     ) -> None:
-        zeros = zero_head and private_labels and adapt_part != "body"  # which needs places
-        inner_lr = (0.5 if zeros else 0.05) if inner_lr is None else inner_lr
         super().__init__(
             backbone,
             n_outputs,
@@ -159,7 +156,7 @@ class MAML(InnerLoop):
             inner_clip=inner_clip,
             engine=engine,
             memory_budget=memory_budget,
-            zero_head=zeros,
+            zero_head=zero_head and adapt_part != "body",  # a body alone needs places
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )

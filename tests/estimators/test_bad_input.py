@@ -319,8 +319,7 @@ class TestClasses:
             )
 
     def test_more_classes_than_a_head_has_are_said(self):
-        meta = MAMLClassifier(label_space="task", n_way=2, zero_head=False, **QUICK)
-        meta.fit(POOL_X, POOL_Y)
+        meta = MAMLClassifier(label_space="task", n_way=2, **QUICK).fit(POOL_X, POOL_Y)
         message = "at most n_way=2 classes for a MAMLClassifier, got 3. Fit with n_way=3, or use a"
         with pytest.raises(SupportError, match=message):
             meta.adapt(POOL_X[:3], ["a", "b", "c"])

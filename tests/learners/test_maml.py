@@ -356,7 +356,7 @@ def test_running_statistics_are_refused_unless_the_body_stays():
         ({"multi_step_epochs": 0}, "multi_step_epochs must be at least 1 or None, got 0"),
         ({"inner_lr": 0.0}, r"inner_lr must be above 0, got 0\.0"),
         ({"inner_lr": float("nan")}, "inner_lr must be above 0, got nan"),
-        ({"inner_lr": "0.1"}, "inner_lr must be above 0, got '0.1'"),
+        ({"inner_lr": None}, "inner_lr must be above 0, got None"),
         ({"inner_lr_mode": "learned"}, "inner_lr_mode must be one of .*got 'learned'"),
         ({"adapt_part": "neck"}, "adapt_part must be one of .*got 'neck'"),
         ({"adapt_part": "heads"}, r"got 'heads'\. Did you mean 'head'\?"),

@@ -64,7 +64,7 @@ class Pictures:
         backbone = Conv4(self.n_channels, norm="batch_statistics").build((1, SIDE, SIDE))
         plain = {"inner_lr_mode": "fixed", "inner_clip": None, "inner_lr": self.rate}
         more = {"kind": "classification", "adaptation_steps": self.n_steps, "engine": engine}
-        return MAML(backbone, self.n_way, private_labels=True, zero_head=False, **plain, **more)
+        return MAML(backbone, self.n_way, private_labels=True, **plain, **more)
 
     def network(self) -> nn.Module:
         """Return the same network as others write it, in torch's usual layout."""
