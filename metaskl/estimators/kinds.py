@@ -210,7 +210,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
                 raise SupportError(
                     f"the support must hold at most n_way={width} classes for a "
                     f"{type(self).__name__}, got {len(seen)}. Fit with n_way={len(seen)}, or use a "
-                    "ProtoNetClassifier or a MAMLClassifier with zero_head=True: any number."
+                    "ProtoNetClassifier, which takes any number (as do MAML, implicit MAML and "
+                    "Reptile that were fitted with zero_head=True)."
                 )
         one_hot = np.eye(width, dtype=np.float32)[np.searchsorted(seen, y)]
         return one_hot, {"classes_": seen}
@@ -236,8 +237,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         if has_head and self.n_way != learner.n_outputs:
             raise ParameterError(
                 f"n_way must stay {learner.n_outputs} in further training of a "
-                f"{type(self).__name__}, whose head has as many outputs, got {self.n_way}. Set it "
-                "back, or fit anew."
+                f"{type(self).__name__}, which goes on with the head that it was built with, got "
+                f"{self.n_way}. Set it back, or fit anew."
             )
         if not self._learner().uses_pool:
             return
