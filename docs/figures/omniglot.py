@@ -85,7 +85,7 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--outer-lr", type=float, default=1e-3)
     parser.add_argument("--lr-schedule", default="constant", help="or cosine")
     parser.add_argument("--first-order", action="store_true")
-    parser.add_argument("--zero-head", action="store_true", help="MAML: its start, not learned")
+    parser.add_argument("--zero-head", action="store_true", help="MAML: start from a head of zeros")
     parser.add_argument("--n-query", type=int, default=5)
     parser.add_argument("--precision", default="float32", help="of the forward pass")
     parser.add_argument(

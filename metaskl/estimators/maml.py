@@ -147,8 +147,8 @@ class MAMLClassifier(_MAMLFamily, BaseMetaClassifier):
         that a class is what its support rows say, and a new task may have any number of them.
         The first step then moves the head alone: with ``adaptation_steps=1`` the body stays.
         Take a larger `inner_lr` with it on tables and sentences, such as 0.5; not on pictures.
-        With ``adapt_part="body"`` it is False.
-        False learns a start for each of `n_way` places: a support may hold fewer, not more.
+        False, as always with ``adapt_part="body"``, learns a start for each of `n_way` places: a
+        support may hold fewer, not more.
     <shared parameters>
 
     Attributes
