@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from metaskl.backbones.base import Backbone
-from metaskl.errors import BackboneError
+from metaskl.errors import BackboneError, ModelFileError
 from metaskl.persistence import read_state_dict
 
 
@@ -99,6 +99,14 @@ class Trained(Backbone):
         """Build the network and give it its weights."""
         _ = self.innermost  # there is one
         module = self.backbone.build(in_shape)
-        if self.state_dict is not None:
-            module.load_state_dict(read_state_dict(self.state_dict, module.state_dict()))
+        if self.state_dict is None:
+            return module
+        try:
+            weights = read_state_dict(self.state_dict, module.state_dict())
+        except ModelFileError as error:
+            raise ModelFileError(
+                f"{error} Here it is {self.backbone!r} for rows of shape {tuple(in_shape)}: other "
+                "columns than those that it was trained on make another module, too."
+            ) from error
+        module.load_state_dict(weights)
         return module

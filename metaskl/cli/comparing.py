@@ -19,7 +19,7 @@ _Names = list[str] | None
 def compare(
     table: Annotated[Path, typer.Argument(help="csv, csv.gz or parquet file.", show_default=False)],
     target: options.Target,
-    task: options.Task,
+    task: options.Task = None,
     n_shot: Annotated[
         _Names,
         typer.Option(
@@ -48,6 +48,7 @@ def compare(
     label_space: options.LabelSpace = options.LabelSpaces.shared,
     n_way: options.NWay = 5,
     max_epochs: options.Epochs = None,
+    param: options.Params = None,
     jobs: Annotated[int, typer.Option(help="Fits in parallel; -1 uses all cores.")] = -1,
     seed: options.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
@@ -61,6 +62,7 @@ def compare(
     from metaskl.report import write_report
 
     notes = Notes(quiet=quiet)
+    options.require_task(task, label_space)
     if out is not None:
         check_report(out)
     _check_names(listed := options.names(learners, "recommended"))
@@ -74,7 +76,7 @@ def compare(
         kind=options.kind_of(kind, label_space),
     )
     notes.say(*data.notes)
-    parameters: dict[str, Any] = {} if max_epochs is None else {"max_epochs": max_epochs}
+    parameters = options.learner_params(param, max_epochs)
     comparison = compare_candidates(
         data.X,
         data.y,
@@ -111,10 +113,15 @@ def compare(
         except ValueError as error:
             adaptation = None
             notes.say(f"The report shows no task: {in_options(str(error))}")
-        title = f"{table.name}: {target} by {task}"
+        title = title_of(table, target, task)
         write_report(comparison, out, title=title, adaptation=adaptation)
         notes.say(f"Report: {out}")
     _require_comparison(comparison, listed, options.names(baselines))
+
+
+def title_of(table: Path, target: str, task: str | None) -> str:
+    """Return what a report is called."""
+    return f"{table.name}: {target}" + ("" if task is None else f" by {task}")
 
 
 def _require_comparison(comparison: Any, learners: Any, baselines: Any) -> None:
@@ -168,7 +175,8 @@ def print_comparison(comparison: Any) -> None:
         cells = [f"{mean} [{low}, {high}]" for mean, low, high in numbers]
         rows.append([str(name), str(row[("", "family")]), f"{row[('', 'rank')]:.2f}", *cells])
     better = "lower" if comparison.lower_is_better else "higher"
-    title = f"{comparison.metric} ({better} is better), mean [95 % interval over tasks]"
+    tasks = comparison.tasks
+    title = f"{comparison.metric} ({better} is better), mean [95 % interval over {tasks}]"
     print_table(title, ["candidate", "family", "rank", *heads], rows)
     typer.echo(f"\n{comparison.verdict}")
 

@@ -39,8 +39,8 @@ class Table:
         Features: floats, and texts with NaN where they are missing.
     y : ndarray of shape (n_rows,)
         Targets.
-    groups : ndarray of shape (n_rows,)
-        Task ids.
+    groups : ndarray of shape (n_rows,) or None
+        Task ids; without a task column none.
     kind : {"regression", "classification"}
         What the targets are.
     numeric, text : list of str
@@ -79,7 +79,7 @@ def take_apart(
     path: Path,
     *,
     target: str,
-    task: str,
+    task: str | None = None,
     drop: Sequence[str] = (),
     kind: str = "auto",
 ) -> Table:
@@ -91,20 +91,25 @@ def take_apart(
         If a named column is missing, or nothing is left to learn from.
     """
     drop = columns(drop, table.columns.tolist())
-    named = [("--target", target), ("--task", task), *[("--drop", name) for name in drop]]
+    taken = [("--target", target)] if task is None else [("--target", target), ("--task", task)]
+    named = [*taken, *[("--drop", name) for name in drop]]
     require_columns(table, named, path)
     if target == task:
         raise TableError(f"--target and --task must be two columns, got {target!r} for both.")
     notes = []
-    known = table[target].notna() & table[task].notna()
+    own = [column for _, column in taken]
+    known = table[own].notna().all(axis=1)
     if not known.all():
-        notes.append(f"Left out: {counted((~known).sum(), 'row')} without {target!r} or {task!r}.")
+        without = " or ".join(map(repr, own))
+        notes.append(f"Left out: {counted((~known).sum(), 'row')} without {without}.")
         table = table[known].reset_index(drop=True)
     if table.empty:
-        raise TableError(f"{str(path)!r} must have rows with {target!r} and {task!r}, got none.")
-    groups = to_labels(table[task])
+        both = " and ".join(map(repr, own))
+        raise TableError(f"{str(path)!r} must have rows with {both}, got none.")
     y, kind = _targets(table[target], kind)
-    numeric, text, left_out = _choose(table.drop(columns=[target, task, *drop]), groups)
+    groups = None if task is None else to_labels(table[task])
+    tasks = y if groups is None else groups  # without a task column it is classes that are new
+    numeric, text, left_out = _choose(table.drop(columns=[*own, *drop]), tasks)
     if not numeric and not text:
         why = "; ".join(f"{name!r} {reason}" for name, reason in left_out.items())
         raise TableError(
@@ -113,8 +118,9 @@ def take_apart(
         )
     _require_variety(groups, task, y if kind == "classification" else None, target)
     X = as_features(table, numeric, text)
-    size = f"{counted(len(table), 'row')} of {counted(len(np.unique(groups)), 'task')}"
-    notes.insert(0, f"{size} ({task!r}); {kind} of {target!r}.")
+    n_tasks = len(np.unique(tasks))
+    of = f"{n_tasks:,} classes" if task is None else f"{counted(n_tasks, 'task')} ({task!r})"
+    notes.insert(0, f"{counted(len(table), 'row')} of {of}; {kind} of {target!r}.")
     notes.append(_summary(X, numeric, text))
     if kind == "regression":
         notes += [_warning(name, target) for name in numeric if _follows(X[name], y)]
@@ -161,9 +167,9 @@ def _targets(column: pd.Series, kind: str) -> tuple[Any, str]:
     return numbers.to_numpy(), kind
 
 
-def _require_variety(groups: Any, task: str, classes: Any, target: str) -> None:
+def _require_variety(groups: Any, task: str | None, classes: Any, target: str) -> None:
     """Raise if there is one task only, or nothing to tell apart."""
-    if len(np.unique(groups)) < 2:
+    if groups is not None and len(np.unique(groups)) < 2:
         raise TableError(
             f"--task must name at least 2 tasks, got only {groups[0].item()!r} in {task!r}. Choose "
             "the column that says which rows belong together, or add rows of other tasks."

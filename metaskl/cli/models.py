@@ -17,8 +17,8 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 def fit(
     table: Annotated[Path, typer.Argument(help="csv, csv.gz or parquet file.", show_default=False)],
     target: options.Target,
-    task: options.Task,
     output: Output,
+    task: options.Task = None,
     learner: Annotated[str, typer.Option(help="Name of a learner.")] = "ridge_head",
     n_shot: Annotated[
         list[str] | None,
@@ -34,6 +34,7 @@ def fit(
     label_space: options.LabelSpace = options.LabelSpaces.shared,
     n_way: options.NWay = 5,
     max_epochs: options.Epochs = None,
+    param: options.Params = None,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
 ) -> None:
@@ -47,6 +48,7 @@ def fit(
     from metaskl.evaluation.cross_validate import fit_on_tasks
 
     notes = Notes(quiet=quiet)
+    options.require_task(task, label_space)
     check_folder(output)
     rows = options.shot_range(n_shot, 5)
     data = take_apart(
@@ -58,9 +60,7 @@ def fit(
         kind=options.kind_of(kind, label_space),
     )
     notes.say(*data.notes)
-    parameters: dict[str, Any] = {"n_shot": rows}
-    if max_epochs is not None:
-        parameters["max_epochs"] = max_epochs
+    parameters: dict[str, Any] = {"n_shot": rows} | options.learner_params(param, max_epochs)
     if label_space != "shared":
         parameters |= {"label_space": label_space.value, "n_way": n_way}
     parameters |= {"random_state": seed, "verbose": 0 if quiet else 1}
@@ -127,9 +127,9 @@ def predict(
     fitted = _load(model, trust)
     X, _, remarks = read_rows(fitted, query, sep, labelled=False)
     notes.say(*remarks)
+    predictions = _predict(fitted, X, std=std)
     if not fitted.table_["n_support"]:
         notes.say("The model is not adapted: it predicts what the tasks have in common.")
-    predictions = _predict(fitted, X, std=std)
     if json:
         facts = {name: fitted.table_[name] for name in ("target", "kind", "n_support")}
         text = as_json({**facts, "rows": predictions.to_dict("records")}) + "\n"
@@ -142,7 +142,7 @@ def predict(
     notes.say(f"{counted(len(X), 'prediction')}: {output}")
 
 
-def remember_table(model: Any, data: Any, target: str, task: str) -> Any:
+def remember_table(model: Any, data: Any, target: str, task: str | None) -> Any:
     """Write into a fitted Pipeline what its table looked like, and return it.
 
     It is an attribute of the Pipeline, so that metaskl.load gives Python users nothing but that.

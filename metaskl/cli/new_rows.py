@@ -58,7 +58,7 @@ def read_rows(
     return X, y, notes + _unseen(model, X)
 
 
-def _several_tasks(rows: pd.DataFrame, task: str) -> list[str]:
+def _several_tasks(rows: pd.DataFrame, task: str | None) -> list[str]:
     """Warn of a support that holds rows of more than one task."""
     names = tasks_named(rows, task)
     if len(names) < 2:

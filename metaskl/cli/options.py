@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from metaskl.errors import ParameterError
+
+# As one writes them in a shell.
+_WORDS = {"true": "True", "false": "False", "none": "None"}
 
 
 class Kinds(StrEnum):
@@ -35,7 +39,13 @@ class Holdouts(StrEnum):
 
 
 Target = Annotated[str, typer.Option(help="Column to predict.")]
-Task = Annotated[str, typer.Option(help="Column that names the task of each row.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="Column that names the task of each row; with --label-space task it may be left out.",
+        show_default=False,
+    ),
+]
 Drop = Annotated[
     list[str] | None,
     typer.Option(help="Columns that are no features, with commas or --drop for each."),
@@ -50,6 +60,14 @@ Holdout = Annotated[
 ]
 NWay = Annotated[int, typer.Option(help="Classes of an episode, with --label-space task.", min=2)]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of meta-training.", min=1)]
+Params = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        help="A hyper-parameter of the learners, as name=value; once for each.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0, max=2**32 - 1)]
 Quiet = Annotated[
     bool,
@@ -69,6 +87,46 @@ def kind_of(kind: Kinds, label_space: LabelSpaces) -> str:
     """Return what the target is: private classes may be numbered, and many."""
     private = label_space == LabelSpaces.task and kind == Kinds.auto
     return Kinds.classification.value if private else kind.value
+
+
+def require_task(task: str | None, label_space: LabelSpaces) -> None:
+    """Refuse tables without a task column, but for classes of each task's own.
+
+    Raises
+    ------
+    BadParameter
+        It says when the option may be left out.
+    """
+    if task is None and label_space != LabelSpaces.task:
+        raise typer.BadParameter(
+            "it must name the column that tells the tasks apart. It may be left out with "
+            "--label-space task only, where the classes of --target are then one pool.",
+            param_hint="'--task'",
+        )
+
+
+def learner_params(values: Sequence[str] | None, max_epochs: int | None) -> dict[str, Any]:
+    """Return hyper-parameters given as name=value: numbers, true, false, none, lists, or texts.
+
+    Raises
+    ------
+    ParameterError
+        If one has no name, or is given twice.
+    """
+    found: dict[str, Any] = {} if max_epochs is None else {"max_epochs": max_epochs}
+    for value in values or ():
+        name, equals, text = (part.strip() for part in value.partition("="))
+        if not (name and equals and text):
+            raise ParameterError(
+                f"--param must be name=value, got {value!r}. Give for example --param inner_lr=0.1."
+            )
+        if name in found:
+            raise ParameterError(f"--param must set {name} once, got it again. Leave one out.")
+        try:
+            found[name] = ast.literal_eval(_WORDS.get(text.lower(), text))
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
 
 
 def listed(values: Sequence[str] | None) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from metaskl.cli import options
-from metaskl.cli.comparing import check_report, print_comparison
+from metaskl.cli.comparing import check_report, print_comparison, title_of
 from metaskl.cli.models import Output, check_folder, remember_table
 from metaskl.cli.output import Notes, print_json
 
@@ -18,8 +18,8 @@ _Names = list[str] | None
 def tune(
     table: Annotated[Path, typer.Argument(help="csv, csv.gz or parquet file.", show_default=False)],
     target: options.Target,
-    task: options.Task,
     output: Output,
+    task: options.Task = None,
     time_budget: Annotated[
         float, typer.Option(help="Seconds after which nothing further is tried.", min=1)
     ] = 300,
@@ -70,6 +70,7 @@ def tune(
     label_space: options.LabelSpace = options.LabelSpaces.shared,
     n_way: options.NWay = 5,
     max_epochs: options.Epochs = None,
+    param: options.Params = None,
     jobs: Annotated[int, typer.Option(help="Fits in parallel; -1 uses all cores.")] = 1,
     seed: options.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
@@ -82,6 +83,7 @@ def tune(
     from metaskl.cli.tables import read_table
 
     notes = Notes(quiet=quiet)
+    options.require_task(task, label_space)
     check_folder(output)
     if out is not None:
         check_report(out)
@@ -104,7 +106,7 @@ def tune(
         "n_repeats": repeats,
         "cv": cv,
         "scoring": scoring,
-        "learner_params": {} if max_epochs is None else {"max_epochs": max_epochs},
+        "learner_params": options.learner_params(param, max_epochs),
         "preprocess": data.preprocess(),
         "ensemble": ensemble,
         "storage": None if storage == "none" else storage,
@@ -129,7 +131,7 @@ def tune(
         typer.echo(f"\nBest on meta-validation: {_best(auto)}.")
     notes.say(f"Model: {output}")
     if out is not None:
-        _write(auto, out, f"{table.name}: {target} by {task}")
+        _write(auto, out, title_of(table, target, task))
         notes.say(f"Report: {out}")
 
 

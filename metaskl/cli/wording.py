@@ -32,6 +32,7 @@ _ADVICE = (
         "Run metaskl adapt, and predict by the model that it writes",
     ),
     (r"groups names the task", "--task names the task"),
+    (r"^learner_params must", "--param must"),
     (r"or use a ProtoNetClassifier", "or --learner protonet"),
     (
         r"Lower outer_lr.*$",

@@ -43,6 +43,10 @@ class Adapting(Viewing):
         """Return targets for the learner, and attributes of the adapted copy."""
         raise NotImplementedError  # pragma: no cover
 
+    def _learner_parameters(self) -> dict[str, Any]:
+        """Return the learner's own hyper-parameters."""
+        raise NotImplementedError  # pragma: no cover
+
     def adapt(self, X: Any, y: Any) -> Self:
         """Adapt to one new task.
 
@@ -87,8 +91,8 @@ class Adapting(Viewing):
         Returns
         -------
         dict
-            An adapted copy for each task id. A support with one class only is adapted on,
-            as with ``allow_single_class=True``.
+            An adapted copy for each task id. Where tasks share their classes, a support with one
+            class only is adapted on, as with ``allow_single_class=True``.
         """
         check_is_fitted(self, "net_")
         X, ids, _ = resolve_groups(X, groups, column=self.groups_column_, fitting=False)
@@ -129,6 +133,9 @@ class Adapting(Viewing):
     def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:
         """Adapt a stack of tasks without keeping a graph."""
         learner = self.net_.module_.eval()
+        own = self._learner_parameters() if learner.test_arguments else {}
+        for name in learner.test_arguments:  # they may have been set since fit
+            setattr(learner, name, own.get(name))
         with torch.no_grad(), limit_threads(self.n_threads):
             adapted: Adapted = learner.adapt_tasks(X, y, weight)
         return {name: value.detach() for name, value in adapted.items()}

@@ -17,7 +17,7 @@ from metaskl.evaluation.verdict import reach_verdict
 def compare(
     X: Any,
     y: Any,
-    groups: Any,
+    groups: Any = None,
     *,
     learners: Any = "recommended",
     baselines: Any = "all",
@@ -48,8 +48,10 @@ def compare(
         Features.
     y : array-like of shape (n_rows,)
         Targets.
-    groups : array-like of shape (n_rows,), or str
-        Task ids, or the name of the column of `X` that holds them.
+    groups : array-like of shape (n_rows,), or str, optional
+        Task ids, or the name of the column of `X` that holds them. May be left out with
+        ``label_space="task"``: the classes are dealt out at random into sets of `n_way`, which
+        count as the tasks; fits see the classes of all training sets as one pool.
     learners : "recommended", "all", list of str or dict of str to estimator
         By default the five learners to try first
         (:func:`~metaskl.evaluation.recommended_learners`). ``"all"`` takes every registered
@@ -171,6 +173,7 @@ def compare(
             "n_shot": [k for k in protocol.shots if k not in left_out],
             "n_shot_left_out": list(left_out),  # no task is large enough
             "n_tasks": len(np.unique(protocol.ids)),
+            "tasks_are": "given" if protocol.grouped else "sets of classes",
             "n_rows": len(protocol.y),
             "kind": protocol.kind,
             "n_way": protocol.n_way,  # None where tasks share their classes

@@ -58,6 +58,12 @@ class Comparison:
         """Whether a learner was compared with a baseline: without it there is no verdict."""
         return self.verdict.compared
 
+    @property
+    def tasks(self) -> str:
+        """What was held out, in words: tasks, or sets of classes dealt out from a pool."""
+        sets = self.protocol.get("tasks_are") == "sets of classes"
+        return "sets of classes" if sets else "tasks"
+
     def leaderboard(self) -> pd.DataFrame:
         """Return means with 95 % intervals over tasks, the best candidate first.
 
@@ -107,7 +113,7 @@ class Comparison:
 
     def _title(self) -> str:
         better = "lower" if self.lower_is_better else "higher"
-        return f"{self.metric} ({better} is better), mean [95 % interval over tasks]"
+        return f"{self.metric} ({better} is better), mean [95 % interval over {self.tasks}]"
 
     def _table(self) -> pd.DataFrame:
         """Return the leaderboard as texts."""

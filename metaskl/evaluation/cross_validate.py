@@ -20,11 +20,11 @@ from metaskl._compat import BaseSearchCV, threads_for
 from metaskl.errors import GroupsWarning, MetasklWarning, ParameterError
 from metaskl.estimators.adapt import adapt
 from metaskl.evaluation.answers import is_transductive, score_draws
+from metaskl.evaluation.class_sets import tasks_to_score
 from metaskl.evaluation.draws import Ways
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.evaluation.warming import warm_up
-from metaskl.tasks import require_groups
 from metaskl.tasks.groups import require_values
 
 
@@ -32,7 +32,7 @@ def cross_validate_tasks(
     estimator: Any,
     X: Any,
     y: Any,
-    groups: Any,
+    groups: Any = None,
     *,
     n_shot: Any = (5, 10, 20),
     n_repeats: int = 3,
@@ -58,8 +58,10 @@ def cross_validate_tasks(
         Features.
     y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         Targets.
-    groups : array-like of shape (n_rows,), or str
-        Task ids, or the name of the column of `X` that holds them.
+    groups : array-like of shape (n_rows,), or str, optional
+        Task ids, or the name of the column of `X` that holds them. May be left out where the
+        classes are private: they are dealt out at random into sets of `n_way`, which count as
+        the tasks; fits see the classes of all training sets as one pool.
     n_shot : int, float or sequence of them, default=(5, 10, 20)
         Labelled rows of a held-out task; rows of each class with ``label_space="task"``.
         Fractions of a task's rows are allowed with ``holdout="rows"``. A quarter of a task's
@@ -115,9 +117,9 @@ def cross_validate_tasks(
     check_adapts(estimator)
     scorer = resolve_scorer(scoring, classification=is_classifier(estimator))
     require_values(y)
-    X, ids = require_groups(X, groups)
     n_way = private_ways(estimator) if n_way is None else n_way
     y = np.asarray(y)
+    X, ids, grouped = tasks_to_score(X, y, groups, n_way=n_way, random_state=random_state)
     folds = make_folds(
         y,
         ids,
@@ -127,6 +129,7 @@ def cross_validate_tasks(
         cv=cv,
         holdout=holdout,
         random_state=random_state,
+        grouped=grouped,
     )
     for count, why in shots_left_out(folds, y, ids, n_shot, n_way).items():
         warnings.warn(
@@ -191,7 +194,7 @@ def score_fold(
     """Fit on a fold's rows and score its draws."""
     warm_up()
     start = time.perf_counter()
-    fitted = fit_rows(clone(estimator), X, y, ids, fold.train)
+    fitted = fit_rows(clone(estimator), X, y, ids if fold.grouped else None, fold.train)
     fitting = time.perf_counter() - start
     with threads_for(max(len(draw.support) for draw in fold.draws)):
         rows = score_draws(fitted, X, y, fold.draws, scorer, seen=fold.seen)
@@ -202,10 +205,11 @@ def score_fold(
     return scores.assign(fit_time=fitting, score_time=scoring)
 
 
-def fit_rows(estimator: Any, X: Any, y: Array, ids: Array, rows: Array) -> Any:
-    """Fit on some of the rows, which hold whole tasks."""
+def fit_rows(estimator: Any, X: Any, y: Array, ids: Array | None, rows: Array) -> Any:
+    """Fit on some of the rows, which hold whole tasks, or classes where there are no ids."""
+    groups = None if ids is None else ids[rows]
     with threads_for(len(rows)):
-        return fit_on_tasks(estimator, _safe_indexing(X, rows), y[rows], ids[rows])
+        return fit_on_tasks(estimator, _safe_indexing(X, rows), y[rows], groups)
 
 
 def fit_on_tasks(estimator: Any, X: Any, y: Any, groups: Any) -> Any:

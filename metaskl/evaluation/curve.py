@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from metaskl.evaluation.differences import interval
+from metaskl.evaluation.scoring import within_bounds
 
 
 def shots_curve(scores: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
@@ -26,7 +27,8 @@ def shots_curve(scores: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
         as ``neg_root_mean_squared_error`` is negative: turn the sign for the error itself, and
         `low` and `high` change places. ``n_undefined`` counts the draws that are left out
         because their score is not defined (NaN, as the area under the curve of a query of one
-        class); a task without any score does not count in ``n_tasks``.
+        class); a task without any score does not count in ``n_tasks``. Of a metric between 0
+        and 1 that :func:`cross_validate_tasks` noted in ``scores.attrs``, intervals end there.
 
     Examples
     --------
@@ -48,4 +50,5 @@ def shots_curve(scores: pd.DataFrame, *, by: str | None = None) -> pd.DataFrame:
                 "n_undefined": int(part["score"].isna().sum()),
             }
         )
-    return pd.DataFrame(rows)
+    curve: pd.DataFrame = within_bounds(pd.DataFrame(rows), scores.attrs.get("metric", ""))
+    return curve

@@ -29,11 +29,14 @@ Array = npt.NDArray[Any]
 class Fold:
     """Rows to fit on, and draws to score, of one fold."""
 
-    def __init__(self, number: int, train: Array, draws: list[Draw], *, seen: bool) -> None:
+    def __init__(
+        self, number: int, train: Array, draws: list[Draw], *, seen: bool, grouped: bool = True
+    ) -> None:
         self.number = number
         self.train = train
         self.draws = draws
         self.seen = seen  # whether the supports are the rows of the fit
+        self.grouped = grouped  # whether the fit is told the tasks: sets of classes are none
 
 
 def make_folds(
@@ -46,12 +49,18 @@ def make_folds(
     cv: Any,
     holdout: str,
     random_state: int,
+    grouped: bool = True,
 ) -> list[Fold]:
     """Split tasks (or rows) into folds with their draws."""
     if holdout not in ("tasks", "rows"):
         raise TaskError(
             f"holdout must be 'tasks' (whole tasks are held out) or 'rows' (every task is seen), "
             f"got {holdout!r}."
+        )
+    if holdout == "rows" and not grouped:
+        raise TaskError(
+            "holdout must be 'tasks' where there are no groups, got 'rows': what is new then are "
+            "classes. Leave it out."
         )
     shots = check_n_shot(n_shot, fractions=holdout == "rows")
     check_count("n_repeats", n_repeats)
@@ -68,14 +77,15 @@ def make_folds(
         folds = _row_folds(ids, shots, cv, random_state)
     else:
         folds = _task_folds(np.asarray(y), ids, shots, n_way, n_repeats, cv, random_state)
+        for fold in folds:
+            fold.grouped = grouped
     if not folds:
         if n_way is not None and _one_class_each(y, ids):
             raise TaskError(
                 "groups must hold several classes each, of which an episode draws "
                 f"n_way={n_way}, got one class a group only: they name the class itself. Give "
-                "groups of related classes (alphabets of characters, domains of intents); where "
-                "there are none, fit without groups and score with "
-                "metaskl.evaluation.episode_scores."
+                "groups of related classes (alphabets of characters, domains of intents), or "
+                "none: then the classes are dealt out into sets."
             )
         raise TaskError(
             f"tasks must be larger than the shot count, got n_shot={shots}, but "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metaskl.errors import GroupsError, ParameterError, TaskError
+from metaskl.errors import ParameterError, TaskError
 from metaskl.evaluation.candidates import (
     choose_baselines,
     join_candidates,
@@ -16,11 +16,11 @@ from metaskl.evaluation.candidates import (
     target_kind,
     with_preprocess,
 )
+from metaskl.evaluation.class_sets import tasks_to_score
 from metaskl.evaluation.draws import Ways, check_n_shot
 from metaskl.evaluation.flatten import n_axes
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
-from metaskl.tasks import require_groups
 from metaskl.tasks.groups import are_private, require_values
 
 
@@ -50,6 +50,9 @@ class Protocol:
         Whether that is an error.
     random_state : int
         Seed.
+    grouped : bool
+        Whether the tasks were given; otherwise they are sets of classes, of which fits know
+        nothing.
     """
 
     X: Any
@@ -64,6 +67,7 @@ class Protocol:
     metric: str
     lower_is_better: bool
     random_state: int
+    grouped: bool = True
 
     def candidates(
         self, learners: Any, baselines: Any, learner_params: dict[str, Any] | None, preprocess: Any
@@ -138,22 +142,15 @@ def make_protocol(
 ) -> Protocol:
     """Check the data and settings, and draw the folds with their supports and queries."""
     private = label_space == "task"
-    if private and groups is None:
-        raise GroupsError(
-            "groups must name groups of related classes with label_space='task' (the alphabet of "
-            "a character, the domain of an intent), got None: whole groups are held out. Where "
-            "there are none, fit without groups and score classes that were not seen with "
-            "metaskl.evaluation.episode_scores."
-        )
+    ways = n_way if private else None
     require_values(y)
-    X, ids = require_groups(X, groups)
     y = np.asarray(y)
     _check_settings(kind, label_space)
+    X, ids, grouped = tasks_to_score(X, y, groups, n_way=ways, random_state=random_state)
     if kind == "auto":
         kind = "classification" if private else target_kind(y)
     classification = kind == "classification"
     scorer = resolve_scorer(scoring, classification=classification)
-    ways = n_way if private else None
     folds = make_folds(
         y,
         ids,
@@ -163,6 +160,7 @@ def make_protocol(
         cv=cv,
         holdout=holdout,
         random_state=random_state,
+        grouped=grouped,
     )
     return Protocol(
         X=X,
@@ -177,6 +175,7 @@ def make_protocol(
         metric=metric_name(scoring, classification=classification),
         lower_is_better=getattr(scorer, "_sign", 1) < 0,
         random_state=random_state,
+        grouped=grouped,
     )
 
 

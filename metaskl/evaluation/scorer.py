@@ -21,6 +21,9 @@ from metaskl.evaluation.draws import Draw, check_count, draw_classes, draw_rows
 from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import check_groups
 
+# What a search calls sets of classes, so that they do not reach fits as task ids.
+CLASS_SETS = "class_sets"
+
 
 class _NoScore:
     """What stands for a score that no candidate can have: scikit-learn's error shows the reason."""
@@ -171,3 +174,13 @@ def _fitted_on(estimator: Any) -> Counter[Any]:
         if hasattr(estimator, name):
             return _fitted_on(getattr(estimator, name))
     return Counter(getattr(estimator, "_fitted_on", {}))
+
+
+class ClassSetScorer(FewShotScorer):
+    """The same over sets of classes, which are for the scorer alone: fits see one pool."""
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Request the sets, under a name that no estimator asks for."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="groups", alias=CLASS_SETS)
+        return request

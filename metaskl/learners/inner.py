@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
@@ -32,10 +32,11 @@ from metaskl.learners.engine.packing import packing_of, rows_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.private_head import PrivateHead
+from metaskl.learners.steps import Steps
 from metaskl.tasks import Episode
 
 
-class InnerLoop(PrivateHead, abc.ABC):
+class InnerLoop(Steps, PrivateHead, abc.ABC):
     """A learner that adapts by gradient steps on the support.
 
     A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`,
@@ -101,7 +102,7 @@ class InnerLoop(PrivateHead, abc.ABC):
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
-        _check(adaptation_steps, test_adaptation_steps, inner_lr, inner_clip)
+        _check(inner_lr, inner_clip)
         self.adaptation_steps = adaptation_steps
         self.test_adaptation_steps = test_adaptation_steps
         self.inner_lr = inner_lr
@@ -125,12 +126,6 @@ class InnerLoop(PrivateHead, abc.ABC):
     def initial(self) -> Adapted | None:
         """Return what the inner steps start from."""
         return {name: p.detach() for name, p in self.parameters_to_adapt().items()}
-
-    def n_steps(self) -> int:
-        """Return how many inner steps are taken in the present mode."""
-        if self.training or self.test_adaptation_steps is None:
-            return self.adaptation_steps
-        return self.test_adaptation_steps
 
     def replaces(self, base: type[Any], *names: str) -> bool:
         """Say whether a subclass has a method of its own in place of one of these of `base`."""
@@ -274,17 +269,7 @@ class InnerLoop(PrivateHead, abc.ABC):
         return {n: g * factor.reshape(-1, *[1] * (g.ndim - 1)) for n, g in gradients.items()}
 
 
-def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: float | None) -> None:
-    if not _is_count(steps):
-        raise ParameterError(
-            f"adaptation_steps must be a whole number of at least 1, got {steps!r}. "
-            "For a model without adaptation use Pooled or Transfer."
-        )
-    if not (test_steps is None or _is_count(test_steps)):
-        raise ParameterError(
-            "test_adaptation_steps must be a whole number of at least 1 or None, got "
-            f"{test_steps!r}. None takes as many steps as in meta-training."
-        )
+def _check(inner_lr: float, inner_clip: float | None) -> None:
     if not (isinstance(inner_lr, Real) and inner_lr > 0):
         raise ParameterError(
             f"inner_lr must be above 0, got {inner_lr!r}. Try 0.01 to 0.1 on standardised features."
@@ -294,7 +279,3 @@ def _check(steps: int, test_steps: int | None, inner_lr: float, inner_clip: floa
             f"inner_clip must be above 0 or None, got {inner_clip!r}. None does not limit the "
             "inner gradient."
         )
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and int(value) >= 1

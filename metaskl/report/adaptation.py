@@ -11,7 +11,8 @@ from sklearn.utils import _safe_indexing
 
 from metaskl.errors import ParameterError
 from metaskl.estimators.adapt import adapt, adapt_groups
-from metaskl.evaluation.cross_validate import fit_on_tasks, private_ways
+from metaskl.evaluation.class_sets import tasks_to_score
+from metaskl.evaluation.cross_validate import fit_rows, private_ways
 from metaskl.report.before_after import (
     bars_view,
     curve_view,
@@ -23,7 +24,6 @@ from metaskl.report.before_after import (
 )
 from metaskl.report.display import PALETTE, Display
 from metaskl.report.views import Curve, DecisionMap, PredictedTrue, ProbabilityBars
-from metaskl.tasks import resolve_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +135,7 @@ class AdaptationDisplay(Display):
         estimator: Any,
         X: Any,
         y: Any,
-        groups: Any,
+        groups: Any = None,
         *,
         task: Any = None,
         n_shot: int = 5,
@@ -173,17 +173,17 @@ class AdaptationDisplay(Display):
         TaskError
             If the task is not there or too small.
         """
-        ids: Any
-        X, ids, _ = resolve_groups(X, groups)
-        y = np.asarray(y)
-        draw = draw_one(y, ids, private_ways(estimator), task, n_shot, random_state)
+        y, ways = np.asarray(y), private_ways(estimator)
+        X, ids, grouped = tasks_to_score(X, y, groups, n_way=ways, random_state=random_state)
+        draw = draw_one(y, ids, ways, task, n_shot, random_state)
         others = np.flatnonzero(ids != draw.task)
-        fitted = fit_on_tasks(clone(estimator), _safe_indexing(X, others), y[others], ids[others])
+        fitted = fit_rows(clone(estimator), X, y, ids if grouped else None, others)
         X_support, X_query = _safe_indexing(X, draw.support), _safe_indexing(X, draw.query)
         support, query = (X_support, y[draw.support]), (X_query, y[draw.query])
         (adapted,) = adapt_groups(fitted, *support, np.zeros(len(draw.support), int)).values()
         view = _view(fitted, adapted, *support, *query, feature=feature, kind=kind)
-        title = f"Task {draw.task}, adapted to {len(draw.support)} of its rows"
+        name, whose = (f"Task {draw.task}", "its") if grouped else ("New classes", "their")
+        title = f"{name}, adapted to {len(draw.support)} of {whose} rows"
         return cls(view, title=title).plot(ax)
 
     def plot(self, ax: Axes | None = None, *, colour: str = PALETTE[0]) -> Self:

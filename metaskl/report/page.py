@@ -258,16 +258,17 @@ def _protocol(comparison: Comparison) -> list[tuple[str, str]]:
         "rows": "rows of tasks that are all seen in training",
     }
     each = per_class(comparison.scores)
-    seen = ("holdout", "folds", "repeats", "n_shot", "n_tasks", "n_rows", "kind")
+    seen = ("holdout", "folds", "repeats", "n_shot", "n_tasks", "n_rows", "kind", "tasks_are")
+    tasks = comparison.tasks
     pairs = [
-        ("Data", f"{given['n_rows']:,} rows of {given['n_tasks']:,} tasks, {given['kind']}"),
-        ("Held out", held_out[given["holdout"]]),
+        ("Data", f"{given['n_rows']:,} rows of {given['n_tasks']:,} {tasks}, {given['kind']}"),
+        ("Held out", held_out[given["holdout"]].replace("tasks", tasks, 1)),
         ("Folds", str(given["folds"])),
         ("Draws of support and query", f"{given['repeats']} for each task, the same for all"),
         ("Labelled rows", ", ".join(shots_text(k, per_class=each) for k in given["n_shot"])),
         ("Transductive", _transductive(given)),
         ("Seed", str(given["random_state"])),
-        ("Intervals", "95 %, over tasks (Student)"),
+        ("Intervals", f"95 %, over {tasks} (Student)"),
     ]
     told = {*seen, "transductive", "transductive_candidates", "random_state"}
     others = {name: v for name, v in given.items() if name not in told and v not in ([], None)}

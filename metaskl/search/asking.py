@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from metaskl.errors import OneTaskWarning, ParameterError
 from metaskl.estimators.base import BaseMetaEstimator
+from metaskl.evaluation.class_sets import class_sets
+from metaskl.evaluation.cross_validate import private_ways
 from metaskl.evaluation.draws import check_count
+from metaskl.evaluation.scorer import ClassSetScorer, FewShotScorer
 from metaskl.learners.space import Choice
 from metaskl.search._optuna import TrialState, optuna, tell
 from metaskl.search.blaming import sampled
@@ -95,6 +99,22 @@ def _ask(study: Any, distributions: dict[str, Any], owner: Ownership, n: int) ->
         owner.reap(set())
         raise
     return trials
+
+
+def class_sets_of(search: Any, y: Any) -> Any:
+    """Return sets of classes to hold out and score by, where a search has no task ids."""
+    ways = private_ways(search.estimator)
+    assert ways is not None
+    return class_sets(np.asarray(y), n_way=ways, random_state=search.random_state)
+
+
+def scorer_of(search: Any, *, pool: bool) -> FewShotScorer:
+    """Return what scores a fold of tasks, or of sets of classes from a pool."""
+    kind = ClassSetScorer if pool else FewShotScorer
+    if isinstance(search.scoring, FewShotScorer):
+        return kind(**search.scoring.get_params(deep=False)) if pool else search.scoring
+    draws = {name: getattr(search, name) for name in ("n_shot", "n_repeats", "random_state")}
+    return kind(search.scoring, **draws)
 
 
 def require_scores(estimator: Any, scorer: Any, folds: Any, y: Any, ids: Any) -> None:
@@ -217,7 +237,8 @@ def as_dimensions(space: Any) -> Any:
     """Let lists of values stand for choices among them."""
     if not isinstance(space, dict):
         return space
-    return {k: Choice(tuple(v)) if isinstance(v, list | tuple) else v for k, v in space.items()}
+    plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in space.items()}
+    return {k: Choice(tuple(v)) if isinstance(v, list | tuple) else v for k, v in plain.items()}
 
 
 def _tell(study: Any, trials: list[Any], scores: Any) -> bool:

@@ -77,7 +77,8 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
             Targets.
         groups : array-like of shape (n_rows,), or str, optional
             Task ids, or the name of the column of the data frame `X` that holds them. Without
-            it the data are one task, and the best ordinary model is found.
+            it the data are one task, and the best ordinary model is found; with
+            ``label_space="task"`` they are a pool of classes, as in :func:`compare`.
 
         Returns
         -------
@@ -97,6 +98,7 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         names, ids = (None, None) if ids is None else np.unique(ids, return_inverse=True)
         self.groups_column_ = column
         self.__dict__.pop("adapted_", None)
+        one_task = ids is None and self.label_space == "shared"
         contest = Contest(
             protocol_of(self, X, y, ids),
             time_budget=self.time_budget,
@@ -105,13 +107,13 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         )
         self.interrupted_ = False
         try:
-            self._try_all(contest, one_task=ids is None)
+            self._try_all(contest, one_task=one_task)
         except KeyboardInterrupt:
             self.interrupted_ = True
         else:
             warn_of_the_untried(contest)
         self._keep_best(contest, ids)
-        self._tell(contest, names)
+        self._tell(contest, names, one_task=one_task)
         return self
 
     def _check(self, X: Any, y: Any) -> tuple[Any, Array]:
@@ -178,12 +180,12 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         self.best_name_ = name
         self.best_score_ = contest.scores[name]
 
-    def _tell(self, contest: Contest, names: Array | None) -> None:
+    def _tell(self, contest: Contest, names: Array | None, *, one_task: bool) -> None:
         """Set what is known of the candidates."""
         condition = "" if self.baselines == "all" else "against the baselines given"
         comparison = contest.comparison(
             condition=condition,
-            described=describe(self, contest.protocol, len(contest.scores), one_task=names is None),
+            described=describe(self, contest.protocol, len(contest.scores), one_task=one_task),
         )
         if names is not None:
             tasks = names[comparison.scores["task"].to_numpy()]

@@ -14,11 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 
-from metaskl._compat import threads_for
 from metaskl.estimators.adapt import adapt, adapt_groups
 from metaskl.estimators.wrapper import TaskWrapper
 from metaskl.evaluation.answers import answer_draws, mix_answers, score_answer
-from metaskl.evaluation.cross_validate import fit_on_tasks
+from metaskl.evaluation.cross_validate import fit_on_tasks, fit_rows
 from metaskl.evaluation.folds import Fold
 from metaskl.search.averaging import mean_score
 from metaskl.search.contest import Contest
@@ -286,8 +285,6 @@ def _answers(estimator: Any, X: Any, y: Array, ids: Array, folds: list[Fold]) ->
     """Return a candidate's answers to the draws of every fold."""
     found = []
     for fold in folds:
-        with threads_for(len(fold.train)):
-            part = _safe_indexing(X, fold.train), y[fold.train], ids[fold.train]
-            fitted = fit_on_tasks(clone(estimator), *part)
+        fitted = fit_rows(clone(estimator), X, y, ids if fold.grouped else None, fold.train)
         found += answer_draws(fitted, X, y, fold.draws, (False, True), seen=fold.seen)
     return found

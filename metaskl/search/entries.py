@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 
 from metaskl.errors import BudgetWarning, ParameterError
 from metaskl.evaluation import recommended_learners
-from metaskl.evaluation.draws import Draw, check_count
+from metaskl.evaluation.draws import Draw, check_count, fewest_ways
 from metaskl.evaluation.folds import Fold
 from metaskl.evaluation.protocol import Protocol, make_protocol
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
@@ -50,7 +50,7 @@ def check_settings_of(estimator: Any) -> None:
 
 def protocol_of(estimator: Any, X: Any, y: Array, ids: Array | None) -> Protocol:
     """Return rows, folds and scorer: over tasks, or over the rows of the one task there is."""
-    if ids is None:
+    if ids is None and estimator.label_space == "shared":
         return _protocol_of_one_task(estimator, X, y)
     return make_protocol(
         X,
@@ -58,7 +58,7 @@ def protocol_of(estimator: Any, X: Any, y: Array, ids: Array | None) -> Protocol
         ids,
         n_shot=estimator.n_shot,
         n_repeats=estimator.n_repeats,
-        cv=cv_of(estimator, ids),
+        cv=cv_of(estimator, _n_tasks(estimator, y, ids)),
         holdout="tasks",
         scoring=estimator.scoring,
         kind=estimator.kind,
@@ -68,11 +68,18 @@ def protocol_of(estimator: Any, X: Any, y: Array, ids: Array | None) -> Protocol
     )
 
 
-def cv_of(estimator: Any, ids: Array) -> Any:
+def cv_of(estimator: Any, n_tasks: int) -> Any:
     """Return the folds: not more than there are tasks."""
     cv = estimator.cv
     number = isinstance(cv, int) and not isinstance(cv, bool)
-    return min(cv, max(2, len(np.unique(ids)))) if number else cv
+    return min(cv, max(2, n_tasks)) if number else cv
+
+
+def _n_tasks(estimator: Any, y: Array, ids: Array | None) -> int:
+    """Return how many tasks there are, or sets of classes."""
+    if ids is not None:
+        return len(np.unique(ids))
+    return len(np.unique(y)) // fewest_ways(estimator.n_way)
 
 
 def _protocol_of_one_task(estimator: Any, X: Any, y: Array) -> Protocol:
@@ -171,6 +178,7 @@ def describe(estimator: Any, protocol: Protocol, n_tried: int, *, one_task: bool
         "n_shot": [k for k in protocol.shots if k not in protocol.left_out],
         "n_shot_left_out": list(protocol.left_out),
         "n_tasks": len(np.unique(protocol.ids)),
+        "tasks_are": "given" if protocol.grouped else "sets of classes",
         "n_rows": len(protocol.y),
         "kind": protocol.kind,
         "random_state": protocol.random_state,

@@ -157,7 +157,8 @@ class _Run:
             estimator = scale_epochs(estimator, self.fraction)
             rows = _share_of_tasks(rows, self.protocol, self.fraction)
         estimator = after_each_epoch(estimator, self._epoch)
-        return fit_rows(estimator, self.protocol.X, self.protocol.y, self.protocol.ids, rows)
+        ids = self.protocol.ids if fold.grouped else None
+        return fit_rows(estimator, self.protocol.X, self.protocol.y, ids, rows)
 
     def _epoch(self, history: Any) -> None:
         self.watch.look()

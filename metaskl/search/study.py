@@ -39,7 +39,7 @@ _DEFAULT_TRIALS = 50
 def run_study(
     X: Any,
     y: Any,
-    groups: Any,
+    groups: Any = None,
     *,
     learners: Any = "recommended",
     baselines: Any = (),
@@ -85,8 +85,9 @@ def run_study(
         Features.
     y : array-like of shape (n_rows,)
         Targets.
-    groups : array-like of shape (n_rows,), or str
-        Task ids, or the name of the column of `X` that holds them.
+    groups : array-like of shape (n_rows,), or str, optional
+        Task ids, or the name of the column of `X` that holds them. May be left out with
+        ``label_space="task"``, as in :func:`compare`.
     learners : "recommended", "all", list of str or dict of str to estimator
         By default the five learners to try first, as in :func:`compare`; or some by name.
     baselines : "all", list of str or dict of str to estimator, default=()

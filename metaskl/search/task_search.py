@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from metaskl._compat import BaseSearchCV
 from metaskl.estimators.adapt import adapt, can_adapt
+from metaskl.evaluation.cross_validate import private_ways
 from metaskl.evaluation.folds import split_tasks
-from metaskl.evaluation.scorer import FewShotScorer
+from metaskl.evaluation.scorer import CLASS_SETS, ClassSetScorer, FewShotScorer
 from metaskl.search import asking
 from metaskl.search._optuna import quiet
 from metaskl.search.spaces import make_space
@@ -34,8 +35,9 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
     A trial adapts to each held-out task and is scored on the rest of its rows, as by
     :class:`FewShotScorer`. Optuna's tree-structured Parzen estimator [1]_ proposes the trials.
     It is used as ``GridSearchCV`` is: in Pipelines, in nested cross-validation. Without `groups`
-    it is an ordinary search. For pruning, several learners and many machines see
-    :func:`run_study`.
+    it is an ordinary search, but for an estimator with ``label_space="task"``, whose classes are
+    dealt out into sets of its `n_way` that are held out, as in :func:`compare`. For pruning,
+    several learners and many machines see :func:`run_study`.
 
     Parameters
     ----------
@@ -178,16 +180,18 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         """
         asking.check_settings(self)
         X, ids, self.groups_column_ = resolve_groups(X, groups)
+        pool = ids is None and private_ways(self.estimator) is not None
+        ids = asking.class_sets_of(self, y) if pool else ids
         self._tabular = np.ndim(X) == 2
         # The settings as scikit-learn's search needs them, on a copy: ours stay as given.
         plain = copy.copy(self)
         if ids is not None:
             plain.cv = split_tasks(np.asarray(y), ids, self.cv, self.random_state)
-            plain.scoring = self._scorer()
+            plain.scoring = asking.scorer_of(self, pool=pool)
             asking.require_scores(self.estimator, plain.scoring, plain.cv, np.asarray(y), ids)
         plain._marks = {} if self.storage is None else asking.marks_of(plain, X, y, ids)
         # A Pipeline hands task ids to its last step, and a search to its scorer, with routing on.
-        params = {} if ids is None else {"groups": ids}
+        params = {} if ids is None else {CLASS_SETS if pool else "groups": ids}
         routed, once = ids is not None, asking.one_task_told_once(self.estimator, ids)
         with once, config_context(enable_metadata_routing=routed), quiet():
             super(TaskSearchCV, plain).fit(X, y, **params)
@@ -195,13 +199,6 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
             if name.endswith("_") and not name.startswith("_"):
                 setattr(self, name, value)
         return self
-
-    def _scorer(self) -> Any:
-        """Return what scores a fold of tasks."""
-        if isinstance(self.scoring, FewShotScorer):
-            return self.scoring
-        draws = {name: getattr(self, name) for name in ("n_shot", "n_repeats", "random_state")}
-        return FewShotScorer(self.scoring, **draws)
 
     def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
         """Ask Optuna for trials, have scikit-learn evaluate them, tell the scores."""
@@ -235,6 +232,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
             The score, greater is better.
         """
         X, ids, _ = resolve_groups(X, groups, column=getattr(self, "groups_column_", None))
+        if isinstance(getattr(self, "scorer_", None), ClassSetScorer) and ids is None:
+            ids = asking.class_sets_of(self, y)
         if isinstance(getattr(self, "scorer_", None), FewShotScorer):
             return float(self.scorer_(self.best_estimator_, X, y, groups=ids))
         with config_context(enable_metadata_routing=False):

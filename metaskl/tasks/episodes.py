@@ -225,24 +225,24 @@ class ClassEpisodes(EpisodeSampler):
         **draw: Any,
     ) -> None:
         super().__init__(tasks, **draw)
-        self.n_way = int(n_way)
-        self.shuffle = shuffle
+        self.n_way, self.shuffle = int(n_way), shuffle
         usable = np.flatnonzero(tasks.sizes >= 2)
         parent = tasks.parents[usable] if within_parent else np.zeros(len(usable), np.int64)
         pools = [usable[parent == p] for p in np.unique(parent)]
         large = [pool for pool in pools if len(pool) >= self.n_way]
         if self.n_way < 2 or not large:
             most = max((len(pool) for pool in pools), default=0)
-            where = " within one group" if within_parent else ""
-            itself = within_parent and 1 < len(tasks) == len(np.unique(tasks.parents))
-            advice = (
-                "Each group holds one class only: leave groups out, or name what classes belong "
-                "to, such as the alphabet of a character."
-                if itself
-                else "Lower n_way, or bring more classes."
-            )
+            advice = "Lower n_way, or bring more classes."
+            if within_parent and 1 < len(tasks) == len(np.unique(tasks.parents)):
+                advice = (
+                    "Each group holds one class only: leave groups out, or name what classes "
+                    "belong to, such as the alphabet of a character."
+                )
+            elif len(usable) >= self.n_way >= 2:
+                advice += " Or set within_groups=False, to mix the classes of all groups."
+            where = " within one group" * within_parent
             raise TaskError(
-                f"n_way must be at least 2 and at most the number of classes with two rows or "
+                "n_way must be at least 2 and at most the number of classes with two rows or "
                 f"more{where}, got n_way={n_way} where there are {most}. {advice}"
             )
         self._by_pool, self._pool_sizes = np.concatenate(large), np.array([*map(len, large)])

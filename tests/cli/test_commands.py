@@ -244,6 +244,51 @@ def test_private_classes_come_from_the_support(folder):
     assert "must be adapted before it predicts" in result.stderr
 
 
+def test_hyper_parameters_of_a_learner_are_set_by_name(table, folder):
+    named = ("--target", "mark", "--task", "school", "--learner", "maml", *QUICK)
+    given = ("adaptation_steps=2", "inner_lr=0.5", "first_order=true", "inner_clip=none")
+    options = [part for value in given for part in ("--param", value)]
+    done("fit", table, *named, *options, "-o", folder / "own.model")
+    learner = metaskl.load(folder / "own.model")[-1]
+    assert learner.learner_params == {
+        "adaptation_steps": 2,
+        "inner_lr": 0.5,
+        "first_order": True,
+        "inner_clip": None,
+    }
+    for value, message in {
+        "hidden=": "Error: --param must be name=value, got 'hidden='",
+        "max_epochs=3": "Error: --param must set max_epochs once, got it again",
+        "iner_lr=3": "Error: --param must name hyper-parameters .* Did you mean 'inner_lr'",
+        "adapt_part=headd": "adapt_part must be one of .* got 'headd'",
+    }.items():
+        result = run("fit", table, *named, "--param", value, "-o", folder / "bad.model")
+        assert result.exit_code == 2
+        assert re.search(message, result.stderr)
+
+
+def test_classes_of_one_pool_need_no_task_column(folder):
+    classes = BlobTasks().sample_classes(12, 12, random_state=0)
+    kind = [f"k{i}" for i in np.repeat(classes.task_ids, 12)]
+    data = pd.DataFrame(classes.X.numpy(), columns=["a", "b"]).assign(kind=kind)
+    table, model = folder / "pool.csv", folder / "pool.model"
+    data.to_csv(table, index=False)
+    private = ("--target", "kind", "--label-space", "task", "--n-way", "3")
+    brief = ("--learners", "protonet", "--baselines", "per-task logistic", "--n-shot", "2", *QUICK)
+    told = done("fit", table, *private, "--learner", "protonet", *QUICK, "-o", model)
+    assert "144 rows of 12 classes; classification of 'kind'." in told.stderr
+    data[data["kind"].isin(["k1", "k2"])].to_csv(folder / "pair.csv", index=False)
+    done("adapt", model, folder / "pair.csv", "-o", folder / "pair.model")
+    report = folder / "pool.html"
+    found = done("compare", table, *private, *brief, "--jobs", 1, "--out", report)
+    assert "interval over sets of classes" in found.stdout
+    page = report.read_text()
+    assert "144 rows of 4 sets of classes, classification" in page
+    assert "New classes, adapted to 6 of their rows" in page
+    search = ("--trials", 1, "--storage", "none", "-o", folder / "tuned.model")
+    assert "sets of classes" in done("tune", table, *private, *brief, *search).stdout
+
+
 def test_parquet_is_read_like_csv(mixed, folder):
     named = {"target": "state", "task": "hospital"}
     tables = [
@@ -423,7 +468,7 @@ BAD_OPTIONS = {
     "out": ((*NAMED, "--out", "nowhere/report.html"), "--out must be a file in a folder"),
     "kind": ((*NAMED, "--kind", "numbers"), "Invalid value for '--kind'"),
     "text": (("--target", "school", "--task", "age", "--kind", "regression"), "must hold numbers"),
-    "missing": (("--target", "mark"), "Missing option '--task'"),
+    "missing": (("--target", "mark"), "Invalid value for '--task'"),
 }
 
 

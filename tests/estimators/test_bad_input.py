@@ -309,11 +309,18 @@ class TestClasses:
         with pytest.raises(NotAdaptedError, match=message):
             meta.score(POOL_X, POOL_Y)
 
+    def test_a_row_of_each_of_many_classes_draws_no_warning(self):  # which would be an error here
+        meta = ProtoNetClassifier(label_space="task", n_way=3, **QUICK).fit(POOL_X, POOL_Y)
+        rows, labels = POOL_X[:30], np.arange(30)
+        assert len(meta.adapt(rows, labels).classes_) == 30
+        assert len(meta.adapt_groups(rows, labels, np.zeros(30, int))[0].classes_) == 30
+
     def test_more_ways_than_classes_are_said(self):
         with pytest.raises(TaskError, match=r"got n_way=10 where there are 9. Lower n_way"):
             ProtoNetClassifier(label_space="task", n_way=10, **QUICK).fit(POOL_X, POOL_Y)
         groups = np.repeat([0, 1, 2], 18)
-        with pytest.raises(TaskError, match="within one group, got n_way=4 where there are 3"):
+        message = "within one group, got n_way=4 where there are 3.*set within_groups=False"
+        with pytest.raises(TaskError, match=message):
             ProtoNetClassifier(label_space="task", n_way=4, **QUICK).fit(
                 POOL_X, POOL_Y, groups=groups
             )

@@ -156,6 +156,11 @@ def test_it_is_shown_and_told_apart_by_a_mark_of_the_weights(ridge):
     [
         (Trained(nn.Linear(1, 2)), BackboneError, "must be a spec such as Conv4.*got a Linear"),
         (Trained(MLP((4,)), nn.Linear(1, 2)), ModelFileError, "got a Linear. Give module.state"),
+        (
+            Trained(MLP((4,)), MLP((4,)).build((3,)).state_dict()),
+            ModelFileError,
+            r"of another shape \['layers\.0\.weight'\].*rows of shape \(1,\): other columns than",
+        ),
         (Trained(MLP((4,)), {"layers.0.bias": "a"}), ModelFileError, "arrays of numbers"),
     ],
 )

@@ -23,7 +23,7 @@ from metaskl import (
     registry,
 )
 from metaskl.backbones import MLP, Conv4
-from metaskl.errors import CandidateError, GroupsError, ParameterError, TaskError
+from metaskl.errors import CandidateError, ParameterError, TaskError
 from metaskl.evaluation import recommended_learners
 from metaskl.evaluation.candidates import family_of, make_baselines, make_learners
 from metaskl.learners import MetaLearner
@@ -401,11 +401,6 @@ def test_the_recommended_learners_are_the_default():
 LETTERS = BlobTasks().sample_classes(24, 12, random_state=0)
 LETTER = np.repeat(LETTERS.task_ids, LETTERS.sizes)
 OWN = {"label_space": "task", "n_way": 3, "kind": "classification", "n_shot": 2, "cv": 2}
-
-
-def test_private_classes_without_groups_are_pointed_elsewhere():
-    with pytest.raises(GroupsError, match=r"groups of related classes.*evaluation\.episode_scores"):
-        compare(LETTERS.X.numpy(), LETTER, None, **OWN)
 
 
 def test_groups_that_are_the_class_itself_are_told():

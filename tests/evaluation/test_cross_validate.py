@@ -147,6 +147,15 @@ def test_an_undefined_score_is_missing_and_left_out_of_the_curve():
     assert undefined >= 3
 
 
+def test_intervals_of_a_fraction_stay_in_its_bounds():
+    # Mean 0.9, standard deviation √0.02 of two: Student's half-interval is 12.7 · 0.1.
+    scores = pd.DataFrame({"task": ["a", "b"], "n_shot": 5, "score": [0.8, 1.0]})
+    assert shots_curve(scores)["high"].iloc[0] == pytest.approx(2.1706, abs=1e-4)
+    scores.attrs["metric"] = "accuracy"
+    curve = shots_curve(scores)
+    assert (curve["low"].iloc[0], curve["high"].iloc[0]) == (0.0, 1.0)
+
+
 def test_a_curve_without_any_score_says_so():
     scores = pd.DataFrame({"task": ["a", "b"], "n_shot": 5, "score": [np.nan, np.nan]})
     (row,) = shots_curve(scores).to_dict("records")

@@ -70,6 +70,13 @@ def test_it_finds_what_a_loop_over_the_values_finds():
     assert search.study_.best_value == pytest.approx(search.best_score_)
 
 
+def test_values_may_come_as_an_array():
+    space = {"outer_lr": np.array([1e-3, 1e-2]), "standardize": np.array([True, False])}
+    search = TaskSearchCV(small_learner(), space, n_trials=2, cv=2)
+    search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    assert {type(value) for value in search.best_params_.values()} == {float, bool}
+
+
 def test_the_default_space_is_the_learners_own_and_starts_at_the_estimator():
     search = TaskSearchCV(small_learner(outer_lr=2e-3), n_trials=2, cv=2)
     search.fit(LINES.X, LINES.y, groups=LINES.groups)
