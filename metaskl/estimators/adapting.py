@@ -43,9 +43,9 @@ class Adapting(Viewing):
         """Return targets for the learner, and attributes of the adapted copy."""
         raise NotImplementedError  # pragma: no cover
 
-    def _learner_parameters(self) -> dict[str, Any]:
-        """Return the learner's own hyper-parameters."""
-        raise NotImplementedError  # pragma: no cover
+    def _test_argument(self, name: str) -> Any:
+        """Return an argument of the learner's that holds for new tasks alone."""
+        return getattr(self, name, None)
 
     def adapt(self, X: Any, y: Any) -> Self:
         """Adapt to one new task.
@@ -133,9 +133,8 @@ class Adapting(Viewing):
     def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:
         """Adapt a stack of tasks without keeping a graph."""
         learner = self.net_.module_.eval()
-        own = self._learner_parameters() if learner.test_arguments else {}
         for name in learner.test_arguments:  # they may have been set since fit
-            setattr(learner, name, own.get(name))
+            setattr(learner, name, self._test_argument(name))
         with torch.no_grad(), limit_threads(self.n_threads):
             adapted: Adapted = learner.adapt_tasks(X, y, weight)
         return {name: value.detach() for name, value in adapted.items()}

@@ -51,6 +51,9 @@ class _GenericFamily(BaseMetaEstimator):
         found: type[MetaLearner] = get_learner(self.learner)
         return found
 
+    def _test_argument(self, name: str) -> Any:
+        return (self.learner_params or {}).get(name)
+
     def _learner_parameters(self) -> dict[str, Any]:
         own = dict(self.learner_params or {})
         unknown = sorted(set(own) - set(learner_arguments(self._learner(), own)))
