@@ -104,6 +104,8 @@ class Trained(Backbone):
         try:
             weights = read_state_dict(self.state_dict, module.state_dict())
         except ModelFileError as error:
+            if "of another shape" not in str(error):
+                raise
             raise ModelFileError(
                 f"{error} Here it is {self.backbone!r} for rows of shape {tuple(in_shape)}: other "
                 "columns than those that it was trained on make another module, too."

@@ -164,19 +164,19 @@ def check_report(out: Path) -> None:
 def print_comparison(comparison: Any) -> None:
     """Print leaderboard and verdict."""
     from metaskl.evaluation.comparison import four_digits
-    from metaskl.report.display import per_class, shots_text
+    from metaskl.report.display import shots_text
 
     board = comparison.leaderboard()
     shots = sorted(set(comparison.scores.dropna(subset="score")["n_shot"].tolist()))
-    heads = [shots_text(k, per_class=per_class(comparison.scores)) for k in shots]
+    heads = [shots_text(k, per_class=comparison.per_class) for k in shots]
     rows = []
     for name, row in board.iterrows():
         numbers = [[four_digits(row[(k, of)]) for of in ("mean", "low", "high")] for k in shots]
         cells = [f"{mean} [{low}, {high}]" for mean, low, high in numbers]
         rows.append([str(name), str(row[("", "family")]), f"{row[('', 'rank')]:.2f}", *cells])
     better = "lower" if comparison.lower_is_better else "higher"
-    tasks = comparison.tasks
-    title = f"{comparison.metric} ({better} is better), mean [95 % interval over {tasks}]"
+    over = comparison.held_out
+    title = f"{comparison.metric} ({better} is better), mean [95 % interval over {over}]"
     print_table(title, ["candidate", "family", "rank", *heads], rows)
     typer.echo(f"\n{comparison.verdict}")
 

@@ -14,6 +14,10 @@ from metaskl.errors import ParameterError
 
 # As one writes them in a shell.
 _WORDS = {"true": "True", "false": "False", "none": "None"}
+# Hyper-parameters that a command sets itself.
+_OWN_OPTIONS = {
+    name: f"--{name.replace('_', '-')}" for name in ("label_space", "max_epochs", "n_shot", "n_way")
+} | {"random_state": "--seed"}
 
 
 class Kinds(StrEnum):
@@ -110,23 +114,27 @@ def learner_params(values: Sequence[str] | None, max_epochs: int | None) -> dict
 
     Raises
     ------
-    ParameterError
-        If one has no name, or is given twice.
+    BadParameter
+        If one has no name, is given twice, or has an option of its own.
     """
     found: dict[str, Any] = {} if max_epochs is None else {"max_epochs": max_epochs}
     for value in values or ():
         name, equals, text = (part.strip() for part in value.partition("="))
         if not (name and equals and text):
-            raise ParameterError(
-                f"--param must be name=value, got {value!r}. Give for example --param inner_lr=0.1."
-            )
+            raise _bad(f"it must be name=value, got {value!r}. Give for example inner_lr=0.1.")
+        if name in _OWN_OPTIONS:
+            raise _bad(f"{name} has an option of its own, {_OWN_OPTIONS[name]}. Give that.")
         if name in found:
-            raise ParameterError(f"--param must set {name} once, got it again. Leave one out.")
+            raise _bad(f"it must set {name} once, got it again. Leave one out.")
         try:
             found[name] = ast.literal_eval(_WORDS.get(text.lower(), text))
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             found[name] = text
     return found
+
+
+def _bad(message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint="'--param'")
 
 
 def listed(values: Sequence[str] | None) -> list[str]:

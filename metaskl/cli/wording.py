@@ -69,9 +69,11 @@ def in_options(message: str) -> str:
     text = " ".join(message.split())
     for pattern, instead in _ADVICE:
         text = re.sub(pattern, instead, text)
+    text, known, names = text.partition(" Known are ")  # which are given to --param as they are
     text = re.sub(rf"(?<![-\w])({_ANYWHERE}|{_PLAIN})=({_VALUE})", _assigned, text)
     text = re.sub(rf"(?<![-\w])({_ANYWHERE})\b", lambda found: _option(found[1]), text)
-    return re.sub(rf"^({_PLAIN})(?= must)", lambda found: _option(found[1]), text)
+    text = re.sub(rf"^({_PLAIN})(?= must)", lambda found: _option(found[1]), text)
+    return text + known + names
 
 
 def _option(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -18,6 +19,7 @@ from metaskl.estimators.state import in_blocks, row_cost, stacks_of_tasks
 from metaskl.estimators.viewing import Viewing, check_views
 from metaskl.learners import Adapted
 from metaskl.learners.base import mixes_rows
+from metaskl.learners.steps import with_test_steps
 from metaskl.tasks import pad_tasks, resolve_groups
 from metaskl.tasks.groups import warn_of_several_tasks
 
@@ -43,9 +45,11 @@ class Adapting(Viewing):
         """Return targets for the learner, and attributes of the adapted copy."""
         raise NotImplementedError  # pragma: no cover
 
-    def _test_argument(self, name: str) -> Any:
-        """Return an argument of the learner's that holds for new tasks alone."""
-        return getattr(self, name, None)
+    def _steps_asked(self) -> AbstractContextManager[None]:
+        """Have the learner take the steps on new tasks that are set now, maybe since fit."""
+        if not hasattr(self, "test_adaptation_steps"):
+            return nullcontext()
+        return with_test_steps(self.test_adaptation_steps)
 
     def adapt(self, X: Any, y: Any) -> Self:
         """Adapt to one new task.
@@ -133,9 +137,7 @@ class Adapting(Viewing):
     def _adapt_stack(self, X: Tensor, y: Tensor, weight: Tensor) -> Adapted:
         """Adapt a stack of tasks without keeping a graph."""
         learner = self.net_.module_.eval()
-        for name in learner.test_arguments:  # they may have been set since fit
-            setattr(learner, name, self._test_argument(name))
-        with torch.no_grad(), limit_threads(self.n_threads):
+        with self._steps_asked(), torch.no_grad(), limit_threads(self.n_threads):
             adapted: Adapted = learner.adapt_tasks(X, y, weight)
         return {name: value.detach() for name, value in adapted.items()}
 

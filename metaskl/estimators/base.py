@@ -111,10 +111,10 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
     def _make_sampler(self, tasks: TaskSet, **draw: Any) -> EpisodeSampler:
         raise NotImplementedError  # pragma: no cover
 
-    def _held_out_together(self, tasks: TaskSet, y: Any, ids: Array | None) -> Array:
-        """Return the name of each task's unit of meta-validation: the task's own."""
+    def _held_out_together(self, tasks: TaskSet, y: Any, ids: Any) -> tuple[Array, int]:
+        """Return the name of each task's unit of meta-validation, and how many a side needs."""
         del y, ids
-        return tasks.task_ids.astype(str)
+        return tasks.task_ids.astype(str), 1
 
     # Fit
 
@@ -166,8 +166,9 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
 
     def _train(self, X: Any, y: Any, groups: Any, *, reset: bool, classes: Any = None) -> Self:
         check_parameters(self)
-        column = None if reset else self.groups_column_
-        X, ids, column = resolve_groups(X, groups, column=column, fitting=reset)
+        X, ids, column = resolve_groups(
+            X, groups, column=None if reset else self.groups_column_, fitting=reset
+        )
         X, y = check_rows(self, X, y, reset=reset, numeric=self.kind == "regression")
         _check_tasks(ids, len(X))
         if reset:
@@ -186,7 +187,7 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         below = None if reset else getattr(self, "validation_below_", None)
         train, validation, self.validation_below_ = split_validation(
             tasks,
-            self._held_out_together(tasks, y, ids),
+            *self._held_out_together(tasks, y, ids),
             self.validation_fraction,
             self.seed_,
             below,
@@ -210,7 +211,8 @@ class BaseMetaEstimator(Showing, Storing, Adapting, BaseEstimator):  # type: ign
         if ids is None and not self._private:
             warn_of_one_task(self)
         warn_of_few_rows(train, self.n_shot, of_classes=self._private)
-        self.net_ = meta_train(learner, sampler, plan, net=None if reset else self.net_)
+        with self._steps_asked():  # of meta-validation
+            self.net_ = meta_train(learner, sampler, plan, net=None if reset else self.net_)
         self._stored = StoredNet(self.net_)
         self._record(tasks, ids)
         self._set_initial_state(tasks, one_task=ids is None)

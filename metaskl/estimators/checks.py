@@ -30,6 +30,10 @@ from metaskl.tasks.groups import are_private
 # With more classes than this they may be of many tasks.
 _MANY_CLASSES = 10
 _A_BYTE = 255
+_OWN_CLASSES = (
+    "If new tasks bring classes of their own (characters, faces, intents), set "
+    "label_space='task', which needs no groups."
+)
 
 
 class _Rule(NamedTuple):
@@ -242,13 +246,7 @@ def warn_of_one_task(estimator: Any) -> None:
     if estimator.get_metadata_routing().fit.requests.get("groups") is False:
         return
     name = type(estimator).__name__
-    many = len(getattr(estimator, "classes_", ())) > _MANY_CLASSES
-    classes = (
-        "If new tasks bring classes of their own (characters, faces, intents), set "
-        "label_space='task', which needs no groups. "
-        if many
-        else ""
-    )
+    classes = f"{_OWN_CLASSES} " * (len(getattr(estimator, "classes_", ())) > _MANY_CLASSES)
     warnings.warn(
         f"{name} is fitted without groups, so all rows are ONE task and nothing is learned across "
         f"tasks. {classes}Pass groups to fit. If you passed them to a search, a cross-validation "
@@ -258,6 +256,17 @@ def warn_of_one_task(estimator: Any) -> None:
         OneTaskWarning,
         stacklevel=4,
     )
+
+
+def warn_of_a_pool(estimator: Any, n_classes: int) -> None:
+    """Warn if so many classes of one task look like a pool, of which new tasks bring others."""
+    if n_classes > _MANY_CLASSES:
+        warnings.warn(
+            f"{type(estimator).__name__} is fitted to {n_classes} classes without groups, so all "
+            f"rows are ONE task and the best ordinary model is chosen. {_OWN_CLASSES}",
+            OneTaskWarning,
+            stacklevel=3,
+        )
 
 
 def is_fitted(estimator: Any) -> bool:

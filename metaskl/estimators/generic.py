@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from metaskl.estimators.training import outer_space
 from metaskl.estimators.uncertain import PredictsStd
 from metaskl.learners import MetaLearner
 from metaskl.learners.space import Dimension
+from metaskl.learners.steps import with_test_steps
 from metaskl.registry import get_learner
 
 
@@ -51,8 +53,10 @@ class _GenericFamily(BaseMetaEstimator):
         found: type[MetaLearner] = get_learner(self.learner)
         return found
 
-    def _test_argument(self, name: str) -> Any:
-        return (self.learner_params or {}).get(name)
+    def _steps_asked(self) -> AbstractContextManager[None]:
+        own = self.learner_params or {}
+        has = "test_adaptation_steps" in own
+        return with_test_steps(own["test_adaptation_steps"]) if has else nullcontext()
 
     def _learner_parameters(self) -> dict[str, Any]:
         own = dict(self.learner_params or {})

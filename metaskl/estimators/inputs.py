@@ -13,7 +13,8 @@ from sklearn.utils.validation import validate_data
 
 from metaskl.backbones import Backbone
 from metaskl.errors import ParameterError, SupportError
-from metaskl.tasks.groups import are_missing, require_values
+from metaskl.tasks.groups import are_missing
+from metaskl.tasks.targets import require_values
 
 Array = npt.NDArray[Any]
 # Double precision until the columns are standardised: a time stamp would lose its seconds.

@@ -276,7 +276,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             **draw,
         )
 
-    def _held_out_together(self, tasks: TaskSet, y: Any, ids: Array | None) -> Array:
+    def _held_out_together(self, tasks: TaskSet, y: Any, ids: Any) -> tuple[Array, int]:
         """Hold out whole parents where episodes stay within one; else single classes."""
         if not self._private:
             return super()._held_out_together(tasks, y, ids)
@@ -284,8 +284,9 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         parents = np.array([""]) if ids is None else np.unique(ids).astype(str)
         parent, label = np.divmod(tasks.task_ids, len(labels))  # as _task_set numbers them
         if self.within_groups and len(parents) > 1:
-            return parents[parent]
-        return np.array([f"{parents[p]} {labels[k]}" for p, k in zip(parent, label, strict=True)])
+            return parents[parent], 1
+        names = [f"{parents[p]} {labels[k]}" for p, k in zip(parent, label, strict=True)]
+        return np.array(names), self.n_way
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -117,7 +117,7 @@ class PerTask(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]
             # A meta-learner whose tasks have classes of their own has none before adapting.
             models = [self.shared_, *self.estimators_.values()]
             known = [model.classes_ for model in models if hasattr(model, "classes_")]
-            self.classes_ = np.unique(np.concatenate(known))
+            self.classes_ = np.unique(np.concatenate(known)) if known else np.zeros(0)
         return self
 
     def _fit_tasks(self, X: Any, y: Any, ids: npt.NDArray[Any], meta: bool) -> dict[Any, Any]:

@@ -11,7 +11,7 @@ from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils.metaestimators import available_if
 
 from metaskl.estimators.wrapper import TaskWrapper, wrapped_has
-from metaskl.tasks.groups import require_values
+from metaskl.tasks.targets import require_values
 
 
 class Pooled(MetaEstimatorMixin, TaskWrapper):  # type: ignore[misc]

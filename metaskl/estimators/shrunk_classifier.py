@@ -28,7 +28,7 @@ from metaskl.estimators.shrinkage import (
     ShrinkageEstimator,
     count_rows,
 )
-from metaskl.tasks.groups import require_values
+from metaskl.tasks.targets import require_values
 
 # The shared model's probabilities are kept this far from 0 and 1: a forest says 0 of a class that
 # is only rare, and no row of a support could move its infinite logit.

@@ -22,7 +22,12 @@ _INCIDENTAL = ("checkpoint", "verbose", "n_threads", "callbacks", "test_views")
 
 
 def split_validation(
-    tasks: TaskSet, units: Array, fraction: float, seed: int, below: float | None
+    tasks: TaskSet,
+    units: Array,
+    least: int,
+    fraction: float,
+    seed: int,
+    below: float | None,
 ) -> tuple[TaskSet, TaskSet | None, float | None]:
     """Set meta-validation tasks aside; tasks of one unit stay together.
 
@@ -36,6 +41,8 @@ def split_validation(
         All tasks.
     units : ndarray of str, shape (n_tasks,)
         What is held out together.
+    least : int
+        How many of them each side needs: the classes of an episode, where they are classes.
     fraction : float
         How many units to hold out.
     seed : int
@@ -60,14 +67,15 @@ def split_validation(
     if fraction == 0:
         return tasks, None, below
     names, number = np.unique(units, return_inverse=True)
-    if len(names) < 2:
+    if len(names) < 2 * least:
+        what = "2 tasks" if least == 1 else f"2 * n_way = {2 * least} classes"
         raise TaskError(
-            f"validation_fraction={fraction} needs at least 2 tasks to hold some out, got "
+            f"validation_fraction={fraction} needs at least {what} to hold some out, got "
             f"{len(names)}. Set validation_fraction=0."
         )
     drawn = np.array([_number_of(name, seed) for name in names.tolist()])
     if below is None:
-        n_out = min(max(1, round(fraction * len(names))), len(names) - 1)
+        n_out = min(max(least, round(fraction * len(names))), len(names) - least)
         below = float(np.sort(drawn)[n_out - 1 : n_out + 1].mean())
     out = (drawn < below)[number]
     if out.all() or not out.any():

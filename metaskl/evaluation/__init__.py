@@ -1,6 +1,7 @@
 """Evaluation over tasks, with baselines and a verdict."""
 
 from metaskl.evaluation.candidates import recommended_learners
+from metaskl.evaluation.class_sets import class_sets
 from metaskl.evaluation.compare import compare
 from metaskl.evaluation.comparison import Comparison
 from metaskl.evaluation.cross_validate import cross_validate_tasks
@@ -19,6 +20,7 @@ __all__ = [
     "Flatten",
     "Ranking",
     "Verdict",
+    "class_sets",
     "compare",
     "cross_validate_tasks",
     "episode_scores",

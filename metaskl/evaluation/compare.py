@@ -163,6 +163,8 @@ def compare(
             condition="" if all_baselines else "against the baselines given",
             left_out=left_out,
             failures=failures,
+            held_out=protocol.held_out,
+            per_class=protocol.n_way is not None,
         ),
         metric=metric,
         lower_is_better=lower,
@@ -173,10 +175,11 @@ def compare(
             "n_shot": [k for k in protocol.shots if k not in left_out],
             "n_shot_left_out": list(left_out),  # no task is large enough
             "n_tasks": len(np.unique(protocol.ids)),
-            "tasks_are": "given" if protocol.grouped else "sets of classes",
+            "tasks_are": protocol.held_out,
             "n_rows": len(protocol.y),
             "kind": protocol.kind,
             "n_way": protocol.n_way,  # None where tasks share their classes
+            "preprocess": None if preprocess is None else type(preprocess).__name__,
             "transductive": bool(scores.attrs["transductive"]),
             "transductive_candidates": scores.attrs["transductive"],
             "random_state": random_state,

@@ -59,10 +59,14 @@ class Comparison:
         return self.verdict.compared
 
     @property
-    def tasks(self) -> str:
+    def held_out(self) -> str:
         """What was held out, in words: tasks, or sets of classes dealt out from a pool."""
-        sets = self.protocol.get("tasks_are") == "sets of classes"
-        return "sets of classes" if sets else "tasks"
+        return str(self.protocol.get("tasks_are", "tasks"))
+
+    @property
+    def per_class(self) -> bool:
+        """Whether shot counts are rows of each class: where tasks have classes of their own."""
+        return self.protocol.get("n_way") is not None
 
     def leaderboard(self) -> pd.DataFrame:
         """Return means with 95 % intervals over tasks, the best candidate first.
@@ -113,7 +117,7 @@ class Comparison:
 
     def _title(self) -> str:
         better = "lower" if self.lower_is_better else "higher"
-        return f"{self.metric} ({better} is better), mean [95 % interval over {self.tasks}]"
+        return f"{self.metric} ({better} is better), mean [95 % interval over {self.held_out}]"
 
     def _table(self) -> pd.DataFrame:
         """Return the leaderboard as texts."""
@@ -125,6 +129,7 @@ class Comparison:
         for shot in sorted(shots):
             part = board[shot]
             rows = f"{shot:.0%} rows" if shot < 1 else f"{shot:g} row{'s' * (shot != 1)}"
+            rows += " of each class" * self.per_class
             columns[rows] = [
                 f"{four_digits(m)} [{four_digits(a)}, {four_digits(b)}]"
                 for m, a, b in zip(part["mean"], part["low"], part["high"], strict=True)

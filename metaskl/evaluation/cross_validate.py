@@ -25,7 +25,7 @@ from metaskl.evaluation.draws import Ways
 from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.evaluation.warming import warm_up
-from metaskl.tasks.groups import require_values
+from metaskl.tasks.targets import require_values
 
 
 def cross_validate_tasks(
@@ -61,7 +61,8 @@ def cross_validate_tasks(
     groups : array-like of shape (n_rows,), or str, optional
         Task ids, or the name of the column of `X` that holds them. May be left out where the
         classes are private: they are dealt out at random into sets of `n_way`, which count as
-        the tasks; fits see the classes of all training sets as one pool.
+        the tasks; fits see the classes of all training sets as one pool. What is too scarce or
+        too little for a set is in the last, of which each repeat draws `n_way`.
     n_shot : int, float or sequence of them, default=(5, 10, 20)
         Labelled rows of a held-out task; rows of each class with ``label_space="task"``.
         Fractions of a task's rows are allowed with ``holdout="rows"``. A quarter of a task's
@@ -119,7 +120,9 @@ def cross_validate_tasks(
     require_values(y)
     n_way = private_ways(estimator) if n_way is None else n_way
     y = np.asarray(y)
-    X, ids, grouped = tasks_to_score(X, y, groups, n_way=n_way, random_state=random_state)
+    X, ids, grouped = tasks_to_score(
+        X, y, groups, n_way=n_way, n_shot=n_shot, random_state=random_state
+    )
     folds = make_folds(
         y,
         ids,
@@ -184,6 +187,8 @@ def private_ways(estimator: Any) -> int | None:
         return private_ways(estimator.steps[-1][1])
     if hasattr(estimator, "label_space"):
         return int(estimator.n_way) if estimator.label_space == "task" else None
+    if isinstance(several := getattr(estimator, "estimators", None), list) and several:
+        return private_ways(several[0])  # an ensemble, whose members share their classes or not
     inner = getattr(estimator, "estimator", None)  # a wrapper, a search, a frozen estimator
     return None if inner is None else private_ways(inner)
 
@@ -194,7 +199,7 @@ def score_fold(
     """Fit on a fold's rows and score its draws."""
     warm_up()
     start = time.perf_counter()
-    fitted = fit_rows(clone(estimator), X, y, ids if fold.grouped else None, fold.train)
+    fitted = fit_rows(clone(estimator), X, y, fold.told(ids), fold.train)
     fitting = time.perf_counter() - start
     with threads_for(max(len(draw.support) for draw in fold.draws)):
         rows = score_draws(fitted, X, y, fold.draws, scorer, seen=fold.seen)
@@ -216,4 +221,5 @@ def fit_on_tasks(estimator: Any, X: Any, y: Any, groups: Any) -> Any:
     """Fit with task ids, through Pipelines and searches too, whatever the user's routing is."""
     with config_context(enable_metadata_routing=True), warnings.catch_warnings():
         warnings.simplefilter("ignore", GroupsWarning)  # said once, of the whole table
-        return estimator.fit(X, y, groups=groups)
+        # A pipeline whose last step asks for no task ids takes none, not even None.
+        return estimator.fit(X, y, **({} if groups is None else {"groups": groups}))

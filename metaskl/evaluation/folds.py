@@ -36,7 +36,11 @@ class Fold:
         self.train = train
         self.draws = draws
         self.seen = seen  # whether the supports are the rows of the fit
-        self.grouped = grouped  # whether the fit is told the tasks: sets of classes are none
+        self.grouped = grouped  # whether the tasks were given, or are sets of classes
+
+    def told(self, ids: Array) -> Array | None:
+        """Return the task ids that a fit is told: of sets of classes none, but one pool."""
+        return ids if self.grouped else None
 
 
 def make_folds(
@@ -72,13 +76,12 @@ def make_folds(
         )
     if n_way is not None:
         fewest_ways(n_way)
-    _check_cv(cv, len(np.unique(ids)), holdout)
+    _check_cv(cv, len(np.unique(ids)), holdout, units(grouped=grouped))
     if holdout == "rows":
         folds = _row_folds(ids, shots, cv, random_state)
     else:
-        folds = _task_folds(np.asarray(y), ids, shots, n_way, n_repeats, cv, random_state)
-        for fold in folds:
-            fold.grouped = grouped
+        inside = _task_folds(np.asarray(y), ids, shots, n_way, n_repeats, cv, random_state)
+        folds = [Fold(*fold, seen=False, grouped=grouped) for fold in inside]
     if not folds:
         if n_way is not None and _one_class_each(y, ids):
             raise TaskError(
@@ -110,6 +113,8 @@ def _advice(y: Any, ids: Array, shots: tuple[int | float, ...], n_way: Ways | No
         return f"Lower n_shot to {most} at most." if most else "Give tasks of two rows or more."
     pairs = set(zip(np.asarray(ids).tolist(), np.asarray(y).tolist(), strict=True))
     n_classes = Counter(task for task, _ in pairs).most_common(1)[0][1]
+    if shots == (1,):
+        return "Bring a second row of more classes."
     if n_classes < fewest_ways(n_way):
         return f"Lower n_way: no task has more than {n_classes} classes."
     return "Lower n_shot."
@@ -132,7 +137,12 @@ def _one_class_each(y: Any, ids: Array) -> bool:
     return len(pairs) == len(np.unique(ids))
 
 
-def _check_cv(cv: Any, n_tasks: int, holdout: str) -> None:
+def units(*, grouped: bool) -> str:
+    """Return what is held out, in words."""
+    return "tasks" if grouped else "sets of classes"
+
+
+def _check_cv(cv: Any, n_tasks: int, holdout: str, held_out: str = "tasks") -> None:
     """Refuse what cannot split these tasks."""
     number = isinstance(cv, (int, np.integer)) and not isinstance(cv, bool)
     splitter = hasattr(cv, "split") and not isinstance(cv, str)
@@ -155,12 +165,14 @@ def _check_cv(cv: Any, n_tasks: int, holdout: str) -> None:
         raise TaskError(f"cv must be at least 1 with holdout='rows', got cv={cv}.")
     if holdout == "tasks" and not 2 <= cv <= n_tasks:
         raise TaskError(
-            f"cv must be from 2 to the number of tasks, got cv={cv} for {n_tasks} tasks. "
-            "Lower cv, or bring more tasks."
+            f"cv must be from 2 to the number of {held_out}, got cv={cv} for {n_tasks} "
+            f"{held_out}. Lower cv, or bring more {held_out.rpartition(' ')[2]}."
         )
 
 
-def split_tasks(y: Array, ids: Array, cv: Any, random_state: int = 0) -> list[tuple[Array, Array]]:
+def split_tasks(
+    y: Array, ids: Array, cv: Any, random_state: int = 0, *, grouped: bool = True
+) -> list[tuple[Array, Array]]:
     """Return training and test rows of each fold, which share no task.
 
     Raises
@@ -168,7 +180,7 @@ def split_tasks(y: Array, ids: Array, cv: Any, random_state: int = 0) -> list[tu
     TaskError
         If `cv` does not fit the tasks, or tears one apart.
     """
-    _check_cv(cv, len(np.unique(ids)), "tasks")
+    _check_cv(cv, len(np.unique(ids)), "tasks", units(grouped=grouped))
     return list(_splits(y, ids, cv, random_state))
 
 
@@ -198,8 +210,8 @@ def _task_folds(
     n_repeats: int,
     cv: Any,
     random_state: int,
-) -> list[Fold]:
-    """Hold out whole tasks."""
+) -> list[tuple[int, Array, list[Draw]]]:
+    """Hold out whole tasks: return each fold's number, its training rows and its draws."""
     if n_way is not None:
         draws = draw_classes(
             y, ids, shots, n_way=n_way, n_repeats=n_repeats, random_state=random_state
@@ -210,8 +222,9 @@ def _task_folds(
     for number, (train, test) in enumerate(_splits(y, ids, cv, random_state)):
         held_out = set(np.unique(ids[test]).tolist())
         inside = [draw for draw in draws if draw.task in held_out]
-        folds.append(Fold(number, train, inside, seen=False))
-    return [fold for fold in folds if fold.draws]
+        if inside:
+            folds.append((number, train, inside))
+    return folds
 
 
 def _row_folds(

@@ -19,9 +19,10 @@ from metaskl.evaluation.candidates import (
 from metaskl.evaluation.class_sets import tasks_to_score
 from metaskl.evaluation.draws import Ways, check_n_shot
 from metaskl.evaluation.flatten import n_axes
-from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out
+from metaskl.evaluation.folds import Array, Fold, make_folds, shots_left_out, units
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
-from metaskl.tasks.groups import are_private, require_values
+from metaskl.tasks.groups import are_private
+from metaskl.tasks.targets import require_values
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class Protocol:
     lower_is_better: bool
     random_state: int
     grouped: bool = True
+
+    @property
+    def held_out(self) -> str:
+        """What is held out, in words."""
+        return units(grouped=self.grouped)
 
     def candidates(
         self, learners: Any, baselines: Any, learner_params: dict[str, Any] | None, preprocess: Any
@@ -146,7 +152,9 @@ def make_protocol(
     require_values(y)
     y = np.asarray(y)
     _check_settings(kind, label_space)
-    X, ids, grouped = tasks_to_score(X, y, groups, n_way=ways, random_state=random_state)
+    X, ids, grouped = tasks_to_score(
+        X, y, groups, n_way=ways, n_shot=n_shot, random_state=random_state
+    )
     if kind == "auto":
         kind = "classification" if private else target_kind(y)
     classification = kind == "classification"

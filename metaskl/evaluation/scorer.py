@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from metaskl.errors import GroupsError, GroupsWarning, TaskError
 from metaskl.evaluation.answers import score_draws
 from metaskl.evaluation.cross_validate import private_ways
 from metaskl.evaluation.draws import Draw, check_count, draw_classes, draw_rows
+from metaskl.evaluation.folds import too_small
 from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import check_groups
 
@@ -52,6 +54,9 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         Support rows of each task, >= 1.
     n_repeats : int, default=3
         Draws of support and query for each task.
+    n_way : int, optional
+        Classes of an episode, where classes are private to a task. By default the estimator's
+        own; give it for a baseline, or where a search varies the estimator's.
     random_state : int, default=0
         Seed of the draws.
 
@@ -71,18 +76,38 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(
-        self, scoring: Any = None, *, n_shot: int = 5, n_repeats: int = 3, random_state: int = 0
+        self,
+        scoring: Any = None,
+        *,
+        n_shot: int = 5,
+        n_repeats: int = 3,
+        n_way: int | None = None,
+        random_state: int = 0,
     ) -> None:
         self.scoring = scoring
+        self.n_way = n_way
         self.n_shot = n_shot
         self.n_repeats = n_repeats
         self.random_state = random_state
 
+    _groups_are: str
+
     def get_metadata_routing(self) -> MetadataRequest:
         """Request task ids, so that scikit-learn hands them to the scorer."""
         request = MetadataRequest(owner=self)
-        request.score.add_request(param="groups", alias=True)
+        request.score.add_request(param="groups", alias=getattr(self, "_groups_are", True))
         return request
+
+    def over_class_sets(self) -> Self:
+        """Return a copy that takes sets of classes, by a name that no estimator asks for."""
+        other = copy(self)
+        other._groups_are = CLASS_SETS
+        return other
+
+    @property
+    def scores_class_sets(self) -> bool:
+        """Whether sets of classes are scored, which fits are not told."""
+        return hasattr(self, "_groups_are")
 
     def __call__(self, estimator: Any, X: Any, y: Any, groups: Any = None) -> Any:
         """Return the mean score over tasks, each the mean of its repeats.
@@ -98,7 +123,8 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
                 "FewShotScorer must be given groups, got None. Turn metadata routing on "
                 "(sklearn.set_config(enable_metadata_routing=True)) and pass them: "
                 "cross_val_score(..., params={'groups': groups}), or "
-                "GridSearchCV(...).fit(X, y, groups=groups). Or use metaskl.cross_validate_tasks."
+                "GridSearchCV(...).fit(X, y, groups=groups). Or use metaskl.cross_validate_tasks "
+                "and metaskl.TaskSearchCV, which hold out whole classes where there are no groups."
             )
             if swallows_errors():
                 return _NoScore(error)
@@ -137,7 +163,7 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         shots, seed = (check_count("n_shot", self.n_shot),), self.random_state
         check_count("n_repeats", self.n_repeats)
         check_count("random_state", seed, 0)
-        n_way = private_ways(estimator)
+        n_way = private_ways(estimator) if self.n_way is None else self.n_way
         if n_way is None:
             draws = draw_rows(ids, shots, n_repeats=self.n_repeats, random_state=seed)
         else:
@@ -146,8 +172,8 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
             )
         if not draws:
             raise TaskError(
-                f"n_shot={self.n_shot} leaves no query in any of these tasks (of "
-                f"{np.unique(ids, return_counts=True)[1].max()} rows at most). Lower n_shot."
+                f"n_shot={self.n_shot} leaves no query in any of these tasks: "
+                f"{too_small(y, ids, self.n_shot, n_way)}. Lower n_shot."
             )
         return draws
 
@@ -174,13 +200,3 @@ def _fitted_on(estimator: Any) -> Counter[Any]:
         if hasattr(estimator, name):
             return _fitted_on(getattr(estimator, name))
     return Counter(getattr(estimator, "_fitted_on", {}))
-
-
-class ClassSetScorer(FewShotScorer):
-    """The same over sets of classes, which are for the scorer alone: fits see one pool."""
-
-    def get_metadata_routing(self) -> MetadataRequest:
-        """Request the sets, under a name that no estimator asks for."""
-        request = MetadataRequest(owner=self)
-        request.score.add_request(param="groups", alias=CLASS_SETS)
-        return request

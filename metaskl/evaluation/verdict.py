@@ -35,6 +35,10 @@ class Verdict:
         Shot counts that could not be compared, each with the reason.
     nothing : str
         What the verdict says if nothing was compared.
+    held_out : str
+        What the differences are paired over, in words.
+    per_class : bool
+        Whether shot counts are rows of each class.
     """
 
     against_baselines: tuple[Difference, ...]
@@ -44,6 +48,8 @@ class Verdict:
     condition: str = ""
     left_out: dict[int | float, str] = field(default_factory=dict)
     nothing: str = "there is nothing to compare; give at least a learner and a baseline."
+    held_out: str = "tasks"
+    per_class: bool = False
 
     @property
     def compared(self) -> bool:
@@ -94,13 +100,14 @@ class Verdict:
         return {name: plain(value) for name, value in held.items()}
 
     def __str__(self) -> str:
-        left_out = [f"  {shots_words(k)}: {why}." for k, why in self.left_out.items()]
+        left_out = [f"  {self._shots(k)}: {why}." for k, why in self.left_out.items()]
         if not self.compared:
             return "\n".join([f"Verdict: {self.nothing}", *left_out])
         condition = f"{self.condition}: " if self.condition else ""
         what = f"less {self.metric}" if self.lower_is_better else f"more {self.metric}"
         sizes = sorted({d.n_tasks for d in self.against_baselines})
-        over = f"{sizes[0]} tasks" if len(sizes) == 1 else "as many tasks as each line names"
+        n = str(sizes[0]) if len(sizes) == 1 else ""
+        over = f"{n} {self.held_out}" if n else f"as many {self.held_out} as each line names"
         lines = [
             f"Verdict: {condition}{self._headline()}.",
             f"  (A gain is {what}, paired over {over}, with its 95 % interval.)",
@@ -110,9 +117,9 @@ class Verdict:
 
     def _headline(self) -> str:
         """Return the verdict in one clause, of the shot counts that were scored."""
-        wins = [shots_words(d.n_shot) for d in self.against_baselines if d.sign > 0]
+        wins = [self._shots(d.n_shot) for d in self.against_baselines if d.sign > 0]
         losses = [d for d in self.against_baselines if d.sign < 0]
-        every = [shots_words(d.n_shot) for d in self.against_baselines]
+        every = [self._shots(d.n_shot) for d in self.against_baselines]
         partial = bool(self.left_out)
         everywhere = f"at {_join(every)}" if partial else "at every shot count tried"
         anywhere = f"at {_join(every, 'or')}" if partial else "at any shot count tried"
@@ -128,9 +135,12 @@ class Verdict:
         verb = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[d.sign]
         over = f" over {d.n_tasks} task{'' if d.n_tasks == 1 else 's'}" if name_tasks else ""
         return (
-            f"  {shots_words(d.n_shot)}: {d.first} {verb} the best baseline, {d.second}: gain "
+            f"  {self._shots(d.n_shot)}: {d.first} {verb} the best baseline, {d.second}: gain "
             f"{d.mean:+.4g} [{d.low:+.4g}, {d.high:+.4g}]{over}{self._others(d)}."
         )
+
+    def _shots(self, n_shot: int | float) -> str:
+        return shots_words(n_shot) + " of each class" * (self.per_class and n_shot >= 1)
 
     @staticmethod
     def _others(d: Difference) -> str:
@@ -142,11 +152,11 @@ class Verdict:
             return "  No per-task model was compared."
         start = self.no_gain_over_per_task_from
         if start is None:
-            most = shots_words(self.against_per_task[-1].n_shot)
+            most = self._shots(self.against_per_task[-1].n_shot)
             where = "Up to" if all(map(self._beats_per_task, self.against_per_task)) else "At"
             alone = "no model of the task's own rows alone is as good as the best learner."
             return f"  {where} {most} {alone}"
-        since = f"  From {shots_words(start)} on"
+        since = f"  From {self._shots(start)} on"
         if all(d.sign < 0 for d in self.against_per_task if d.n_shot >= start):
             return f"{since} a plain per-task model is better."
         return f"{since} it cannot be told that meta-learning beats a plain per-task model."
@@ -161,6 +171,8 @@ def reach_verdict(
     condition: str,
     left_out: dict[int | float, str],
     failures: dict[str, str],
+    held_out: str = "tasks",
+    per_class: bool = False,
 ) -> Verdict:
     """Compare the best learner with the best baseline at each shot count.
 
@@ -170,7 +182,7 @@ def reach_verdict(
         Of the candidates that could be fitted.
     families : dict of str
         The family of each candidate that was tried, in whatever way it ended.
-    metric, lower_is_better, condition, left_out
+    metric, lower_is_better, condition, left_out, held_out, per_class
         As in :class:`Verdict`.
     failures : dict of str
         The reason for each candidate that failed.
@@ -195,8 +207,10 @@ def reach_verdict(
         failed = failure_lines(failures)
         of_side = dict(sides)[missing[0]]
         could = "could be fitted"
-        if all(failures.get(name, "").startswith(NOT_TRIED) for name in of_side):
-            could = "was tried: the time budget ended before"
+        reasons = [failures.get(name, "") for name in of_side]
+        if all(reason.startswith(NOT_TRIED) for reason in reasons):
+            early = all("time budget" in reason for reason in reasons)
+            could = "was tried" + ": the time budget ended before" * early
         nothing = "\n".join([f"nothing was compared: no {missing[0]} {could}.", *failed])
     if lost := [failures[name] for name in others if name in failures]:
         also = "the baselines given" if condition else "the baselines"
@@ -211,6 +225,8 @@ def reach_verdict(
         condition,
         dict(sorted(left_out.items())),
         nothing,
+        held_out,
+        per_class,
     )
 
 

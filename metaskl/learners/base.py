@@ -44,7 +44,8 @@ class MetaLearner(nn.Module, abc.ABC):
     kind : {"regression", "classification"}
         What the outputs mean: targets, or logits of the classes.
     private_labels : bool, default=False
-        Whether each task has classes of its own: class 0 of two tasks has nothing in common.
+        Whether each task has classes of its own, so that class 0 of one task has nothing
+        to do with class 0 of another.
     n_pool_classes : int, default=0
         With private labels: how many classes the meta-training pool holds.
 
@@ -58,8 +59,6 @@ class MetaLearner(nn.Module, abc.ABC):
         Whether the number of private classes is fixed when the learner is built.
     uses_pool : bool
         Whether the learner tells the private classes of the meta-training pool apart.
-    test_arguments : tuple of str
-        Arguments of new tasks alone, by default None, that may be set anew after training.
     """
 
     metaskl_api: ClassVar[int] = 1
@@ -67,7 +66,6 @@ class MetaLearner(nn.Module, abc.ABC):
     support_order_matters: ClassVar[str | None] = None
     fixed_ways: bool = False  # an instance may know better, by its hyper-parameters
     uses_pool: ClassVar[bool] = False
-    test_arguments: ClassVar[tuple[str, ...]] = ()
     # Set by whoever builds the learner: under what name the backbone is among its modules.
     backbone_name: str | None = None
 
@@ -296,5 +294,6 @@ def _of_real(module: nn.Module, X: Tensor, real: Tensor) -> Tensor:
 
 def gathers_statistics(module: nn.Module) -> bool:
     """Say whether a call would change running statistics."""
-    modules = module.modules()
-    return any(m.training and getattr(m, "running_mean", None) is not None for m in modules)
+    return any(
+        m.training and getattr(m, "running_mean", None) is not None for m in module.modules()
+    )

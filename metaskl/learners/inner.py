@@ -32,11 +32,11 @@ from metaskl.learners.engine.packing import packing_of, rows_of
 from metaskl.learners.engine.plan import ENGINES, Plan
 from metaskl.learners.engine.problems import DenseProblem
 from metaskl.learners.private_head import PrivateHead
-from metaskl.learners.steps import Steps
+from metaskl.learners.steps import check_steps, check_test_steps, steps_on_new_tasks
 from metaskl.tasks import Episode
 
 
-class InnerLoop(Steps, PrivateHead, abc.ABC):
+class InnerLoop(PrivateHead, abc.ABC):
     """A learner that adapts by gradient steps on the support.
 
     A subclass gives :meth:`parameters_to_adapt`, :meth:`adapt_tasks` and :meth:`predict_tasks`,
@@ -102,6 +102,8 @@ class InnerLoop(Steps, PrivateHead, abc.ABC):
             private_labels=private_labels,
             n_pool_classes=n_pool_classes,
         )
+        check_steps(adaptation_steps)
+        check_test_steps(test_adaptation_steps)
         _check(inner_lr, inner_clip)
         self.adaptation_steps = adaptation_steps
         self.test_adaptation_steps = test_adaptation_steps
@@ -126,6 +128,12 @@ class InnerLoop(Steps, PrivateHead, abc.ABC):
     def initial(self) -> Adapted | None:
         """Return what the inner steps start from."""
         return {name: p.detach() for name, p in self.parameters_to_adapt().items()}
+
+    def n_steps(self) -> int:
+        """Return how many inner steps are taken in the present mode."""
+        if self.training:
+            return self.adaptation_steps
+        return steps_on_new_tasks(self.test_adaptation_steps, self.adaptation_steps)
 
     def replaces(self, base: type[Any], *names: str) -> bool:
         """Say whether a subclass has a method of its own in place of one of these of `base`."""

@@ -1,65 +1,65 @@
-"""How many gradient steps are taken on a support: in meta-training, and on new tasks."""
+"""How many gradient steps are taken on the supports of new tasks, if another number is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Integral
-from typing import ClassVar
 
 from metaskl.errors import ParameterError
 
+_ASKED: ContextVar[tuple[int | None] | None] = ContextVar("test_adaptation_steps", default=None)
 
-class Steps:
-    """The numbers of inner steps of a learner.
 
-    Attributes
+@contextmanager
+def with_test_steps(steps: int | None) -> Iterator[None]:
+    """Have learners take so many steps in evaluation mode, inside this block and thread.
+
+    Copies of an estimator share one learner, and each may ask for a number of its own: so the
+    learner is told for the call, and keeps nothing.
+
+    Parameters
     ----------
-    adaptation_steps : int
-        In meta-training, >= 1.
-    test_adaptation_steps : int or None
-        In evaluation mode, >= 1; None takes as many as in training. It may be set after training.
+    steps : int or None
+        Inner gradient steps, >= 1; None takes as many as in training.
 
     Raises
     ------
     ParameterError
-        If one is set to something else.
+        If it is neither.
     """
+    check_test_steps(steps)
+    token = _ASKED.set((steps,))
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
 
-    test_arguments: ClassVar[tuple[str, ...]] = ("test_adaptation_steps",)
-    training: bool
 
-    @property
-    def adaptation_steps(self) -> int:
-        """Inner steps in meta-training."""
-        return self._steps
+def steps_on_new_tasks(own: int | None, in_training: int) -> int:
+    """Return how many to take: what was asked for, or else a learner's own number."""
+    asked = _ASKED.get()
+    steps = own if asked is None else asked[0]
+    return in_training if steps is None else steps
 
-    @adaptation_steps.setter
-    def adaptation_steps(self, steps: int) -> None:
-        if not _is_count(steps):
-            raise ParameterError(
-                f"adaptation_steps must be a whole number of at least 1, got {steps!r}. "
-                "For a model without adaptation use Pooled or Transfer."
-            )
-        self._steps = steps
 
-    @property
-    def test_adaptation_steps(self) -> int | None:
-        """Inner steps in evaluation mode."""
-        return self._test_steps
+def check_steps(steps: int) -> None:
+    """Raise unless this is a number of steps."""
+    if not _is_count(steps):
+        raise ParameterError(
+            f"adaptation_steps must be a whole number of at least 1, got {steps!r}. "
+            "For a model without adaptation use Pooled or Transfer."
+        )
 
-    @test_adaptation_steps.setter
-    def test_adaptation_steps(self, steps: int | None) -> None:
-        if not (steps is None or _is_count(steps)):
-            raise ParameterError(
-                "test_adaptation_steps must be a whole number of at least 1 or None, got "
-                f"{steps!r}. None takes as many steps as in meta-training."
-            )
-        self._test_steps = steps
 
-    def n_steps(self) -> int:
-        """Return how many inner steps are taken in the present mode."""
-        if self.training or self._test_steps is None:
-            return self._steps
-        return self._test_steps
+def check_test_steps(steps: int | None) -> None:
+    """Raise unless this is a number of steps, or None."""
+    if not (steps is None or _is_count(steps)):
+        raise ParameterError(
+            "test_adaptation_steps must be a whole number of at least 1 or None, got "
+            f"{steps!r}. None takes as many steps as in meta-training."
+        )
 
 
 def _is_count(value: object) -> bool:

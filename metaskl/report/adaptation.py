@@ -174,7 +174,9 @@ class AdaptationDisplay(Display):
             If the task is not there or too small.
         """
         y, ways = np.asarray(y), private_ways(estimator)
-        X, ids, grouped = tasks_to_score(X, y, groups, n_way=ways, random_state=random_state)
+        X, ids, grouped = tasks_to_score(
+            X, y, groups, n_way=ways, n_shot=n_shot, random_state=random_state
+        )
         draw = draw_one(y, ids, ways, task, n_shot, random_state)
         others = np.flatnonzero(ids != draw.task)
         fitted = fit_rows(clone(estimator), X, y, ids if grouped else None, others)
@@ -182,8 +184,8 @@ class AdaptationDisplay(Display):
         support, query = (X_support, y[draw.support]), (X_query, y[draw.query])
         (adapted,) = adapt_groups(fitted, *support, np.zeros(len(draw.support), int)).values()
         view = _view(fitted, adapted, *support, *query, feature=feature, kind=kind)
-        name, whose = (f"Task {draw.task}", "its") if grouped else ("New classes", "their")
-        title = f"{name}, adapted to {len(draw.support)} of {whose} rows"
+        name = "Task" if grouped else "Set of classes"
+        title = f"{name} {draw.task}, adapted to {len(draw.support)} of its rows"
         return cls(view, title=title).plot(ax)
 
     def plot(self, ax: Axes | None = None, *, colour: str = PALETTE[0]) -> Self:

@@ -14,7 +14,6 @@ from metaskl.report.display import (
     Display,
     legend_above,
     looks,
-    per_class,
     require,
     robust_limits,
     shots_text,
@@ -123,7 +122,7 @@ class LeaderboardDisplay(Display):
             n_shot,
             metric=comparison.metric,
             lower_is_better=comparison.lower_is_better,
-            per_class=per_class(comparison.scores),
+            per_class=comparison.per_class,
         )
         return display.plot(ax, **kwargs)
 

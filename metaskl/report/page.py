@@ -20,7 +20,6 @@ from metaskl.report.display import (
     PALETTE,
     Display,
     looks,
-    per_class,
     require,
     shots_text,
     svg,
@@ -149,7 +148,7 @@ def _tone(comparison: Comparison) -> str:
 def _shots(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the shot counts as texts, with the tasks that were large enough for each."""
     tasks = comparison.scores.dropna(subset="score").groupby("n_shot")["task"].nunique()
-    each = per_class(comparison.scores)
+    each = comparison.per_class
     return [
         {"text": shots_text(k, per_class=each), "tasks": f"{n} task{'s' * (n != 1)}"}
         for k, n in zip(tasks.index.tolist(), tasks.tolist(), strict=True)
@@ -191,7 +190,7 @@ def _figures(
     comparison: Comparison, adaptation: AdaptationDisplay | None, search: SearchRecord | None
 ) -> list[tuple[str, dict[str, str]]]:
     """Return each figure as SVG, with its heading and caption."""
-    each = per_class(comparison.scores)
+    each = comparison.per_class
     smallest = shots_text(min(comparison.scores["n_shot"].tolist()), per_class=each)
     found: list[tuple[Display, dict[str, str]]] = []
     with require("matplotlib").rc_context(_ink()):
@@ -257,9 +256,9 @@ def _protocol(comparison: Comparison) -> list[tuple[str, str]]:
         "tasks": "whole tasks: none of their rows is seen in training",
         "rows": "rows of tasks that are all seen in training",
     }
-    each = per_class(comparison.scores)
+    each = comparison.per_class
     seen = ("holdout", "folds", "repeats", "n_shot", "n_tasks", "n_rows", "kind", "tasks_are")
-    tasks = comparison.tasks
+    tasks = comparison.held_out
     pairs = [
         ("Data", f"{given['n_rows']:,} rows of {given['n_tasks']:,} {tasks}, {given['kind']}"),
         ("Held out", held_out[given["holdout"]].replace("tasks", tasks, 1)),

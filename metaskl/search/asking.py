@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from metaskl.errors import OneTaskWarning, ParameterError
+from metaskl.errors import GroupsWarning, OneTaskWarning, ParameterError
 from metaskl.estimators.base import BaseMetaEstimator
-from metaskl.evaluation.class_sets import class_sets
+from metaskl.evaluation.class_sets import class_sets, require_a_target_each
 from metaskl.evaluation.cross_validate import private_ways
 from metaskl.evaluation.draws import check_count
-from metaskl.evaluation.scorer import ClassSetScorer, FewShotScorer
-from metaskl.learners.space import Choice
+from metaskl.evaluation.scorer import FewShotScorer
 from metaskl.search._optuna import TrialState, optuna, tell
 from metaskl.search.blaming import sampled
 from metaskl.search.finite import n_configurations, n_left, tell_the_end, without_repeats
@@ -31,6 +32,7 @@ from metaskl.search.identity import (
 )
 from metaskl.search.spaces import Candidate, decode, distribution_of
 from metaskl.search.storage import Ownership, create_study, open_storage
+from metaskl.tasks.targets import require_values
 
 
 def ask_and_tell(
@@ -101,20 +103,45 @@ def _ask(study: Any, distributions: dict[str, Any], owner: Ownership, n: int) ->
     return trials
 
 
-def class_sets_of(search: Any, y: Any) -> Any:
-    """Return sets of classes to hold out and score by, where a search has no task ids."""
-    ways = private_ways(search.estimator)
-    assert ways is not None
-    return class_sets(np.asarray(y), n_way=ways, random_state=search.random_state)
+def tasks_of(search: Any, X: Any, y: Any, ids: Any) -> tuple[Any, bool]:
+    """Return what to hold out, task ids or none, and whether it is sets of a pool's classes."""
+    pool = ids is None and scorer_of(search).n_way is not None
+    return (class_sets_of(search, X, y) if pool else ids), pool
 
 
-def scorer_of(search: Any, *, pool: bool) -> FewShotScorer:
-    """Return what scores a fold of tasks, or of sets of classes from a pool."""
-    kind = ClassSetScorer if pool else FewShotScorer
+def class_sets_of(search: Any, X: Any, y: Any, *, seen: Counter[Any] | None = None) -> Any:
+    """Return sets of a pool's classes; two at least, or one to score what was fitted to others."""
+    require_values(y)
+    require_a_target_each(X, y := np.asarray(y))
+    if seen is not None:
+        _warn_of_seen_classes(seen, Counter(y.tolist()))
+    scorer, least = scorer_of(search), 2 if seen is None else 1
+    assert scorer.n_way is not None
+    seed, n_shot = search.random_state, scorer.n_shot
+    return class_sets(y, n_way=scorer.n_way, n_shot=n_shot, random_state=seed, least=least)
+
+
+def scorer_of(search: Any) -> FewShotScorer:
+    """Return what scores a fold of tasks: every trial on the same episodes."""
     if isinstance(search.scoring, FewShotScorer):
-        return kind(**search.scoring.get_params(deep=False)) if pool else search.scoring
-    draws = {name: getattr(search, name) for name in ("n_shot", "n_repeats", "random_state")}
-    return kind(search.scoring, **draws)
+        scorer = copy(search.scoring)
+    else:
+        draws = {name: getattr(search, name) for name in ("n_shot", "n_repeats", "random_state")}
+        scorer = FewShotScorer(search.scoring, **draws)
+    if getattr(scorer, "n_way", None) is None:  # as the estimator is given, whatever is searched
+        scorer.n_way = private_ways(search.estimator)
+    return scorer
+
+
+def _warn_of_seen_classes(seen: Counter[Any], scored: Counter[Any]) -> None:
+    """Warn if a pool's classes that are scored were all seen in fit, in other rows."""
+    if scored.keys() <= seen.keys() and scored != seen:
+        warnings.warn(
+            "y should hold classes that fit has not seen, got none of them: the score says "
+            "nothing of new classes. Hold whole classes out, as in cross_validate_tasks.",
+            GroupsWarning,
+            stacklevel=4,
+        )
 
 
 def require_scores(estimator: Any, scorer: Any, folds: Any, y: Any, ids: Any) -> None:
@@ -231,14 +258,6 @@ def one_task_told_once(estimator: Any, ids: Any) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OneTaskWarning)
         yield
-
-
-def as_dimensions(space: Any) -> Any:
-    """Let lists of values stand for choices among them."""
-    if not isinstance(space, dict):
-        return space
-    plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in space.items()}
-    return {k: Choice(tuple(v)) if isinstance(v, list | tuple) else v for k, v in plain.items()}
 
 
 def _tell(study: Any, trials: list[Any], scores: Any) -> bool:

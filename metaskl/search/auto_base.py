@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from metaskl.errors import CandidateError, ParameterError, TaskError
 from metaskl.estimators.adapt import adapt, adapt_groups
+from metaskl.estimators.checks import warn_of_a_pool
 from metaskl.estimators.inputs import check_features, check_rows
 from metaskl.evaluation import Comparison, Verdict
 from metaskl.evaluation.cross_validate import fit_on_tasks
+from metaskl.evaluation.verdict import NOT_TRIED
 from metaskl.search.contest import Contest
 from metaskl.search.ensemble import enter_ensemble
 from metaskl.search.entries import (
@@ -99,6 +101,8 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
         self.groups_column_ = column
         self.__dict__.pop("adapted_", None)
         one_task = ids is None and self.label_space == "shared"
+        if one_task and self.kind == "classification":
+            warn_of_a_pool(self, len(np.unique(y)))
         contest = Contest(
             protocol_of(self, X, y, ids),
             time_budget=self.time_budget,
@@ -140,10 +144,13 @@ class BaseAutoMeta(BaseEstimator):  # type: ignore[misc]
     def _try_all(self, contest: Contest, *, one_task: bool) -> None:
         """Try what is to be tried: the baselines, learners as they are, a search, an ensemble."""
         baselines, families = baselines_of(self, contest.protocol)
+        wanted = learners_of(self)
         if one_task:
             contest.run(one_of_each_model(baselines, families), families, title="models")
+            for name in ["every learner"] if isinstance(wanted, str) else wanted:
+                contest.failures[name] = f"{NOT_TRIED}: there is one task only, no groups"
+                contest.families[name] = "learner"
             return
-        wanted = learners_of(self)
         if wanted:  # a wrong name is to be told before any time is spent
             learners, roles = contest.protocol.candidates(
                 wanted, (), self.learner_params, self.preprocess

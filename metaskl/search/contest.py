@@ -181,6 +181,8 @@ class Contest:
             condition=condition,
             left_out=self.protocol.left_out,
             failures=self.failures,
+            held_out=self.protocol.held_out,
+            per_class=self.protocol.n_way is not None,
         )
         names = self._best_of_each()
         kept = every[every["candidate"].isin(names.values())]

@@ -285,6 +285,6 @@ def _answers(estimator: Any, X: Any, y: Array, ids: Array, folds: list[Fold]) ->
     """Return a candidate's answers to the draws of every fold."""
     found = []
     for fold in folds:
-        fitted = fit_rows(clone(estimator), X, y, ids if fold.grouped else None, fold.train)
+        fitted = fit_rows(clone(estimator), X, y, fold.told(ids), fold.train)
         found += answer_draws(fitted, X, y, fold.draws, (False, True), seen=fold.seen)
     return found

@@ -12,7 +12,8 @@ from sklearn.model_selection import KFold
 
 from metaskl.errors import BudgetWarning, ParameterError
 from metaskl.evaluation import recommended_learners
-from metaskl.evaluation.draws import Draw, check_count, fewest_ways
+from metaskl.evaluation.class_sets import class_sets
+from metaskl.evaluation.draws import Draw, check_count
 from metaskl.evaluation.folds import Fold
 from metaskl.evaluation.protocol import Protocol, make_protocol
 from metaskl.evaluation.scoring import metric_name, resolve_scorer
@@ -79,7 +80,10 @@ def _n_tasks(estimator: Any, y: Array, ids: Array | None) -> int:
     """Return how many tasks there are, or sets of classes."""
     if ids is not None:
         return len(np.unique(ids))
-    return len(np.unique(y)) // fewest_ways(estimator.n_way)
+    sets = class_sets(
+        y, n_way=estimator.n_way, n_shot=estimator.n_shot, random_state=estimator.random_state
+    )
+    return len(np.unique(sets))
 
 
 def _protocol_of_one_task(estimator: Any, X: Any, y: Array) -> Protocol:
@@ -178,9 +182,11 @@ def describe(estimator: Any, protocol: Protocol, n_tried: int, *, one_task: bool
         "n_shot": [k for k in protocol.shots if k not in protocol.left_out],
         "n_shot_left_out": list(protocol.left_out),
         "n_tasks": len(np.unique(protocol.ids)),
-        "tasks_are": "given" if protocol.grouped else "sets of classes",
+        "tasks_are": protocol.held_out,
         "n_rows": len(protocol.y),
         "kind": protocol.kind,
+        "n_way": protocol.n_way,
+        "preprocess": None if estimator.preprocess is None else type(estimator.preprocess).__name__,
         "random_state": protocol.random_state,
         "candidates tried": n_tried,
     }

@@ -87,9 +87,10 @@ def _marks(
         for fold in protocol.folds
         for d in fold.draws
     ]
+    pool = () if protocol.grouped else ("pool",)  # of which fits are not told the tasks
     return {
         "data": mark_of_arrays(protocol.X, protocol.y, protocol.ids),
-        "draws or scoring": _digest(protocol.metric, protocol.n_way, folds),
+        "draws or scoring": _digest(protocol.metric, protocol.n_way, folds, *pool),
         "candidates": mark_of_candidates(candidates),
         "objectives": _digest(*directions),
     }

@@ -157,8 +157,8 @@ class _Run:
             estimator = scale_epochs(estimator, self.fraction)
             rows = _share_of_tasks(rows, self.protocol, self.fraction)
         estimator = after_each_epoch(estimator, self._epoch)
-        ids = self.protocol.ids if fold.grouped else None
-        return fit_rows(estimator, self.protocol.X, self.protocol.y, ids, rows)
+        protocol = self.protocol
+        return fit_rows(estimator, protocol.X, protocol.y, fold.told(protocol.ids), rows)
 
     def _epoch(self, history: Any) -> None:
         self.watch.look()

@@ -250,6 +250,8 @@ def _by_candidate(space: Any, names: list[str]) -> dict[str, Any]:
 
 def _checked(space: Mapping[str, Any], estimator: Any, candidate: str) -> Space:
     known = estimator.get_params()
+    space = {k: d.tolist() if isinstance(d, np.ndarray) else d for k, d in space.items()}
+    space = {k: Choice(tuple(d)) if isinstance(d, list | tuple) else d for k, d in space.items()}
     for name, dimension in space.items():
         nested = "learner_params__" in name
         if name not in known and not (nested and value_of(estimator, name) is not None):
@@ -262,10 +264,10 @@ def _checked(space: Mapping[str, Any], estimator: Any, candidate: str) -> Space:
             )
         if not isinstance(dimension, BaseDistribution | Real | Integer | Choice):
             raise ParameterError(
-                f"space[{name!r}] must be a distribution, got {dimension!r}. Give optuna's "
-                "FloatDistribution, IntDistribution or CategoricalDistribution."
+                f"space[{name!r}] must be a distribution or a list of values, got {dimension!r}. "
+                "Give optuna's FloatDistribution, IntDistribution or CategoricalDistribution."
             )
-    return dict(space)
+    return space
 
 
 def suggest(trial: Trial, candidates: list[Candidate]) -> tuple[Candidate, dict[str, Any]]:

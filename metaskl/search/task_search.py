@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -14,9 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from metaskl._compat import BaseSearchCV
 from metaskl.estimators.adapt import adapt, can_adapt
-from metaskl.evaluation.cross_validate import private_ways
 from metaskl.evaluation.folds import split_tasks
-from metaskl.evaluation.scorer import CLASS_SETS, ClassSetScorer, FewShotScorer
+from metaskl.evaluation.scorer import CLASS_SETS, FewShotScorer
 from metaskl.search import asking
 from metaskl.search._optuna import quiet
 from metaskl.search.spaces import make_space
@@ -164,7 +164,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
             Targets.
         groups : array-like of shape (n_rows,), or str, optional
-            Task ids, or the name of the column of `X` that holds them.
+            Task ids, or the name of the column of `X` that holds them. Without them classes
+            of each task's own are one pool; anything else is one task.
 
         Returns
         -------
@@ -180,14 +181,15 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         """
         asking.check_settings(self)
         X, ids, self.groups_column_ = resolve_groups(X, groups)
-        pool = ids is None and private_ways(self.estimator) is not None
-        ids = asking.class_sets_of(self, y) if pool else ids
+        ids, pool = asking.tasks_of(self, X, y, ids)
+        self._classes_of_fit = Counter(np.asarray(y).tolist()) if pool else None
         self._tabular = np.ndim(X) == 2
         # The settings as scikit-learn's search needs them, on a copy: ours stay as given.
         plain = copy.copy(self)
         if ids is not None:
-            plain.cv = split_tasks(np.asarray(y), ids, self.cv, self.random_state)
-            plain.scoring = asking.scorer_of(self, pool=pool)
+            plain.cv = split_tasks(np.asarray(y), ids, self.cv, self.random_state, grouped=not pool)
+            scorer = asking.scorer_of(self)
+            plain.scoring = scorer.over_class_sets() if pool else scorer
             asking.require_scores(self.estimator, plain.scoring, plain.cv, np.asarray(y), ids)
         plain._marks = {} if self.storage is None else asking.marks_of(plain, X, y, ids)
         # A Pipeline hands task ids to its last step, and a search to its scorer, with routing on.
@@ -202,9 +204,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
         """Ask Optuna for trials, have scikit-learn evaluate them, tell the scores."""
-        space = asking.as_dimensions(self.space)
         one = {"estimator": self.estimator}
-        candidate = make_space(one, {"estimator": ""}, space, tabular=self._tabular)[0]
+        candidate = make_space(one, {"estimator": ""}, self.space, tabular=self._tabular)[0]
         with storage_faults(self.storage):
             self.study_ = asking.open_study(self, candidate, self._marks)
             with Ownership(self.study_) as owner:
@@ -224,7 +225,8 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         y : array-like of shape (n_rows,)
             Targets.
         groups : array-like of shape (n_rows,), or str, optional
-            Task ids, if fit was given them: it adapts to each task, as in the search.
+            Task ids, if fit was given them: it adapts to each task, as in the search. Of a
+            pool of classes, without them, it adapts to sets of classes, which should be new.
 
         Returns
         -------
@@ -232,10 +234,11 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
             The score, greater is better.
         """
         X, ids, _ = resolve_groups(X, groups, column=getattr(self, "groups_column_", None))
-        if isinstance(getattr(self, "scorer_", None), ClassSetScorer) and ids is None:
-            ids = asking.class_sets_of(self, y)
-        if isinstance(getattr(self, "scorer_", None), FewShotScorer):
-            return float(self.scorer_(self.best_estimator_, X, y, groups=ids))
+        scorer = getattr(self, "scorer_", None)
+        if isinstance(scorer, FewShotScorer):
+            if ids is None and scorer.scores_class_sets:
+                ids = asking.class_sets_of(self, X, y, seen=self._classes_of_fit)
+            return float(scorer(self.best_estimator_, X, y, groups=ids))
         with config_context(enable_metadata_routing=False):
             return float(super().score(X, y))
 

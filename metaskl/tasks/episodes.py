@@ -240,7 +240,7 @@ class ClassEpisodes(EpisodeSampler):
                 )
             elif len(usable) >= self.n_way >= 2:
                 advice += " Or set within_groups=False, to mix the classes of all groups."
-            where = " within one group" * within_parent
+            where = " within one group" * (len(pools) > 1)
             raise TaskError(
                 "n_way must be at least 2 and at most the number of classes with two rows or "
                 f"more{where}, got n_way={n_way} where there are {most}. {advice}"

@@ -74,7 +74,7 @@ def resolve_groups(
         X = X.drop(columns=[column])
     if groups is None:
         return X, None, column
-    ids = check_groups(groups, _n_rows(X))
+    ids = check_groups(groups, n_rows(X))
     if fitting:
         _warn_of_measurements(ids, column)
     if fitting and column is None and (same := _columns_equal_to(X, ids)):
@@ -166,13 +166,15 @@ def _column_of(X: Any, groups: Any) -> str | None:
     return name if groups.equals(X[name]) else None
 
 
-def require_groups(X: Any, groups: Any) -> tuple[Any, npt.NDArray[Any]]:
+def require_groups(X: Any, groups: Any, *, hint: str = "") -> tuple[Any, npt.NDArray[Any]]:
     """Return the features without the task column, and the task ids, which must be there.
 
     Parameters
     ----------
     X, groups
         As in :func:`resolve_groups`.
+    hint : str, default=""
+        What else to say where they are missing, after a space.
 
     Returns
     -------
@@ -190,24 +192,9 @@ def require_groups(X: Any, groups: Any) -> tuple[Any, npt.NDArray[Any]]:
     if ids is None:
         raise GroupsError(
             "groups must name the task of each row, got None. Pass the task ids, or the name of "
-            "the column of the data frame that holds them."
+            f"the column of the data frame that holds them.{hint}"
         )
     return X, ids
-
-
-def require_values(y: Any) -> None:
-    """Raise if targets are a text, as a column's name is: only `groups` may be named.
-
-    Raises
-    ------
-    ValueError
-        It says how to take the column.
-    """
-    if isinstance(y, str):
-        raise ValueError(
-            f"y must be an array of the targets of the rows, got the text {y!r}. If it names a "
-            f"column, give the column and leave it out of X: X.drop(columns={y!r}), X[{y!r}]."
-        )
 
 
 def check_groups(groups: Any, n_rows: int) -> npt.NDArray[Any]:
@@ -289,7 +276,7 @@ def _is_none_or_nan(value: Any) -> bool:
         return True
 
 
-def _n_rows(X: Any) -> int:
+def n_rows(X: Any) -> int:
     """Return the number of rows of an array, a sparse matrix, a frame or a list."""
     shape = getattr(X, "shape", None)
     return int(shape[0]) if shape is not None and len(shape) else len(X)

@@ -257,9 +257,11 @@ def test_hyper_parameters_of_a_learner_are_set_by_name(table, folder):
         "inner_clip": None,
     }
     for value, message in {
-        "hidden=": "Error: --param must be name=value, got 'hidden='",
-        "max_epochs=3": "Error: --param must set max_epochs once, got it again",
-        "iner_lr=3": "Error: --param must name hyper-parameters .* Did you mean 'inner_lr'",
+        "hidden=": "Invalid value for '--param': it must be name=value, got 'hidden='",
+        "n_way": "it must be name=value, got 'n_way'",
+        "n_shot=3": "n_shot has an option of its own, --n-shot. Give that",
+        "random_state=3": "random_state has an option of its own, --seed",
+        "iner_lr=3": "--param must name hyper-parameters .* Did you mean 'inner_lr'.* n_threads,",
         "adapt_part=headd": "adapt_part must be one of .* got 'headd'",
     }.items():
         result = run("fit", table, *named, "--param", value, "-o", folder / "bad.model")
@@ -284,7 +286,7 @@ def test_classes_of_one_pool_need_no_task_column(folder):
     assert "interval over sets of classes" in found.stdout
     page = report.read_text()
     assert "144 rows of 4 sets of classes, classification" in page
-    assert "New classes, adapted to 6 of their rows" in page
+    assert "adapted to 6 of its rows" in page
     search = ("--trials", 1, "--storage", "none", "-o", folder / "tuned.model")
     assert "sets of classes" in done("tune", table, *private, *brief, *search).stdout
 
