@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaskl.errors import ModelFileError
+from metaskl.errors import MetasklWarning, ModelFileError
 from metaskl.files import replacing
 
 # Trees of scikit-learn's own, in forests and boosting: arrays behind a class of compiled code,
@@ -47,6 +48,11 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
         If the estimator is not fitted, or holds what cannot be stored or loaded again, or the
         file cannot be written.
 
+    Warns
+    -----
+    MetasklWarning
+        If it holds an Optuna study, of which :func:`load` trusts no type.
+
     Examples
     --------
     >>> import tempfile, pathlib
@@ -70,7 +76,16 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
             "module (for the network of a learner fitted with a spec such as Conv4(), give that "
             "learner's backbone_), or use pickle for your own use."
         ) from error
-    _require_importable(skops.io.get_untrusted_types(data=content))
+    types = skops.io.get_untrusted_types(data=content)
+    _require_importable(types)
+    if any(name.startswith("optuna.") for name in types):
+        warnings.warn(
+            f"a {type(estimator).__name__} holds its Optuna study, which load does not trust: it "
+            "will ask for the names of its types. To keep what the search found, save its "
+            "best_estimator_.",
+            MetasklWarning,
+            stacklevel=2,
+        )
     try:
         with replacing(path) as file:
             file.write(content)

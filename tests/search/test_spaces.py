@@ -129,7 +129,10 @@ def test_set_params_reaches_the_learners_own():
         ({"a": 1}, r"map candidates to dicts .* got 'a': 1\."),
         ({"c": {"x": 1}}, r"got 'c': \{'x': 1\}"),
         ({"a": {"alpha_": Real(1, 2)}}, r"got 'alpha_'\. Did you mean 'alpha'\?"),
-        ({"a": {"alpha": 3}}, r"space\['alpha'\] must be a distribution, got 3"),
+        (
+            {"a": {"alpha": 3}},
+            r"space\['alpha'\] must be a distribution or a list of values, got 3",
+        ),
     ],
 )
 def test_spaces_that_cannot_be_searched(space, message):

@@ -13,7 +13,15 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from metaskl.errors import GroupsError, OneTaskWarning, ParameterError, StudyError, TaskError
+import metaskl
+from metaskl.errors import (
+    GroupsError,
+    MetasklWarning,
+    OneTaskWarning,
+    ParameterError,
+    StudyError,
+    TaskError,
+)
 from metaskl.estimators.adapt import adapt
 from metaskl.estimators.generic import MetaRegressor
 from metaskl.estimators.per_task import PerTask
@@ -68,6 +76,16 @@ def test_it_finds_what_a_loop_over_the_values_finds():
     assert search.best_params_["estimator__alpha"] == max(found, key=found.get)
     assert search.best_score_ == pytest.approx(max(found.values()))
     assert search.study_.best_value == pytest.approx(search.best_score_)
+
+
+def test_saving_a_search_says_what_to_save(tmp_path):
+    search = TaskSearchCV(small_learner(), n_trials=1, cv=2)
+    search.fit(LINES.X, LINES.y, groups=LINES.groups)
+    with pytest.warns(MetasklWarning, match="TaskSearchCV holds its Optuna study.*best_estimator_"):
+        metaskl.save(search, tmp_path / "search")
+    best = metaskl.load(metaskl.save(search.best_estimator_, tmp_path / "best"))
+    X, y = LINES.X[:5], LINES.y[:5]
+    assert (best.adapt(X, y).predict(X) == search.adapt(X, y).predict(X)).all()
 
 
 def test_values_may_come_as_an_array():
