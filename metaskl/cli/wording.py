@@ -33,6 +33,7 @@ _ADVICE = (
     ),
     (r"groups names the task", "--task names the task"),
     (r"^learner_params must", "--param must"),
+    (r"set within_groups=False,", "add --param within_groups=false,"),
     (r"or use a ProtoNetClassifier", "or --learner protonet"),
     (
         r"Lower outer_lr.*$",

@@ -57,7 +57,9 @@ def test_private_classes_are_kept_apart_by_their_names(splits):
 def test_the_share_is_that_asked_for_and_the_seed_chooses():
     tasks = TaskSet.from_arrays(LINES.X, LINES.y[:, None], LINES.groups)
     names = tasks.task_ids.astype(str)
-    sides = [set(split_validation(tasks, names, 0.2, seed, None)[1].task_ids) for seed in range(3)]
+    sides = [
+        set(split_validation(tasks, names, 1, 0.2, seed, None)[1].task_ids) for seed in range(3)
+    ]
     assert [len(side) for side in sides] == [6, 6, 6]
     assert sides[0] != sides[1] != sides[2]
 
@@ -66,7 +68,7 @@ def test_a_side_without_tasks_is_refused():
     meta = RidgeHeadRegressor(validation_fraction=0.3, **QUICK)
     meta.fit(LINES.X, LINES.y, groups=LINES.groups)
     tasks = TaskSet.from_arrays(LINES.X, LINES.y[:, None], LINES.groups)
-    kept = split_validation(tasks, tasks.task_ids.astype(str), 0.3, meta.seed_, None)[1]
+    kept = split_validation(tasks, tasks.task_ids.astype(str), 1, 0.3, meta.seed_, None)[1]
     rows = rows_of(*kept.task_ids.tolist())
     with pytest.raises(TaskError, match="got only tasks kept for it since the first fit"):
         meta.partial_fit(LINES.X[rows], LINES.y[rows], groups=LINES.groups[rows])
