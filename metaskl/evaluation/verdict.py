@@ -182,10 +182,12 @@ def reach_verdict(
         Of the candidates that could be fitted.
     families : dict of str
         The family of each candidate that was tried, in whatever way it ended.
-    metric, lower_is_better, condition, left_out, held_out, per_class
+    metric, lower_is_better, condition, left_out
         As in :class:`Verdict`.
     failures : dict of str
         The reason for each candidate that failed.
+    held_out, per_class
+        As in :class:`Verdict`.
     """
     fitted = set(scores["candidate"])
     learners = [name for name, family in families.items() if family == "learner"]
