@@ -117,7 +117,8 @@ def class_sets(
         )
     most = max(k for k in shots if (sizes > k).sum() >= n_way)
     mixed = np.random.default_rng(random_state).permutation(len(classes))
-    order = mixed[np.argsort(-(usable[mixed] + 1 * (sizes[mixed] > most)), kind="stable")]
+    rank = usable.astype(int) + (sizes > most)
+    order = mixed[np.argsort(-rank[mixed], kind="stable")]
     number = np.empty(len(classes), np.int64)
     number[order] = np.minimum(np.arange(len(classes)) // n_way, n_sets - 1)
     found: npt.NDArray[np.int64] = number[of_row.reshape(-1)]

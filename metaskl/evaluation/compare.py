@@ -164,7 +164,7 @@ def compare(
             left_out=left_out,
             failures=failures,
             held_out=protocol.held_out,
-            per_class=protocol.n_way is not None,
+            per_class=holdout == "tasks" and protocol.n_way is not None,
         ),
         metric=metric,
         lower_is_better=lower,

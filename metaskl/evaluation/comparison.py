@@ -66,7 +66,8 @@ class Comparison:
     @property
     def per_class(self) -> bool:
         """Whether shot counts are rows of each class: where tasks have classes of their own."""
-        return self.protocol.get("n_way") is not None
+        whole = self.protocol.get("holdout") == "tasks"  # of rows that are held out it does not
+        return whole and self.protocol.get("n_way") is not None
 
     def leaderboard(self) -> pd.DataFrame:
         """Return means with 95 % intervals over tasks, the best candidate first.

@@ -113,10 +113,10 @@ def _advice(y: Any, ids: Array, shots: tuple[int | float, ...], n_way: Ways | No
         return f"Lower n_shot to {most} at most." if most else "Give tasks of two rows or more."
     pairs = set(zip(np.asarray(ids).tolist(), np.asarray(y).tolist(), strict=True))
     n_classes = Counter(task for task, _ in pairs).most_common(1)[0][1]
-    if shots == (1,):
-        return "Bring a second row of more classes."
     if n_classes < fewest_ways(n_way):
         return f"Lower n_way: no task has more than {n_classes} classes."
+    if shots == (1,):
+        return "Bring a second row of more classes, or lower n_way."
     return "Lower n_shot."
 
 

@@ -209,6 +209,23 @@ def test_the_fits_of_a_study_see_one_pool(given):
     assert all(groups is None and any(seen <= fold for fold in training) for seen, groups in given)
 
 
+def test_rows_that_are_held_out_are_counted_by_task():
+    arguments = {"learners": [], "baselines": ["per-task logistic"], "n_repeats": 1, **OWN}
+    rows = compare(X, Y, SETS, holdout="rows", **arguments | {"n_shot": 6, "cv": 1})
+    tasks = compare(X, Y, SETS, **arguments | {"cv": 2})
+    assert " 6 rows" in str(rows)
+    assert "of each class" not in str(rows)
+    assert "2 rows of each class" in str(tasks)
+
+
+def test_what_is_too_small_is_told_with_what_would_help():
+    two = Y % 2 + 2 * SETS  # two classes in each group
+    with pytest.raises(TaskError, match="Lower n_way: no task has more than 2 classes"):
+        cross_validate_tasks(prototypes(), X, two, SETS, n_shot=1, cv=2)
+    with pytest.raises(TaskError, match="Bring a second row of more classes, or lower n_way"):
+        cross_validate_tasks(prototypes(), X[::8], Y[::8], SETS[::8], n_shot=1, cv=2)
+
+
 def test_a_study_of_a_pool_is_not_that_of_the_sets_as_groups():
     storage = optuna.storages.InMemoryStorage()
     arguments = {"learners": {"mine": prototypes()}, "n_trials": 1, "storage": storage, **OWN}
