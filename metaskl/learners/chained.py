@@ -89,42 +89,67 @@ class RowCompiler(Compiling):
         if forward is None:
             return None
         end = _forward(sizes, row)
-        backward = self.compiled(
-            lambda given: [*_backward(sizes, given)],
-            [*row, *(torch.ones_like(end[i]) for i in _BACK)],
-        )
+        kept = [*end[len(end) - _N_KEPT :], *(torch.ones_like(end[i]) for i in _BACK)]
+        backward = self.compiled(lambda given: [*_backward(sizes, given)], [*row, *kept])
         return None if backward is None else There(cast(Tensors, forward), cast(Tensors, backward))
 
 
 # Of what `_forward` returns, what has a gradient: memory, cell, what is left and what is seen.
 _BACK = (0, 2, 3, 4)
+# And how many products at its end, which are not taken again on the way back.
+_N_KEPT = 2
 
 
-def _forward(sizes: Sizes, given: Sequence[Tensor]) -> list[Tensor]:
-    """Return what comes of a row: state, seen, write and erased."""
+def _forward(sizes: Sizes, given: Sequence[Tensor], *kept: Tensor) -> list[Tensor]:
+    """Return what comes of a row: state, seen, write, erased and the two products."""
     state, (gates, described, of_left, of_hidden, now), copies = given[:4], given[4:9], given[9:]
+    products: list[Tensor] = []
+
+    def product(known: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+        if kept:
+            outcome: Tensor = _Kept.apply(kept[len(products)], known, inputs, weight)  # type: ignore[no-untyped-call]
+        else:
+            outcome = torch.addmm(known, inputs, weight)
+        products.append(outcome)
+        return outcome
+
     row = after_row(
         sizes,
         State(*state),
-        lambda left: torch.addmm(gates, left, of_left),
-        lambda hidden: torch.addmm(described, hidden, of_hidden),
+        lambda left: product(gates, left, of_left),
+        lambda hidden: product(described, hidden, of_hidden),
         now,
         copies[0] if copies else None,
     )
-    return [*row.state, row.seen, row.write, row.erased]
+    return [*row.state, row.seen, row.write, row.erased, *products]
 
 
 def _backward(sizes: Sizes, given: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradient by memory, cell, what was left, and what was known of the row."""
-    row, outer = list(given[: -len(_BACK)]), given[-len(_BACK) :]
+    n_row = len(given) - _N_KEPT - len(_BACK)
+    row, kept, outer = list(given[:n_row]), given[n_row : -len(_BACK)], given[-len(_BACK) :]
     which = (0, 2, 3, 4, 5)
     with torch.enable_grad():
         for i in which:
             row[i] = row[i].detach().requires_grad_()
-        ends = _forward(sizes, row)
+        ends = _forward(sizes, row, *kept)
         return list(
             torch.autograd.grad([ends[i] for i in _BACK], [row[i] for i in which], list(outer))
         )
+
+
+class _Kept(torch.autograd.Function):
+    """A product that is known already, with its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, outcome: Tensor, known: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+        ctx.weight = weight
+        return outcome.view_as(outcome)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        return None, gradient, gradient @ ctx.weight.mT, None
 
 
 class _Chain(torch.autograd.Function):
@@ -141,11 +166,12 @@ class _Chain(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         known, state = Known(*tensors[:4]), State(*tensors[4:])
         rest = [] if copies is None else [copies]
-        ctx.starts, ctx.backward_row, ctx.rest = [], there.backward, rest
+        ctx.starts, ctx.kept, ctx.backward_row, ctx.rest = [], [], there.backward, rest
         for row in range(len(known.gates)):
             ctx.starts.append(state)
             of_row = [known.gates[row], known.described[row], *known[2:], now[row], *rest]
-            *end, seen, write, erased = there.forward([*state, *of_row])
+            *end, seen, write, erased, by_left, by_hidden = there.forward([*state, *of_row])
+            ctx.kept.append((by_left, by_hidden))
             state = State(*end)
             passed.append(Row(state, seen, write, erased))
         seen = torch.stack([row.seen for row in passed])
@@ -167,7 +193,7 @@ class _Chain(torch.autograd.Function):
             given = [*ctx.starts[row], gates[row], described[row], by_left, by_hidden, now[row]]
             outer = [of_memory, of_cell, of_left, of_seen[row]]
             of_memory, of_cell, of_left, of_gates[row], of_described[row] = ctx.backward_row(
-                [*given, *ctx.rest, *outer]
+                [*given, *ctx.rest, *ctx.kept[row], *outer]
             )
         lefts = torch.stack([start.left for start in ctx.starts])
         hidden = seen[..., -len(by_hidden) :]
