@@ -34,6 +34,20 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
+def named(thing: object) -> str:
+    """Return what a thing is, by its class with an article.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import ElasticNet, Ridge
+    >>> from metaskl.errors import named
+    >>> named(Ridge()), named(ElasticNet())
+    ('a Ridge', 'an ElasticNet')
+    """
+    name = type(thing).__name__
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+
+
 class MetasklError(Exception):
     """Base of all errors that metaskl raises on purpose."""
 

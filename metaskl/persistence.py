@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaskl.errors import MetasklWarning, ModelFileError
+from metaskl.errors import MetasklWarning, ModelFileError, named
 from metaskl.files import replacing
 
 # Trees of scikit-learn's own, in forests and boosting: arrays behind a class of compiled code,
@@ -71,7 +71,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
         content = skops.io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
     except Exception as error:
         raise ModelFileError(
-            f"a {type(estimator).__name__} with these parts cannot be stored as arrays and text "
+            f"{named(estimator)} with these parts cannot be stored as arrays and text "
             f"({error}). Give FromModule the network's class and arguments instead of a built "
             "module (for the network of a learner fitted with a spec such as Conv4(), give that "
             "learner's backbone_), or use pickle for your own use."
@@ -80,7 +80,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> Path:
     _require_importable(types)
     if any(name.startswith("optuna.") for name in types):
         warnings.warn(
-            f"a {type(estimator).__name__} holds its Optuna study, which load does not trust: it "
+            f"{named(estimator)} holds its Optuna study, which load does not trust: it "
             "will ask for the names of its types. To keep what the search found, save its "
             "best_estimator_.",
             MetasklWarning,
@@ -112,12 +112,12 @@ def _require_fitted(estimator: Any) -> None:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise ModelFileError(
-            "estimator must be fitted before it is saved, got a "
-            f"{type(estimator).__name__} that is not. Call fit first; to keep "
+            "estimator must be fitted before it is saved, got "
+            f"{named(estimator)} that is not. Call fit first; to keep "
             "hyper-parameters alone, store get_params()."
         ) from error
     except TypeError as error:
-        given = repr(estimator) if isinstance(estimator, type) else f"a {type(estimator).__name__}"
+        given = repr(estimator) if isinstance(estimator, type) else named(estimator)
         raise ModelFileError(
             f"estimator must be an instance of a fitted estimator, got {given}. Give what fit or "
             "adapt returned."

@@ -46,7 +46,7 @@ def compare(
     sep: options.Sep = ",",
     kind: options.Kind = options.Kinds.auto,
     label_space: options.LabelSpace = options.LabelSpaces.shared,
-    n_way: options.NWay = 5,
+    n_way: options.Ways = "5",
     max_epochs: options.Epochs = None,
     param: options.Params = None,
     jobs: Annotated[int, typer.Option(help="Fits in parallel; -1 uses all cores.")] = -1,
@@ -63,6 +63,7 @@ def compare(
 
     notes = Notes(quiet=quiet)
     options.require_task(task, label_space)
+    ways = options.ways(n_way)
     if out is not None:
         check_report(out)
     _check_names(listed := options.names(learners, "recommended"))
@@ -90,7 +91,7 @@ def compare(
         scoring=scoring,
         kind=data.kind,
         label_space=label_space.value,
-        n_way=n_way,
+        n_way=ways,
         learner_params=parameters,
         preprocess=data.preprocess(),
         n_jobs=jobs,
@@ -107,7 +108,7 @@ def compare(
         typer.echo(f"{name} failed: {in_options(reason)}", err=True)
     if out is not None:
         if label_space == "task":
-            parameters |= {"label_space": "task", "n_way": n_way}
+            parameters |= {"label_space": "task"} | ({} if ways == "all" else {"n_way": ways})
         try:
             adaptation = _one_task(comparison, data, parameters, seed)
         except ValueError as error:

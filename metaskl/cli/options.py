@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -63,6 +63,13 @@ Holdout = Annotated[
     Holdouts, typer.Option(help="Whether whole tasks are new, or rows of tasks that are seen.")
 ]
 NWay = Annotated[int, typer.Option(help="Classes of an episode, with --label-space task.", min=2)]
+Ways = Annotated[
+    str,
+    typer.Option(
+        "--n-way",
+        help="Classes of an episode, with --label-space task; or all, for those of each task.",
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of meta-training.", min=1)]
 Params = Annotated[
     list[str] | None,
@@ -131,6 +138,25 @@ def learner_params(values: Sequence[str] | None, max_epochs: int | None) -> dict
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             found[name] = text
     return found
+
+
+def ways(text: str) -> int | Literal["all"]:
+    """Return the classes of an episode: a number, or all.
+
+    Raises
+    ------
+    BadParameter
+        If it is neither, or below 2.
+    """
+    if text == "all":
+        return "all"
+    if not text.isdecimal() or int(text) < 2:
+        raise typer.BadParameter(
+            f"it must be all, or a number of classes of at least 2, got {text!r}. Give for "
+            "example 5.",
+            param_hint="'--n-way'",
+        )
+    return int(text)
 
 
 def _bad(message: str) -> typer.BadParameter:

@@ -27,6 +27,7 @@ _ADVICE = (
     ),
     (r" Or give a dict of your own\.", ""),
     (r"(load it with) trusted=\[(.+?)\]\.$", r"\1 --trust \2."),
+    (r"\b(?:an?|this) Meta(?:Classifier|Regressor)\b", "this learner"),
     (
         r"Call adapt\(X_support, y_support\) and predict with what it returns",
         "Run metaskl adapt, and predict by the model that it writes",

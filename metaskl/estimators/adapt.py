@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from metaskl._compat import BaseSearchCV
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, named
 
 
 @singledispatch
@@ -62,7 +62,7 @@ def adapt(estimator: Any, X: Any, y: Any) -> Any:
     """
     if not hasattr(estimator, "adapt"):
         raise ParameterError(
-            f"estimator must be able to adapt, got a {type(estimator).__name__}. Use a "
+            f"estimator must be able to adapt, got {named(estimator)}. Use a "
             "meta-learner, or wrap an ordinary estimator in PerTask, Pooled or ShrunkRegressor."
         )
     return estimator.adapt(X, y)

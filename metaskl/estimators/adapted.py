@@ -17,7 +17,7 @@ from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from metaskl.errors import OneTaskWarning, ParameterError
+from metaskl.errors import OneTaskWarning, ParameterError, named
 from metaskl.estimators.adapt import adapt
 from metaskl.estimators.checks import is_fitted
 from metaskl.estimators.uncertain import predict_with_std
@@ -203,7 +203,7 @@ class AdaptedClassifier(ClassifierMixin, _Adapted):  # type: ignore[misc]
         inner = get_tags(self.estimator)
         if inner.classifier_tags is None:
             raise ParameterError(
-                f"estimator must be a classifier, got a {type(self.estimator).__name__}. "
+                f"estimator must be a classifier, got {named(self.estimator)}. "
                 "Use AdaptedRegressor for a regressor."
             )
         tags.classifier_tags = inner.classifier_tags

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
-from metaskl.errors import ParameterError, SupportError
+from metaskl.errors import ParameterError, SupportError, named
 from metaskl.estimators.base import BaseMetaEstimator, as_before_on_failure
 from metaskl.estimators.checks import warn_of_private_classes
 from metaskl.estimators.inputs import Array, fit_scaling, scale
@@ -44,7 +44,7 @@ class BaseMetaRegressor(RegressorMixin, BaseMetaEstimator):  # type: ignore[misc
             The targets: of the adapted task, or before adapting what the tasks have in common.
         """
         if return_std:
-            refuse_std(f"a {type(self).__name__}")
+            refuse_std(named(self))
         y = self._outputs(X) * self.y_scaling_["scale"] + self.y_scaling_["mean"]
         return y[:, 0] if self.y_is_1d_ else y
 
@@ -125,7 +125,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         """
         if return_std:
             raise ParameterError(
-                f"return_std must be False for a {type(self).__name__}, got True: classes have no "
+                f"return_std must be False for {named(self)}, got True: classes have no "
                 "standard deviations. Use predict_proba, which says how sure it is."
             )
         best = self._logits(X).argmax(axis=1)
@@ -172,8 +172,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
                 self.pool_classes_ = pool
             elif self._learner().uses_pool and not np.array_equal(pool, self.pool_classes_):
                 raise SupportError(
-                    f"y must hold the classes of fit in further training of a "
-                    f"{type(self).__name__}, which tells them apart, got "
+                    f"y must hold the classes of fit in further training of "
+                    f"{named(self)}, which tells them apart, got "
                     f"{np.setxor1d(pool, self.pool_classes_)[:5].tolist()} more or less. Fit anew "
                     "on all rows."
                 )
@@ -211,8 +211,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
             width = self.build_["n_outputs"]
             if len(seen) > width:
                 raise SupportError(
-                    f"the support must hold at most n_way={width} classes for a "
-                    f"{type(self).__name__}, got {len(seen)}. Fit with n_way={len(seen)}, or use a "
+                    f"the support must hold at most n_way={width} classes for "
+                    f"{named(self)}, got {len(seen)}. Fit with n_way={len(seen)}, or use a "
                     "ProtoNetClassifier, which takes any number (as do MAML, implicit MAML and "
                     "Reptile that were fitted with zero_head=True)."
                 )
@@ -239,8 +239,8 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         has_head = learner.fixed_ways or isinstance(learner, PrivateHead)
         if has_head and self.n_way != learner.n_outputs:
             raise ParameterError(
-                f"n_way must stay {learner.n_outputs} in further training of a "
-                f"{type(self).__name__}, which goes on with the head that it was built with, got "
+                f"n_way must stay {learner.n_outputs} in further training of "
+                f"{named(self)}, which goes on with the head that it was built with, got "
                 f"{self.n_way}. Set it back, or fit anew."
             )
         if not self._learner().uses_pool:
@@ -248,7 +248,7 @@ class BaseMetaClassifier(ClassifierMixin, BaseMetaEstimator):  # type: ignore[mi
         if len(tasks) != self.build_["n_pool_classes"]:
             raise SupportError(
                 f"y must hold the {self.build_['n_pool_classes']} classes of fit (those of each "
-                f"group) in further training of a {type(self).__name__}, which tells them apart, "
+                f"group) in further training of {named(self)}, which tells them apart, "
                 f"got {len(tasks)}. Fit anew on all rows."
             )
 

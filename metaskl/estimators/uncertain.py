@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 from sklearn.dummy import DummyRegressor
 
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, named
 from metaskl.estimators.inputs import Array
 from metaskl.learners import MetaLearner
 
@@ -78,7 +78,7 @@ def predict_with_std(model: Any, X: Any) -> tuple[Array, Array]:
     except TypeError as error:  # an estimator, or a Pipeline's last step, without the argument
         if "return_std" not in str(error):
             raise
-        refuse_std(f"a {type(model).__name__}")
+        refuse_std(named(model))
     if isinstance(model, DummyRegressor):  # it says 0, but a constant knows nothing of its error
         std = np.full_like(mean, np.nan)
     return mean, std

@@ -82,9 +82,9 @@ def compare(
     n_way : int or "all", default=5
         With ``label_space="task"`` the classes of an episode, in training and evaluation.
         ``"all"`` takes those of a held-out task that have a row to spare at the largest of
-        its shot counts. Learners are then trained by their own `n_way` (5 unless
-        `learner_params` says else), which some task must have as well; those that have just so
-        many places for classes (see the guide on the verdict) fail where a task has more.
+        its shot counts. Learners are then trained by 5, or as many as a training task of
+        each fold has, unless `learner_params` says else; those that have just so many places
+        for classes (see the guide on the verdict) fail where a task has more.
     learner_params : dict, optional
         Hyper-parameters of registered learners: of the training, such as ``max_epochs``, for
         all of them; a learner's own, such as ``inner_lr``, for those that have it.

@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
 from metaskl._compat import BaseSearchCV, threads_for
-from metaskl.errors import GroupsWarning, MetasklWarning, ParameterError
+from metaskl.errors import GroupsWarning, MetasklWarning, ParameterError, named
 from metaskl.estimators.adapt import adapt
 from metaskl.evaluation.answers import is_transductive, score_draws
 from metaskl.evaluation.class_sets import tasks_to_score
@@ -168,7 +168,7 @@ def check_adapts(estimator: Any, name: str = "estimator") -> None:
         what = (
             f"the class {estimator.__name__}; give an object, {estimator.__name__}()"
             if isinstance(estimator, type)
-            else f"a {type(estimator).__name__}"
+            else named(estimator)
         )
         raise ParameterError(
             f"{name} must be able to adapt to a task, got {what}. Wrap an ordinary estimator: "

@@ -24,6 +24,9 @@ from metaskl.evaluation.scoring import metric_name, resolve_scorer
 from metaskl.tasks.groups import are_private
 from metaskl.tasks.targets import require_values
 
+# Classes of a training episode, where those of the evaluation are all of a task.
+_WAYS = 5
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -90,8 +93,7 @@ class Protocol:
         parameters = self._learner_defaults()
         if private:
             parameters["label_space"] = "task"
-            if self.n_way != "all":
-                parameters["n_way"] = self.n_way
+            parameters["n_way"] = self._ways_of_training() if self.n_way == "all" else self.n_way
         found, families = join_candidates(
             make_learners(learners, kind=self.kind, **parameters | (learner_params or {})),
             choose_baselines(
@@ -121,6 +123,16 @@ class Protocol:
                 "a held-out task would have none of the classes seen in training. Set "
                 "label_space='task' (with n_way)."
             )
+
+    def _ways_of_training(self) -> int:
+        """Return the classes of a training episode: some task of each fold must have so many."""
+        tasks, classes = (np.unique(v, return_inverse=True)[1] for v in (self.ids, self.y))
+        pairs = tasks.astype(np.int64) * (classes.max() + 1) + classes
+        most = []
+        for fold in self.folds:
+            found, n_rows = np.unique(pairs[fold.train], return_counts=True)
+            most.append(np.bincount(found[n_rows >= 2] // (classes.max() + 1), minlength=1).max())
+        return max(2, min(_WAYS, *map(int, most)))
 
     def _learner_defaults(self) -> dict[str, Any]:
         """Return the training of learners that will meet these support sizes."""

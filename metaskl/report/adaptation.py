@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing
 
-from metaskl.errors import ParameterError
+from metaskl.errors import ParameterError, named
 from metaskl.estimators.adapt import adapt, adapt_groups
 from metaskl.evaluation.class_sets import tasks_to_score
 from metaskl.evaluation.cross_validate import fit_rows, private_ways
@@ -258,7 +258,7 @@ def _choose(kind: str, estimator: Any, X: Any, y_query: Array | None) -> str:
         return fitting[0]
     if kind not in fitting:
         raise ParameterError(
-            f"kind must fit the task, got {kind!r} for a {type(estimator).__name__} and rows of "
+            f"kind must fit the task, got {kind!r} for {named(estimator)} and rows of "
             f"shape {tuple(X.shape[1:])}. "
             + (f"Here {fitting} can be drawn." if fitting else "Give y_query too.")
         )

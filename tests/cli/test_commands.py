@@ -242,6 +242,13 @@ def test_private_classes_come_from_the_support(folder):
     result = run("predict", folder / "kinds.model", folder / "kinds.csv")
     assert result.exit_code == 2
     assert "must be adapted before it predicts" in result.stderr
+    some = ("--learners", "protonet", "--baselines", "per-task logistic", "--n-shot", "2")
+    every = ("--label-space", "task", "--n-way", "all", *some, "--max-epochs", "1", "--json")
+    found = json.loads(done("compare", folder / "kinds.csv", *named, *every).stdout)
+    assert found["protocol"]["n_way"] == "all"
+    for given in ("1", "al"):
+        result = run("compare", folder / "kinds.csv", *named, "--n-way", given)
+        assert re.search(f"all, or a number of classes of at least 2, got '{given}'", result.stderr)
 
 
 def test_hyper_parameters_of_a_learner_are_set_by_name(table, folder):

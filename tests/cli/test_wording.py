@@ -112,6 +112,10 @@ def test_advice_on_a_loss_that_diverges_can_be_followed_here():
         ("got 1 task(s) of 2 row(s)", "got 1 task of 2 rows"),
         ("column 'n_shots' must", "column 'n_shots' must"),
         ("the learners must", "the learners must"),
+        (
+            "at most 3 classes for a MetaClassifier, got 4",
+            "at most 3 classes for this learner, got 4",
+        ),
     ],
 )
 def test_parameters_become_options(said, told):

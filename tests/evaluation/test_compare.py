@@ -26,6 +26,7 @@ from metaskl.backbones import MLP, Conv4
 from metaskl.errors import CandidateError, ParameterError, TaskError
 from metaskl.evaluation import recommended_learners
 from metaskl.evaluation.candidates import family_of, make_baselines, make_learners
+from metaskl.evaluation.protocol import make_protocol
 from metaskl.learners import MetaLearner
 from metaskl.registry import get_learner
 from metaskl.tasks import BlobTasks, LinearTasks
@@ -362,6 +363,30 @@ def test_all_classes_of_a_held_out_task():
     assert scores["n_support"].to_dict() == {0: 10, 1: 14, 2: 8, 3: 8, 4: 8}
     assert set(result.scores["candidate"]) == {"protonet", "per-task logistic"}
     assert "at most n_way=4 classes" in result.failures["maml"]
+
+
+def test_learners_train_by_as_many_classes_as_a_training_task_of_each_fold_has():
+    sizes = {0: 5, 1: 4, 2: 3, 3: 3, 4: 3}  # where task 0 is held out, 4 are the most
+    groups = np.repeat([*sizes], [*sizes.values()])
+    few = np.isin(LETTER, np.arange(18))
+    protocol = make_protocol(
+        LETTERS.X.numpy()[few],
+        LETTER[few],
+        groups[LETTER[few]],
+        n_shot=2,
+        n_repeats=1,
+        cv=5,
+        holdout="tasks",
+        scoring=None,
+        kind="auto",
+        label_space="task",
+        n_way="all",
+        random_state=0,
+    )
+    found, _ = protocol.candidates(["protonet"], [], None, None)
+    assert found["protonet"].n_way == 4
+    found, _ = protocol.candidates(["protonet"], [], {"n_way": 3}, None)
+    assert found["protonet"].n_way == 3
 
 
 def test_a_candidate_whose_query_rows_inform_each_other_is_told():
