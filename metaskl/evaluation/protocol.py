@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
 
 from metaskl.errors import ParameterError, TaskError
 from metaskl.evaluation.candidates import (
@@ -164,6 +165,8 @@ def make_protocol(
     require_values(y)
     y = np.asarray(y)
     _check_settings(kind, label_space)
+    if private or kind == "classification":
+        check_classification_targets(y)
     X, ids, grouped = tasks_to_score(
         X, y, groups, n_way=ways, n_shot=n_shot, random_state=random_state
     )

@@ -365,6 +365,13 @@ def test_all_classes_of_a_held_out_task():
     assert "at most n_way=4 classes" in result.failures["maml"]
 
 
+@pytest.mark.parametrize("asked", [{"label_space": "task"}, {"kind": "classification"}])
+def test_numbers_with_fractions_are_no_classes(asked):
+    y = LETTER + 0.5 * (LETTER % 2)
+    with pytest.raises(ValueError, match="Unknown label type: continuous.*classifier"):
+        compare(LETTERS.X.numpy(), y, LETTER // 6, **asked)
+
+
 def test_learners_train_by_as_many_classes_as_a_training_task_of_each_fold_has():
     sizes = {0: 5, 1: 4, 2: 3, 3: 3, 4: 3}  # where task 0 is held out, 4 are the most
     groups = np.repeat([*sizes], [*sizes.values()])
