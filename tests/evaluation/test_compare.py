@@ -368,7 +368,7 @@ def test_all_classes_of_a_held_out_task():
 @pytest.mark.parametrize("asked", [{"label_space": "task"}, {"kind": "classification"}])
 def test_numbers_with_fractions_are_no_classes(asked):
     y = LETTER + 0.5 * (LETTER % 2)
-    with pytest.raises(ValueError, match="Unknown label type: continuous.*classifier"):
+    with pytest.raises(ValueError, match=r"Unknown label type: continuous.*classifier"):
         compare(LETTERS.X.numpy(), y, LETTER // 6, **asked)
 
 
