@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from copy import copy
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from metaskl._compat import swallows_errors
 from metaskl.errors import GroupsError, GroupsWarning, TaskError
 from metaskl.evaluation.answers import score_draws
 from metaskl.evaluation.cross_validate import private_ways
-from metaskl.evaluation.draws import Draw, check_count, draw_classes, draw_rows
+from metaskl.evaluation.draws import Draw, check_count, check_n_shot, draw_classes, draw_rows
 from metaskl.evaluation.folds import too_small
 from metaskl.evaluation.scoring import resolve_scorer
 from metaskl.tasks import check_groups
@@ -50,8 +51,9 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
     scoring : str or callable, optional
         A scikit-learn scorer for the queries. By default accuracy, or minus the root mean
         squared error.
-    n_shot : int, default=5
-        Support rows of each task, >= 1.
+    n_shot : int or sequence of int, default=5
+        Support rows of each task, >= 1. Of several a task's score is the mean over those that it
+        is large enough for.
     n_repeats : int, default=3
         Draws of support and query for each task.
     n_way : int, optional
@@ -79,7 +81,7 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         self,
         scoring: Any = None,
         *,
-        n_shot: int = 5,
+        n_shot: int | Sequence[int] = 5,
         n_repeats: int = 3,
         n_way: int | None = None,
         random_state: int = 0,
@@ -136,7 +138,8 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         scorer = resolve_scorer(self.scoring, classification=is_classifier(estimator))
         rows = score_draws(estimator, X, y, draws, scorer)
         # Repeats are averaged first; a repeat or a task without a score is left out.
-        return float(pd.DataFrame(rows).groupby("task")["score"].mean().mean())
+        by_shot = pd.DataFrame(rows).groupby(["task", "n_shot"])["score"].mean()
+        return float(by_shot.groupby("task").mean().mean())
 
     def draws(self, estimator: Any, y: npt.NDArray[Any], ids: npt.NDArray[Any]) -> list[Draw]:
         """Return the supports and queries that an estimator is scored on.
@@ -153,14 +156,14 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         list of Draw
-            For each task and repeat.
+            For each task, repeat and shot count.
 
         Raises
         ------
         TaskError
-            If no task is large enough.
+            If for a shot count no task is large enough.
         """
-        shots, seed = (check_count("n_shot", self.n_shot),), self.random_state
+        shots, seed = check_n_shot(self.n_shot, fractions=False), self.random_state
         check_count("n_repeats", self.n_repeats)
         check_count("random_state", seed, 0)
         n_way = private_ways(estimator) if self.n_way is None else self.n_way
@@ -170,10 +173,10 @@ class FewShotScorer(BaseEstimator):  # type: ignore[misc]
             draws = draw_classes(
                 y, ids, shots, n_way=n_way, n_repeats=self.n_repeats, random_state=seed
             )
-        if not draws:
+        for shot in sorted({*shots} - {draw.n_shot for draw in draws}):
             raise TaskError(
-                f"n_shot={self.n_shot} leaves no query in any of these tasks: "
-                f"{too_small(y, ids, self.n_shot, n_way)}. Lower n_shot."
+                f"n_shot={shot} leaves no query in any of these tasks: "
+                f"{too_small(y, ids, shot, n_way)}. Lower n_shot."
             )
         return draws
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -54,9 +54,9 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         meta-validation the search is never worse than what it started from.
     time_budget : float, optional
         Seconds, > 0, after which no further trial starts. One is made in any case.
-    n_shot : int, default=5
-        Labelled rows of a held-out task, >= 1; rows of each class with
-        ``label_space="task"``. Without effect where `scoring` is a `FewShotScorer`.
+    n_shot : int or sequence of int, default=5
+        Labelled rows of a held-out task, >= 1 (of several the mean score counts); of each class
+        with ``label_space="task"``. Without effect where `scoring` is a `FewShotScorer`.
     n_repeats : int, default=1
         Draws of support and query for each task.
     scoring : str, callable or FewShotScorer, optional
@@ -124,7 +124,7 @@ class TaskSearchCV(BaseSearchCV):  # type: ignore[misc]
         *,
         n_trials: int = 30,
         time_budget: float | None = None,
-        n_shot: int = 5,
+        n_shot: int | Sequence[int] = 5,
         n_repeats: int = 1,
         scoring: Any = None,
         cv: Any = 3,

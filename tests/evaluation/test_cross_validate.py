@@ -8,7 +8,12 @@ from sklearn import config_context, set_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, mean_squared_error, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    mean_squared_error,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -338,6 +343,26 @@ def test_the_scorer_serves_scikit_learns_tools():
     assert search.best_params_ == {"estimator__alpha": 1e-3}
 
 
+def test_the_scorer_takes_the_mean_over_shot_counts_a_task_is_large_enough_for():
+    small = np.flatnonzero(LINES.groups == LINES.groups[0])[:4]  # of the first task 4 rows remain
+    rows = np.concatenate([small, np.flatnonzero(LINES.groups != LINES.groups[0])])
+    X, y, groups = LINES.X[rows], LINES.y[rows], LINES.groups[rows]
+    scorer = FewShotScorer(n_shot=(2, 10), n_repeats=2)
+    found = scorer(PerTask(Ridge()).fit(X, y, groups=groups), X, y, groups=groups)
+    errors: dict = {}
+    for draw in scorer.draws(PerTask(Ridge()), y, groups):
+        model = Ridge().fit(X[draw.support], y[draw.support])
+        error = root_mean_squared_error(y[draw.query], model.predict(X[draw.query]))
+        errors.setdefault(draw.task, {}).setdefault(draw.n_shot, []).append(error)
+    shots = {task: [*of_task] for task, of_task in errors.items()}
+    assert shots.pop(LINES.groups[0]) == [2]
+    assert all(of_task == [2, 10] for of_task in shots.values())
+    means = [np.mean([np.mean(e) for e in of_task.values()]) for of_task in errors.values()]
+    assert found == pytest.approx(-np.mean(means))
+    with pytest.raises(TaskError, match="n_shot=40 leaves no query in any of these tasks"):
+        FewShotScorer(n_shot=(2, 40)).draws(PerTask(Ridge()), y, groups)
+
+
 def test_the_scorer_refuses_to_work_without_groups():
     fitted = PerTask(Ridge()).fit(LINES.X, LINES.y, groups=LINES.groups)
     with pytest.raises(
@@ -345,7 +370,9 @@ def test_the_scorer_refuses_to_work_without_groups():
         match=r"got None\. Turn .* cross_val_score\(.*params=.* GridSearchCV\(.*groups=",
     ):
         FewShotScorer()(fitted, LINES.X, LINES.y)
-    with pytest.raises(TaskError, match="n_shot must be a whole number, at least 1, got '5'"):
+    with pytest.raises(
+        TaskError, match="n_shot must hold numbers of labelled rows, at least 1, got '5'"
+    ):
         FewShotScorer(n_shot="5")(fitted, LINES.X, LINES.y, groups=LINES.groups)
     with pytest.raises(TaskError, match="n_shot=29 leaves no query"):
         FewShotScorer(n_shot=29)(fitted, LINES.X, LINES.y, groups=LINES.groups)

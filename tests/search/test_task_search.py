@@ -152,6 +152,16 @@ def test_score_adapts_to_each_task():
     assert search.score(LINES.X, LINES.y, groups=LINES.groups) == pytest.approx(expected)
 
 
+def test_several_shot_counts_are_scored_by_their_mean():
+    def best(**settings):
+        search = search_alpha(cv=2, **settings).fit(LINES.X, LINES.y, groups=LINES.groups)
+        return search.best_score_
+
+    scorer = FewShotScorer(n_shot=(2, 10), n_repeats=1)
+    assert best(n_shot=(2, 10)) == best(scoring=scorer)
+    assert best(n_shot=2) < best(n_shot=(2, 10)) < best(n_shot=10)
+
+
 def test_groups_may_name_a_column():
     frame = pd.DataFrame(LINES.X, columns=["a", "b", "c"]).assign(line=LINES.groups)
     by_name = search_alpha(cv=2).fit(frame, LINES.y, groups="line")
