@@ -65,10 +65,12 @@ def line(scores: np.ndarray) -> str:
     return " ".join(f"{value:.4f}" for value in scores.mean(axis=0))
 
 
-def pretrained(body: Backbone, X: np.ndarray, y: np.ndarray, epochs: int, seed: int) -> Any:
+def pretrained(
+    body: Backbone, X: np.ndarray, y: np.ndarray, epochs: int, precision: str, seed: int
+) -> Any:
     """Return what maps pictures to the features of a body trained as prototypes."""
     episodes = {"label_space": "task", "n_way": 30, "n_shot": 1, "n_query": 5, "meta_batch_size": 1}
-    shared = {"precision": "bfloat16", "standardize": False, "device": "cpu", "random_state": seed}
+    shared = {"precision": precision, "standardize": False, "device": "cpu", "random_state": seed}
     meta = ProtoNetClassifier(backbone=body, max_epochs=epochs, **episodes, **shared).fit(X, y)
     network = meta.net_.module_.backbone.eval()
 
@@ -101,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=100, help="of 50 outer steps")
     parser.add_argument("--pretrain", type=int, default=0, help="epochs of 100 steps of the body")
+    parser.add_argument("--precision", default="bfloat16", help="of the body's training")
     parser.add_argument("--every", type=int, default=2, help="epochs between looks at the test")
     parser.add_argument("--slot-size", type=int, default=40)
     parser.add_argument("--controller-size", type=int, default=128)
@@ -120,7 +123,7 @@ def main() -> None:
     start = time.perf_counter()
     backbone = Conv4(n_channels=options.channels, norm=options.norm, n_blocks=3)
     if options.pretrain:
-        features = pretrained(backbone, X, y, options.pretrain, options.seed)
+        features = pretrained(backbone, X, y, options.pretrain, options.precision, options.seed)
         X, X_new, backbone = features(X), features(X_new), MLP(())
         X_new /= X.std()
         X /= X.std()
