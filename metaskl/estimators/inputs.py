@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,13 @@ def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
     ValueError
         If they are not numbers, hold missing values, or have another shape than in fit.
     """
+    _require_no_dates(X)
     _require_axes(estimator, X, reset=reset)
     try:
         checked = validate_data(
             estimator, X, dtype=list(_DTYPES), allow_nd=True, accept_sparse="csr", reset=reset
         )
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise _explained(error, X) from error
     return _dense(estimator, checked, reset=reset)
 
@@ -42,6 +44,7 @@ def check_features(estimator: Any, X: Any, *, reset: bool = False) -> Array:
 def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Array, Any]:
     """Return features and targets of one length, after scikit-learn's checks."""
     (require_numbers if numeric else require_values)(y)
+    _require_no_dates(X)
     _require_axes(estimator, X, reset=reset)
     try:
         checked, y = validate_data(
@@ -55,7 +58,7 @@ def check_rows(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) ->
             y_numeric=numeric,
             reset=reset,
         )
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise _explained(error, X) from error
     return _dense(estimator, checked, reset=reset), y
 
@@ -96,6 +99,38 @@ def _refuse_text(values: list[Any]) -> None:
             ) from None
 
 
+def _require_no_dates(X: Any) -> None:
+    """Raise if a column holds points or lengths of time: as floats these would be nanoseconds."""
+    columns = zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False)
+    names = [
+        repr(name)
+        for name, dtype in columns
+        if getattr(dtype, "kind", "O") not in "biuf" and _are_times(X[name])
+    ]
+    if names or (isinstance(X, np.ndarray) and _are_times(X)):
+        where = f" in column(s) {_at_most_five(names)}" if names else ""
+        raise ValueError(
+            f"X must hold numbers, got dates or times{where}. Turn "
+            "them into numbers that mean something to a new task, for example days since its "
+            "first row: (X[c] - X.groupby(task)[c].transform('min')) / pandas.Timedelta('1D')."
+        )
+
+
+def _are_times(values: Any) -> bool:
+    """Whether values are dates, times or their differences, by the first that is not missing."""
+    array = np.asarray(values).ravel()
+    if array.dtype.kind != "O":
+        return array.dtype.kind in "mM"
+    first = array[~are_missing(array)][:1].tolist()
+    return bool(first) and isinstance(first[0], date | time | timedelta)
+
+
+def _at_most_five(names: Sequence[str]) -> str:
+    """List names, and how many were left off."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
 def _require_axes(estimator: Any, X: Any, *, reset: bool) -> None:
     """Raise if pictures lack an axis that those of fit had: features are not what is wrong."""
     wanted: tuple[int, ...] = () if reset else estimator.in_shape_
@@ -122,9 +157,11 @@ def _dense(estimator: Any, X: Any, *, reset: bool) -> Array:
     return array
 
 
-def _explained(error: ValueError, X: Any) -> ValueError:
+def _explained(error: Exception, X: Any) -> Exception:
     """Return scikit-learn's error with what to do about missing and non-numeric values."""
     text = str(error)
+    if "not 'NAType'" in text and hasattr(X, "columns"):  # pandas' NA in a column of objects
+        text = "Input X contains NaN"
     if "Input X contains NaN" in text and np.ndim(X) > 2:
         rows = np.flatnonzero(np.isnan(np.asarray(X, float)).any(axis=tuple(range(1, np.ndim(X)))))
         return ValueError(
@@ -163,20 +200,19 @@ def _columns_with_text(X: Any) -> str:
             np.asarray(X[name]).astype(float)
         except (ValueError, TypeError):
             names.append(repr(name))
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f" in column(s) {', '.join(names[:5])}{more}" if names else ""
+    return f" in column(s) {_at_most_five(names)}" if names else ""
 
 
 def _columns_where(found: Callable[[Array], npt.NDArray[np.bool_]], X: Any) -> str:
     """Name the columns in which a value is of that kind, at most five."""
     if hasattr(X, "to_numpy"):  # None and pandas' own missing values become NaN
+        X = X.mask(X.isna(), np.nan) if hasattr(X, "mask") else X  # those in objects, too
         values = X.to_numpy(dtype=float, na_value=np.nan)
     else:
         values = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float)
     columns = np.flatnonzero(found(values.reshape(len(values), -1)).any(0)).tolist()
     names = [str(X.columns[i] if hasattr(X, "columns") else i) for i in columns]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"column(s) {', '.join(names[:5])}{more}"
+    return f"column(s) {_at_most_five(names)}"
 
 
 def kept_as_is(backbone: Any) -> dict[str, Any]:

@@ -106,6 +106,28 @@ class TestRows:
             with pytest.raises(ValueError, match=r"in column\(s\) 1\. .*SimpleImputer"):
                 call()
 
+    def test_dates_and_times_name_their_columns(self, fitted):
+        when = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(LINES.y)), unit="D")
+        message = r"X must hold numbers, got dates or times in column\(s\) 'when'\. .*Timedelta"
+        for values in (when, when - when[0], when.astype(object), when.date, when.time):
+            frame = FRAME.assign(when=values)
+            frame.loc[0, "when"] = None  # the first says nothing
+            with pytest.raises(ValueError, match=message):
+                regressor().fit(frame, LINES.y, groups=LINES.groups)
+        with pytest.raises(ValueError, match=message):
+            regressor().fit(FRAME, LINES.y, groups=LINES.groups).predict(frame[["when"]])
+        for array in (when.to_numpy()[:, None], when.to_numpy(dtype=object)[:, None]):
+            with pytest.raises(ValueError, match=r"got dates or times\. "):  # not nanoseconds
+                fitted.adapt(array[:5], LINES.y[:5])
+
+    def test_a_missing_value_of_pandas_among_objects_is_one(self, fitted):
+        holes = FRAME.astype(object)
+        holes.iloc[3, 0] = pd.NA
+        with pytest.raises(ValueError, match=r"contains NaN: .* column\(s\) age\. .*Imputer"):
+            regressor().fit(holes, LINES.y, groups=LINES.groups)
+        with pytest.raises(ValueError, match=r"contains NaN: .* column\(s\) age\. .*Imputer"):
+            regressor().fit(FRAME, LINES.y, groups=LINES.groups).predict(holes)
+
     def test_missing_values_in_pictures_are_counted_by_row(self):
         X = np.random.default_rng(0).random((20, 1, 4, 4))
         X[[3, 7], 0, 1, 2] = np.nan
