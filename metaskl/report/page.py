@@ -110,6 +110,7 @@ def write_report(
         sentences=[sentence for sentence in sentences if not sentence.startswith("(")],
         metric=comparison.metric,
         better="lower" if comparison.lower_is_better else "higher",
+        held_out=comparison.held_out,
         shots=_shots(comparison),
         rows=_rows(comparison),
         figures=[{"markup": markup, **texts} for markup, texts in drawn],
@@ -148,11 +149,19 @@ def _tone(comparison: Comparison) -> str:
 def _shots(comparison: Comparison) -> list[dict[str, Any]]:
     """Return the shot counts as texts, with the tasks that were large enough for each."""
     tasks = comparison.scores.dropna(subset="score").groupby("n_shot")["task"].nunique()
-    each = comparison.per_class
+    each, several = comparison.per_class, comparison.held_out
     return [
-        {"text": shots_text(k, per_class=each), "tasks": f"{n} task{'s' * (n != 1)}"}
+        {
+            "text": shots_text(k, per_class=each),
+            "tasks": f"{n} {_one_of(several) if n == 1 else several}",
+        }
         for k, n in zip(tasks.index.tolist(), tasks.tolist(), strict=True)
     ]
+
+
+def _one_of(several: str) -> str:
+    """Return the singular of what is held out."""
+    return {"tasks": "task", "sets of classes": "set of classes"}[several]
 
 
 def _rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -190,7 +199,7 @@ def _figures(
     comparison: Comparison, adaptation: AdaptationDisplay | None, search: SearchRecord | None
 ) -> list[tuple[str, dict[str, str]]]:
     """Return each figure as SVG, with its heading and caption."""
-    each = comparison.per_class
+    each, tasks = comparison.per_class, comparison.held_out
     smallest = shots_text(min(comparison.scores["n_shot"].tolist()), per_class=each)
     found: list[tuple[Display, dict[str, str]]] = []
     with require("matplotlib").rc_context(_ink()):
@@ -199,10 +208,11 @@ def _figures(
                 ShotsCurveDisplay.from_comparison(comparison),
                 {
                     "heading": "What labelled rows bring",
-                    "caption": "Mean over tasks. Learners: coloured, solid. Baselines: grey; "
+                    "caption": f"Mean over {tasks}. Learners: coloured, solid. Baselines: grey; "
                     "dotted pooled, dashed per task, dash-dotted shrunk. Shaded: 95 % "
-                    "intervals over tasks. Where the numbers of tasks are told they differ: more "
-                    "labelled rows are then of other tasks, and a line is no curve of learning.",
+                    f"intervals over {tasks}. Where the numbers of tasks are told they differ: "
+                    "more labelled rows are then of other tasks, and a line is no curve of "
+                    "learning.",
                 },
             )
         )
@@ -211,8 +221,8 @@ def _figures(
                 LeaderboardDisplay.from_comparison(comparison),
                 {
                     "heading": f"With {smallest} of a task",
-                    "caption": "Mean and 95 % interval over tasks. The intervals hold how tasks "
-                    "differ; the verdict compares task by task and is sharper.",
+                    "caption": f"Mean and 95 % interval over {tasks}. The intervals hold how "
+                    "these differ; the verdict compares one by one and is sharper.",
                 },
             )
         )
@@ -263,7 +273,10 @@ def _protocol(comparison: Comparison) -> list[tuple[str, str]]:
         ("Data", f"{given['n_rows']:,} rows of {given['n_tasks']:,} {tasks}, {given['kind']}"),
         ("Held out", held_out[given["holdout"]].replace("tasks", tasks, 1)),
         ("Folds", str(given["folds"])),
-        ("Draws of support and query", f"{given['repeats']} for each task, the same for all"),
+        (
+            "Draws of support and query",
+            f"{given['repeats']} for each {_one_of(tasks)}, the same for all",
+        ),
         ("Labelled rows", ", ".join(shots_text(k, per_class=each) for k in given["n_shot"])),
         ("Transductive", _transductive(given)),
         ("Seed", str(given["random_state"])),

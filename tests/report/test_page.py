@@ -103,6 +103,19 @@ def test_the_protocol_is_told(tmp_path, comparison, make_comparison):
     assert "label space task" in read(tmp_path, make_comparison(label_space="task")).text
 
 
+def test_sets_of_classes_are_not_called_tasks(tmp_path, make_comparison):
+    text = read(tmp_path, make_comparison(tasks_are="sets of classes")).text
+    for told in [
+        "and 95 % interval over sets of classes. Rank: mean over sets of classes and shot",
+        "3 sets of classes",
+        "2 for each set of classes, the same for all",
+        "Mean over sets of classes.",
+        "Intervals 95 %, over sets of classes",
+    ]:
+        assert told in text
+    assert "over tasks" not in text.partition("Leaderboard")[2]
+
+
 def test_failures_are_told_and_nothing_is_taken_for_markup(tmp_path, make_comparison):
     comparison = make_comparison(failures={"<b>mine": "ValueError: <script>alert(1)</script> & so"})
     page = read(tmp_path, comparison, title="<i>a & b</i>")
