@@ -69,7 +69,8 @@ class AttentiveCNPClassifier(_AttentiveCNPFamily, BaseMetaClassifier):
     """Attentive conditional neural process: a network looks up support rows like the one asked.
 
     As :class:`~metaskl.CNPClassifier`, with attention from each row to predict to the support rows
-    [1]_. With ``label_space="task"`` a support may hold at most `n_way` classes.
+    [1]_. With ``label_space="task"`` each class is read by itself, and a support may hold any
+    number of classes.
 
     Parameters
     ----------

@@ -69,7 +69,8 @@ class CNPClassifier(_CNPFamily, BaseMetaClassifier):
     """Conditional neural process: a network reads the support and gives class probabilities.
 
     The support is encoded to one vector, from which the network predicts any row [1]_. With
-    ``label_space="task"`` a support may hold at most `n_way` classes.
+    ``label_space="task"`` each class is encoded to a vector of its own, and a support may hold any
+    number of classes.
 
     Parameters
     ----------

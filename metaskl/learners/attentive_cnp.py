@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from metaskl.errors import ParameterError
 from metaskl.learners.attention import attend, hidden_keys
-from metaskl.learners.base import Adapted
+from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.neural_process import NeuralProcess
 
 
@@ -17,7 +17,8 @@ class AttentiveCNP(NeuralProcess):
     As :class:`~metaskl.learners.cnp.CNP`, but a query row reads the codes of the support rows by
     multi-head attention from φ(x*) to φ(x_i), so that it can follow single rows. This is
     the deterministic path of the attentive neural process. One more row, meta-learned, can always
-    be attended to: it is what is known before any support row.
+    be attended to: it is what is known before any support row. Of classes private to a task
+    each is read by itself: a row has one code for its own class, and another for the others.
 
     Parameters
     ----------
@@ -95,22 +96,33 @@ class AttentiveCNP(NeuralProcess):
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
         """Store keys and values of the supports of a stack of tasks."""
-        features, codes = self._encode(X_support, y_support)
-        present = codes.new_ones(codes.shape[:2]) if weight is None else weight
-        return {"keys": self.look(features), "values": self.value(codes), "present": present}
+        features = embed_tasks(self.backbone, X_support)
+        present = features.new_ones(features.shape[:2]) if weight is None else weight
+        if self.private_labels:
+            one = torch.ones_like(features[..., :1])
+            own, other = (self.value(self._codes(features, y)) for y in (one, 0 * one))
+            values = torch.where(y_support[..., None] > 0, own[:, :, None], other[:, :, None])
+        else:
+            values = self.value(self._codes(features, y_support))
+        return {"keys": self.look(features), "values": values, "present": present}
 
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
         """Return what each query row reads from the support and from the prior row."""
         n_tasks, n_rows = features.shape[:2]
+        known = adapted["values"]  # (task, row, hidden), of private classes (.., class, hidden)
         prior_key = self.prior_key.expand(n_tasks, 1, -1).to(adapted["keys"])
-        prior_value = self.prior_value.expand(n_tasks, 1, -1).to(adapted["values"])
+        prior_value = self.prior_value.expand(n_tasks, 1, *known.shape[2:]).to(known)
         keys = self._heads(torch.cat([prior_key, adapted["keys"]], dim=1))
-        values = self._heads(torch.cat([prior_value, adapted["values"]], dim=1))
+        values = self._heads(torch.cat([prior_value, known], dim=1))
         always = adapted["present"].new_ones(n_tasks, 1)
         present = torch.cat([always, adapted["present"]], dim=1)
         queries = self._heads(self.look(features)) * self.log_sharpness.exp()[:, None, None]
         found = attend(queries, keys, values, hidden_keys(present)[:, None])
-        return found.transpose(1, 2).reshape(n_tasks, n_rows, self.hidden_size)
+        # Heads beside their values again: (task, head, row, .., value) to (task, row, .., hidden).
+        split = found.reshape(
+            *found.shape[:3], *known.shape[2:-1], self.hidden_size // self.n_heads
+        )
+        return split.movedim(1, -2).reshape(n_tasks, n_rows, *known.shape[2:])
 
     def initial(self) -> Adapted | None:
         """Return a support without rows (none where the classes are private to a task)."""
@@ -120,6 +132,6 @@ class AttentiveCNP(NeuralProcess):
         return {"keys": nothing, "values": nothing.clone(), "present": nothing[:, 0].clone()}
 
     def _heads(self, rows: Tensor) -> Tensor:
-        """Split (task, row, hidden) to (task, head, row, hidden / head)."""
-        n_tasks, n_rows = rows.shape[:2]
-        return rows.reshape(n_tasks, n_rows, self.n_heads, -1).transpose(1, 2)
+        """Split (task, row, .., hidden) to (task, head, row, .. · hidden / head)."""
+        split = rows.reshape(*rows.shape[:-1], self.n_heads, -1).movedim(-2, 1)
+        return split.flatten(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metaskl.learners.base import Adapted
+from metaskl.learners.base import Adapted, embed_tasks
 from metaskl.learners.neural_process import NeuralProcess
 
 
@@ -16,7 +16,8 @@ class CNP(NeuralProcess):
     standard deviation (logits of classes) of a query row. Adapting costs one forward pass
     whatever the task. r₀ and κ are meta-learned: r₀ is what is known before any row.
     It follows from one vector, so expect underfitting with many rows; see
-    :class:`~metaskl.learners.attentive_cnp.AttentiveCNP`.
+    :class:`~metaskl.learners.attentive_cnp.AttentiveCNP`. Classes private to a task have a vector
+    each, of the rows of that class alone.
 
     Parameters
     ----------
@@ -37,6 +38,12 @@ class CNP(NeuralProcess):
     ------
     ParameterError
         If a parameter is out of its range.
+
+    Notes
+    -----
+    In the paper the vectors of an episode's classes are joined, and the decoder gives all logits
+    at once. Here it gives the logit of each class from φ(x*) and the vector of that class: this
+    learns much faster, and classes may be numbered as they like, and be of any number.
 
     References
     ----------
@@ -80,17 +87,21 @@ class CNP(NeuralProcess):
     def adapt_tasks(
         self, X_support: Tensor, y_support: Tensor, weight: Tensor | None = None
     ) -> Adapted:
-        """Average the codes of the supports of a stack of tasks."""
-        _, codes = self._encode(X_support, y_support)
-        weight = codes.new_ones(codes.shape[:2]) if weight is None else weight
-        total = (codes * weight[..., None]).sum(1)
+        """Average the codes of the supports of a stack of tasks, private classes one by one."""
+        features = embed_tasks(self.backbone, X_support)
+        weight = features.new_ones(features.shape[:2]) if weight is None else weight
+        member, y = weight[..., None], y_support
+        if self.private_labels:  # a code is of a row that is of the class
+            member, y = member * y_support, torch.ones_like(member)
         prior = self.log_prior_count.exp()
-        count = weight.sum(1, keepdim=True) + prior
-        return {"code": (total + prior * self.prior_code) / count}
+        total = member.mT @ self._codes(features, y) + prior * self.prior_code
+        code = total / (member.sum(1)[..., None] + prior)
+        return {"code": code if self.private_labels else code[:, 0]}
 
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
-        """Return the code of the support, the same for each query row."""
-        return adapted["code"][:, None].expand(-1, features.shape[1], -1)
+        """Return the code of the support, or of its classes, the same for each query row."""
+        code = adapted["code"][:, None]
+        return code.expand(-1, features.shape[1], *code.shape[2:])
 
     def initial(self) -> Adapted | None:
         """Return the prior code (none where the classes are private to a task)."""

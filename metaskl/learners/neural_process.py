@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from metaskl.errors import ParameterError
 from metaskl.learners.base import Adapted, embed_tasks, stack_of_one
 from metaskl.learners.density import negative_log_density
+from metaskl.learners.products import row_product
 from metaskl.learners.space import Choice, Dimension
 from metaskl.learners.stacked import StackedLearner
 from metaskl.tasks import Episode
@@ -24,6 +26,10 @@ class NeuralProcess(StackedLearner, abc.ABC):
     (:meth:`adapt_tasks`) and read by a query row (:meth:`read`); the decoder maps what was read
     and φ(x*) to a mean and a standard deviation, or to logits.
 
+    Classes private to a task are taken one by one, with the same weights for each: y says whether
+    a row is of the class, each class is read by itself, and the decoder gives its logit. So it
+    does not matter how classes are numbered, nor how many there are.
+
     Parameters
     ----------
     backbone : torch.nn.Module
@@ -33,9 +39,6 @@ class NeuralProcess(StackedLearner, abc.ABC):
     kind, hidden_size, min_std, private_labels, n_pool_classes
         See the subclasses.
     """
-
-    # A class's place in the one-hot code has a meaning of its own, learned for so many places.
-    fixed_ways: bool = True
 
     def __init__(
         self,
@@ -65,15 +68,21 @@ class NeuralProcess(StackedLearner, abc.ABC):
         self.backbone = backbone
         self.hidden_size = hidden_size
         self.min_std = min_std
+        n_outputs = 1 if private_labels else n_outputs
         n_parameters = 2 * n_outputs if kind == "regression" else n_outputs
         self.encoder = _layers(self.n_features_out + n_outputs, hidden_size, hidden_size, depth=2)
         self.decoder = _layers(
             self.n_features_out + hidden_size, hidden_size, n_parameters, depth=3
         )
+        if private_labels:  # a bias would shift all logits alike
+            self.decoder[-1].register_parameter("bias", None)
 
     @abc.abstractmethod
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
-        """Return what the query rows (task, query, feature) read: (task, query, hidden)."""
+        """Return what the query rows (task, query, feature) read: (task, query, hidden).
+
+        Of private classes (task, query, class, hidden).
+        """
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
         """Return the predictive means, or logits, of a stack of tasks."""
@@ -93,16 +102,22 @@ class NeuralProcess(StackedLearner, abc.ABC):
         mean, std = self._decode(adapted, episode.X_query)
         return negative_log_density(mean, std**2, episode.y_query, episode.weight_query)
 
-    def _encode(self, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features φ(x) and codes of the rows (task, row, hidden)."""
-        features = embed_tasks(self.backbone, X)
+    def _codes(self, features: Tensor, y: Tensor) -> Tensor:
+        """Return the codes (task, row, hidden) of rows φ(x) with targets y."""
         codes: Tensor = self.encoder(torch.cat([features, y], dim=-1))
-        return features, codes
+        return codes
 
     def _decode(self, adapted: Adapted, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and standard deviations; for classes logits, twice."""
         features = embed_tasks(self.backbone, X)
-        output = self.decoder(torch.cat([features, self.read(adapted, features)], dim=-1))
+        found = self.read(adapted, features)
+        if self.private_labels:
+            rows = features[:, :, None].expand(*found.shape[:3], -1)
+            hidden = self.decoder[:-1](torch.cat([rows, found], dim=-1))
+            last = cast(nn.Linear, self.decoder[-1])
+            logits = row_product(hidden, last.weight.T).squeeze(-1)
+            return logits, logits
+        output = self.decoder(torch.cat([features, found], dim=-1))
         if self.kind == "classification":
             return output, output
         mean, raw = output.chunk(2, dim=-1)

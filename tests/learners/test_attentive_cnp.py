@@ -49,3 +49,20 @@ def test_a_large_query_is_read_in_parts_and_each_row_as_alone():
         X = torch.randn(300, 2)
         whole, alone = learner.predict(adapted, X), learner.predict(adapted, X[290:])
     torch.testing.assert_close(whole[290:], alone)
+
+
+def test_a_class_of_its_own_is_read_as_targets_of_one_and_zero():
+    private = {"kind": "classification", "private_labels": True}
+    learner, alone = (
+        process(AttentiveCNP, 3, n_heads=2, **private),
+        process(AttentiveCNP, n_heads=2),
+    )
+    alone.load_state_dict({**learner.state_dict(), **alone.decoder.state_dict(prefix="decoder.")})
+    y = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    query = torch.tensor([[[0.5], [3.0]]])
+    with torch.no_grad():
+        found = learner.read({n: v[None] for n, v in learner.adapt(X, y).items()}, query)
+        for number in range(3):
+            known = alone.adapt(X, y[:, [number]])
+            expected = alone.read({n: v[None] for n, v in known.items()}, query)
+            torch.testing.assert_close(found[:, :, number], expected)

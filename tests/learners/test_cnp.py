@@ -1,17 +1,21 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from neural_processes import X, Y, coding_targets, process
 from scipy.stats import norm
 
+from metaskl import AttentiveCNPClassifier, CNPClassifier
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
+from metaskl.evaluation import episode_scores
 from metaskl.learners.attentive_cnp import AttentiveCNP
 from metaskl.learners.cnp import CNP
 from metaskl.tasks import Episode
 
 BOTH = pytest.mark.parametrize("cls", [CNP, AttentiveCNP])
+PRIVATE = {"kind": "classification", "private_labels": True}
 
 
 def test_the_code_is_the_mean_of_the_rows_and_of_the_prior():
@@ -79,3 +83,45 @@ def test_a_support_without_rows_is_what_is_known_before(cls):
 def test_parameters_are_checked(cls, arguments, message):
     with pytest.raises(ParameterError, match=message):
         cls(MLP(()).build((1,)), 1, **arguments)
+
+
+def test_a_class_of_its_own_has_the_code_of_its_rows():
+    learner, alone = process(CNP, 2, **PRIVATE), process(CNP)
+    alone.load_state_dict({**learner.state_dict(), **alone.decoder.state_dict(prefix="decoder.")})
+    first = torch.tensor([1.0, 0.0, 1.0])
+    with torch.no_grad():
+        learner.prior_code.copy_(torch.arange(4.0))
+        alone.prior_code.copy_(learner.prior_code)
+        codes = learner.adapt(X, torch.stack([first, 1 - first], dim=1))["code"]
+        for code, rows in zip(codes, (X[[0, 2]], X[[1]]), strict=True):
+            expected = alone.adapt(rows, torch.ones(len(rows), 1))["code"]
+            torch.testing.assert_close(code, expected)
+
+
+@BOTH
+def test_a_logit_is_decoded_from_the_row_and_what_it_read_of_the_class(cls):
+    learner = process(cls, 3, **PRIVATE)
+    with torch.no_grad():
+        adapted = {n: v[None] for n, v in learner.adapt(X, torch.eye(3)).items()}
+        found = learner.read(adapted, X[None])  # φ(x) is x itself
+        logits = learner.predict_tasks(adapted, X[None])
+        for row, number in ((0, 2), (2, 1)):
+            both = torch.cat([X[row], found[0, row, number]])
+            torch.testing.assert_close(logits[0, row, number], learner.decoder(both)[0])
+    assert not learner.fixed_ways
+
+
+@BOTH
+def test_classes_of_their_own_are_learned_in_few_steps(cls):
+    # One-hot codes of the classes, as for shared ones, were at chance: 0.2.
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(80, 10))
+    X = np.repeat(centres, 20, axis=0) + 0.3 * rng.normal(size=(1600, 10))
+    y, seen = np.repeat(np.arange(80), 20), np.repeat(np.arange(80), 20) < 60
+    estimator = {CNP: CNPClassifier, AttentiveCNP: AttentiveCNPClassifier}[cls]
+    meta = estimator(label_space="task", n_way=5, n_shot=1, max_epochs=2, random_state=0)
+    meta.fit(X[seen], y[seen])
+    episodes = {"n_shot": 1, "n_episodes": 50, "random_state": 0}
+    assert episode_scores(meta, X[~seen], y[~seen], n_way=5, **episodes).mean() > 0.8
+    # Any number of classes, more than in training, too.
+    assert episode_scores(meta, X[~seen], y[~seen], n_way=10, **episodes).mean() > 0.6
