@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metaskl import MAMLClassifier, ProtoNetClassifier
+from metaskl import CNPClassifier, MAMLClassifier, ProtoNetClassifier
 from metaskl.backbones import Backbone, Conv4, FromModule
 from metaskl.datasets import fetch_omniglot
 from metaskl.evaluation import episode_scores
@@ -32,7 +32,9 @@ from metaskl.evaluation.differences import interval
 from metaskl.search import TaskEnsemble
 from metaskl.tasks import RandomAffine
 
-Learner = ProtoNetClassifier | MAMLClassifier
+Learner = ProtoNetClassifier | CNPClassifier | MAMLClassifier
+# Those that take any number of classes, whatever they were trained with.
+_ANY_WAYS = {"protonet": ProtoNetClassifier, "cnp": CNPClassifier}
 _VALIDATION, _TEST = 1, 2  # in the list of the split by characters; 0 is training
 
 
@@ -72,7 +74,7 @@ def lake_errors(meta: TaskEnsemble) -> np.ndarray:
 
 def options_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("learner", choices=("protonet", "maml"))
+    parser.add_argument("learner", choices=(*_ANY_WAYS, "maml"))
     parser.add_argument("--n-shot", type=int, default=1)
     parser.add_argument("--n-way", type=int, help="classes of a training episode; 20, MAML: 5")
     parser.add_argument("--epochs", type=int, default=20, help="of 100 outer steps")
@@ -101,10 +103,10 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--checkpoint", help="for each seed a file, with its number at the end")
     options = parser.parse_args()
     if options.prototypes_first and options.learner != "maml":
-        parser.error("--prototypes-first is for maml, got protonet. Give more --epochs.")
+        parser.error("--prototypes-first is for maml. Give more --epochs.")
     if options.validation and options.split != "vinyals":
         parser.error("--validation needs --split vinyals: alphabets have no validation characters.")
-    options.n_way = options.n_way or {"protonet": 20, "maml": 5}[options.learner]
+    options.n_way = options.n_way or (5 if options.learner == "maml" else 20)
     return options
 
 
@@ -147,8 +149,8 @@ def learner(options: argparse.Namespace, seed: int, backbone: Backbone) -> Learn
         "random_state": seed,
         "verbose": 1,
     }
-    if options.learner == "protonet":
-        return ProtoNetClassifier(n_way=options.n_way, **shared)
+    if options.learner in _ANY_WAYS:
+        return _ANY_WAYS[options.learner](n_way=options.n_way, **shared)
     inner = {"adaptation_steps": options.steps, "inner_lr": options.inner_lr}
     inner["test_adaptation_steps"] = options.test_steps
     inner["zero_head"] = options.zero_head
@@ -189,14 +191,14 @@ def main() -> None:
 
 def print_scores(meta: TaskEnsemble, new: tuple, options: argparse.Namespace) -> None:
     """Print the accuracy on new characters, and the error in Lake's runs."""
-    prototypes = options.learner == "protonet"
-    for n_way in (5, 20) if prototypes else (options.n_way,):
-        for n_shot in (1, 5) if prototypes else (options.n_shot,):
+    any_ways = options.learner in _ANY_WAYS
+    for n_way in (5, 20) if any_ways else (options.n_way,):
+        for n_shot in (1, 5) if any_ways else (options.n_shot,):
             episodes = {"n_way": n_way, "n_shot": n_shot, "n_episodes": 1000 if n_way == 5 else 300}
             scores = episode_scores(meta, *new, **episodes)
             half = 1.96 * scores.std() / np.sqrt(len(scores))
             print(f"  {n_way}-way {n_shot}-shot: {scores.mean():.4f} ± {half:.4f}", flush=True)
-    if prototypes and options.split == "alphabets":  # the other split trains on their characters
+    if any_ways and options.split == "alphabets":  # the other split trains on their characters
         errors = lake_errors(meta)
         mean, _, high = interval(errors)
         print(f"  error in Lake's 20 runs: {mean:.4f} ± {high - mean:.4f}")

@@ -5,8 +5,11 @@ import pytest
 
 from metaskl import (
     ADKFRegressor,
+    AttentiveCNPClassifier,
     AttentiveCNPRegressor,
+    CAVIAClassifier,
     CAVIARegressor,
+    CNPClassifier,
     CNPRegressor,
     DKTRegressor,
     IMAMLClassifier,
@@ -39,13 +42,16 @@ from metaskl.testing import registered_learners
 FIGURES = {
     "adkf_ift: Gaussian processes": "test_deep_kernels_learn_a_kernel",
     "attentive_cnp: sinusoids": "test_neural_processes_learn_sine_waves",
+    "attentive_cnp: private blobs": "test_private_blobs",
     "cnp: sinusoids": "test_neural_processes_learn_sine_waves",
+    "cnp: private blobs": "test_private_blobs",
     "dkt: Gaussian processes": "test_deep_kernels_learn_a_kernel",
     "ridge_head: lines": "test_a_ridge_head_is_as_good_as_bayes_on_lines",
     "ridge_head: Gaussian processes": "test_a_ridge_head_learns_a_kernel",
     "ridge_head: private blobs": "test_private_blobs",
     "protonet: private blobs": "test_private_blobs",
     "cavia: sinusoids": "test_sinusoids",
+    "cavia: private blobs": "test_private_blobs",
     "imaml: private blobs": "test_private_blobs",
     "maml: sinusoids": "test_sinusoids",
     "maml: private blobs": "test_private_blobs",
@@ -228,6 +234,9 @@ def test_sinusoids(cls, parameters, left):
         (RelationClassifier, {}, 0.10),
         (SimpleShotClassifier, {}, 0.10),
         (InContextClassifier, {"n_layers": 2, "width": 32, "max_epochs": 1}, 0.10),
+        (CNPClassifier, {}, 0.10),
+        (AttentiveCNPClassifier, {}, 0.10),
+        (CAVIAClassifier, {"context_dim": 32}, 0.10),
     ],
 )
 def test_private_blobs(cls, parameters, lost):

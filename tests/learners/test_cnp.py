@@ -1,15 +1,12 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 from neural_processes import X, Y, coding_targets, process
 from scipy.stats import norm
 
-from metaskl import AttentiveCNPClassifier, CNPClassifier
 from metaskl.backbones import MLP
 from metaskl.errors import ParameterError
-from metaskl.evaluation import episode_scores
 from metaskl.learners.attentive_cnp import AttentiveCNP
 from metaskl.learners.cnp import CNP
 from metaskl.tasks import Episode
@@ -109,19 +106,3 @@ def test_a_logit_is_decoded_from_the_row_and_what_it_read_of_the_class(cls):
             both = torch.cat([X[row], found[0, row, number]])
             torch.testing.assert_close(logits[0, row, number], learner.decoder(both)[0])
     assert not learner.fixed_ways
-
-
-@BOTH
-def test_classes_of_their_own_are_learned_in_few_steps(cls):
-    # One-hot codes of the classes, as for shared ones, were at chance: 0.2.
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(80, 10))
-    X = np.repeat(centres, 20, axis=0) + 0.3 * rng.normal(size=(1600, 10))
-    y, seen = np.repeat(np.arange(80), 20), np.repeat(np.arange(80), 20) < 60
-    estimator = {CNP: CNPClassifier, AttentiveCNP: AttentiveCNPClassifier}[cls]
-    meta = estimator(label_space="task", n_way=5, n_shot=1, max_epochs=2, random_state=0)
-    meta.fit(X[seen], y[seen])
-    episodes = {"n_shot": 1, "n_episodes": 50, "random_state": 0}
-    assert episode_scores(meta, X[~seen], y[~seen], n_way=5, **episodes).mean() > 0.8
-    # Any number of classes, more than in training, too.
-    assert episode_scores(meta, X[~seen], y[~seen], n_way=10, **episodes).mean() > 0.6
