@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metaskl import (
+    ADKFClassifier,
     ADKFRegressor,
     AttentiveCNPClassifier,
     AttentiveCNPRegressor,
@@ -11,6 +12,7 @@ from metaskl import (
     CAVIARegressor,
     CNPClassifier,
     CNPRegressor,
+    DKTClassifier,
     DKTRegressor,
     IMAMLClassifier,
     InContextClassifier,
@@ -41,11 +43,13 @@ from metaskl.testing import registered_learners
 # One row a figure: what is learned by whom, and how good that must be. Names are permanent.
 FIGURES = {
     "adkf_ift: Gaussian processes": "test_deep_kernels_learn_a_kernel",
+    "adkf_ift: private blobs": "test_private_blobs",
     "attentive_cnp: sinusoids": "test_neural_processes_learn_sine_waves",
     "attentive_cnp: private blobs": "test_private_blobs",
     "cnp: sinusoids": "test_neural_processes_learn_sine_waves",
     "cnp: private blobs": "test_private_blobs",
     "dkt: Gaussian processes": "test_deep_kernels_learn_a_kernel",
+    "dkt: private blobs": "test_private_blobs",
     "ridge_head: lines": "test_a_ridge_head_is_as_good_as_bayes_on_lines",
     "ridge_head: Gaussian processes": "test_a_ridge_head_learns_a_kernel",
     "ridge_head: private blobs": "test_private_blobs",
@@ -234,6 +238,8 @@ def test_sinusoids(cls, parameters, left):
         (RelationClassifier, {}, 0.10),
         (SimpleShotClassifier, {}, 0.10),
         (InContextClassifier, {"n_layers": 2, "width": 32, "max_epochs": 1}, 0.10),
+        (DKTClassifier, {}, 0.08),
+        (ADKFClassifier, {"max_epochs": 1}, 0.08),
         (CNPClassifier, {}, 0.10),
         (AttentiveCNPClassifier, {}, 0.10),
         (CAVIAClassifier, {"context_dim": 32}, 0.10),
@@ -268,4 +274,6 @@ def test_every_learner_has_a_figure():
     of_one_learner = {"ridge_head: lines", "ridge_head: Gaussian processes"}
     assert {name for name in FIGURES if not learner_tried(name)} == of_one_learner
     assert {name.partition(":")[0] for name in FIGURES} == set(registered_learners())
+    of_classes = {n for n, cls in registered_learners().items() if "classification" in cls.kinds}
+    assert {f"{name}: private blobs" for name in of_classes} <= set(FIGURES)
     assert set(FIGURES.values()) <= set(globals())
