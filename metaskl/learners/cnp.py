@@ -101,7 +101,7 @@ class CNP(NeuralProcess):
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
         """Return the code of the support, or of its classes, the same for each query row."""
         code = adapted["code"][:, None]
-        return code.expand(-1, features.shape[1], *code.shape[2:])
+        return code if self.private_labels else code.expand(-1, features.shape[1], -1)
 
     def initial(self) -> Adapted | None:
         """Return the prior code (none where the classes are private to a task)."""

@@ -81,7 +81,8 @@ class NeuralProcess(StackedLearner, abc.ABC):
     def read(self, adapted: Adapted, features: Tensor) -> Tensor:
         """Return what the query rows (task, query, feature) read: (task, query, hidden).
 
-        Of private classes (task, query, class, hidden).
+        Of private classes (task, query, class, hidden), or (task, 1, class, hidden) where every
+        row reads the same.
         """
 
     def predict_tasks(self, adapted: Adapted, X_query: Tensor) -> Tensor:
@@ -112,16 +113,23 @@ class NeuralProcess(StackedLearner, abc.ABC):
         features = embed_tasks(self.backbone, X)
         found = self.read(adapted, features)
         if self.private_labels:
-            rows = features[:, :, None].expand(*found.shape[:3], -1)
-            hidden = self.decoder[:-1](torch.cat([rows, found], dim=-1))
-            last = cast(nn.Linear, self.decoder[-1])
-            logits = row_product(hidden, last.weight.T).squeeze(-1)
+            logits = self._logits(features, found)
             return logits, logits
         output = self.decoder(torch.cat([features, found], dim=-1))
         if self.kind == "classification":
             return output, output
         mean, raw = output.chunk(2, dim=-1)
         return mean, self.min_std + (1 - self.min_std) * F.softplus(raw)
+
+    def _logits(self, features: Tensor, found: Tensor) -> Tensor:
+        """Decode each class of each row by itself."""
+        first, last = (cast(nn.Linear, self.decoder[place]) for place in (0, -1))
+        # The first layer is applied to the row and to what was read apart, and then added: the same
+        # as to both side by side, but a row's part is the same for all classes.
+        of_row, of_class = first.weight.tensor_split([self.n_features_out], dim=1)
+        rows = F.linear(features, of_row, first.bias)[:, :, None]
+        hidden = self.decoder[1:-1](rows + F.linear(found, of_class))
+        return row_product(hidden, last.weight.T).squeeze(-1)
 
     @classmethod
     def search_space(cls) -> dict[str, Dimension]:

@@ -103,6 +103,6 @@ def test_a_logit_is_decoded_from_the_row_and_what_it_read_of_the_class(cls):
         found = learner.read(adapted, X[None])  # φ(x) is x itself
         logits = learner.predict_tasks(adapted, X[None])
         for row, number in ((0, 2), (2, 1)):
-            both = torch.cat([X[row], found[0, row, number]])
+            both = torch.cat([X[row], found[0].expand(3, -1, -1)[row, number]])
             torch.testing.assert_close(logits[0, row, number], learner.decoder(both)[0])
     assert not learner.fixed_ways
