@@ -60,11 +60,7 @@ def adapt(estimator: Any, X: Any, y: Any) -> Any:
     >>> adapt(pipe, lines.X[:5], lines.y[:5]).predict(lines.X[5:8]).shape
     (3,)
     """
-    if not hasattr(estimator, "adapt"):
-        raise ParameterError(
-            f"estimator must be able to adapt, got {named(estimator)}. Use a "
-            "meta-learner, or wrap an ordinary estimator in PerTask, Pooled or ShrunkRegressor."
-        )
+    require_adapts(estimator)
     return estimator.adapt(X, y)
 
 
@@ -94,6 +90,21 @@ def _(estimator: Any, X: Any, y: Any) -> Any:
 @adapt.register(FrozenEstimator)
 def _(estimator: FrozenEstimator, X: Any, y: Any) -> Any:
     return adapt(estimator.estimator, X, y)
+
+
+def require_adapts(estimator: Any) -> None:
+    """Raise if :func:`adapt` could not adapt this estimator, fitted or not.
+
+    Raises
+    ------
+    ParameterError
+        It says what to wrap it in.
+    """
+    if not can_adapt(estimator):
+        raise ParameterError(
+            f"estimator must be able to adapt, got {named(estimator)}. Use a "
+            "meta-learner, or wrap an ordinary estimator in PerTask, Pooled or ShrunkRegressor."
+        )
 
 
 def can_adapt(estimator: Any) -> bool:

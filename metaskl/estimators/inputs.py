@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from metaskl.backbones import Backbone
 from metaskl.errors import ParameterError, SupportError
-from metaskl.tasks.groups import are_missing
-from metaskl.tasks.targets import require_values
+from metaskl.tasks.targets import are_times, require_values
 
 Array = npt.NDArray[Any]
 # Double precision until the columns are standardised: a time stamp would lose its seconds.
@@ -71,19 +70,13 @@ def require_numbers(y: Any) -> None:
     ValueError
         It names a value; what else may be wrong with `y` is left to scikit-learn's checks.
     """
-    require_values(y)
     try:
         values = np.asarray(y)
     except ValueError:  # rows of unequal length
         return
     if values.dtype.kind in "OSU" and values.ndim:
         _refuse_text(values.ravel().tolist())
-    missing = are_missing(values.ravel()) if values.ndim else np.zeros(0, bool)
-    if missing.any():
-        raise ValueError(
-            f"Input y contains NaN: y must not hold missing values, got {int(missing.sum())} of "
-            "them. Drop those rows."
-        )
+    require_values(y)
 
 
 def _refuse_text(values: list[Any]) -> None:
@@ -101,28 +94,19 @@ def _refuse_text(values: list[Any]) -> None:
 
 def _require_no_dates(X: Any) -> None:
     """Raise if a column holds points or lengths of time: as floats these would be nanoseconds."""
-    columns = zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False)
+    columns = zip(X.columns, X.dtypes, strict=True) if hasattr(X, "columns") else ()
     names = [
         repr(name)
         for name, dtype in columns
-        if getattr(dtype, "kind", "O") not in "biuf" and _are_times(X[name])
+        if getattr(dtype, "kind", "O") not in "biuf" and are_times(np.asarray(X[name]))
     ]
-    if names or (isinstance(X, np.ndarray) and _are_times(X)):
+    if names or (isinstance(X, np.ndarray) and are_times(X)):
         where = f" in column(s) {_at_most_five(names)}" if names else ""
         raise ValueError(
             f"X must hold numbers, got dates or times{where}. Turn "
             "them into numbers that mean something to a new task, for example days since its "
             "first row: (X[c] - X.groupby(task)[c].transform('min')) / pandas.Timedelta('1D')."
         )
-
-
-def _are_times(values: Any) -> bool:
-    """Whether values are dates, times or their differences, by the first that is not missing."""
-    array = np.asarray(values).ravel()
-    if array.dtype.kind != "O":
-        return array.dtype.kind in "mM"
-    first = array[~are_missing(array)][:1].tolist()
-    return bool(first) and isinstance(first[0], date | time | timedelta)
 
 
 def _at_most_five(names: Sequence[str]) -> str:
@@ -180,6 +164,11 @@ def _explained(error: Exception, X: Any) -> Exception:
             f"{text.strip().rstrip('.')}: X must hold finite numbers, got infinite ones in "
             f"{_columns_where(np.isinf, X)}. Replace them, for example by missing values with "
             "X.replace([inf, -inf], nan) of pandas, and put an imputer before the estimator."
+        )
+    if kind := re.search(r"must be a string or a real number, not '(\w+)'", text):
+        return TypeError(
+            f"X must hold numbers, got values of type {kind[1]}{_columns_with_text(X)} ({text}). "
+            "Turn them into numbers first, or leave them out."
         )
     if "could not convert string to float" in text:
         return ValueError(

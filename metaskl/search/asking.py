@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from metaskl.errors import GroupsWarning, OneTaskWarning, ParameterError
+from metaskl.estimators.adapt import require_adapts
 from metaskl.estimators.base import BaseMetaEstimator
 from metaskl.evaluation.class_sets import class_sets, require_a_target_each
 from metaskl.evaluation.cross_validate import private_ways
@@ -150,7 +151,7 @@ def require_scores(estimator: Any, scorer: Any, folds: Any, y: Any, ids: Any) ->
     Raises
     ------
     ParameterError
-        If the estimator does not predict.
+        If the estimator does not predict, or cannot adapt.
     TaskError
         If a fold has no task that is large enough.
     """
@@ -159,6 +160,7 @@ def require_scores(estimator: Any, scorer: Any, folds: Any, y: Any, ids: Any) ->
             f"estimator must predict, got {type(estimator).__name__}. Put a learner or a model "
             "behind it."
         )
+    require_adapts(estimator)
     for _, test in folds:
         scorer.draws(estimator, y[test], ids[test])
 

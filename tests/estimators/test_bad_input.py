@@ -120,6 +120,46 @@ class TestRows:
             with pytest.raises(ValueError, match=r"got dates or times\. "):  # not nanoseconds
                 fitted.adapt(array[:5], LINES.y[:5])
 
+    def test_dates_as_targets_say_what_to_make_of_them(self):
+        when = pd.Series(pd.Timestamp("2026-01-01") + pd.to_timedelta(LINES.groups, unit="D"))
+        for y in (when, when - when[0], when.astype(object)):
+            for call in (
+                lambda y=y: regressor().fit(FRAME, y, groups=LINES.groups),
+                lambda y=y: ProtoNetClassifier(**QUICK).fit(FRAME, y, groups=LINES.groups),
+                lambda y=y: ShrunkRegressor().fit(FRAME, y, groups=LINES.groups),
+                lambda y=y: compare(FRAME, y, groups=LINES.groups),
+                lambda y=y: cross_validate_tasks(regressor(), FRAME, y, groups=LINES.groups),
+            ):
+                with pytest.raises(
+                    ValueError, match=r"y must hold .* got dates or times\. .*Timed"
+                ):
+                    call()
+
+    def test_targets_of_two_kinds_are_told(self):
+        y = np.where(LINES.groups % 2, "a", None)
+        y[y == None] = 1  # noqa: E711
+        message = "y must hold either text or numbers, got both, such as 'a' and 1"
+        for call in (
+            lambda: ProtoNetClassifier(**QUICK).fit(FRAME, y, groups=LINES.groups),
+            lambda: compare(FRAME, y, groups=LINES.groups),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
+
+    def test_missing_targets_are_counted_in_a_comparison(self):
+        y = LINES.y.copy()
+        y[:3] = np.nan
+        with pytest.raises(ValueError, match=r"Input y contains NaN: .* got 3 of them"):
+            compare(FRAME, y, groups=LINES.groups)
+
+    def test_a_column_alone_and_values_of_other_types_are_told(self):
+        for column in (FRAME["age"], FRAME["age"].astype("Float64")):
+            with pytest.raises(ValueError, match=r"2-dimensional container .*Series"):
+                regressor().fit(column, LINES.y, groups=LINES.groups)
+        frame = FRAME.assign(when=pd.Period("2026-01"))
+        with pytest.raises(TypeError, match=r"of type Period in column\(s\) 'when' .*\. Turn"):
+            regressor().fit(frame, LINES.y, groups=LINES.groups)
+
     def test_a_missing_value_of_pandas_among_objects_is_one(self, fitted):
         holes = FRAME.astype(object)
         holes.iloc[3, 0] = pd.NA

@@ -283,6 +283,8 @@ def test_what_would_score_nan_in_every_trial_is_refused_beforehand():
         search_alpha(cv=2, n_shot=20).fit(LINES.X, LINES.y, groups=LINES.groups)
     with pytest.raises(ParameterError, match=r"estimator must predict, got StandardScaler"):
         TaskSearchCV(StandardScaler()).fit(LINES.X, LINES.y, groups=LINES.groups)
+    with pytest.raises(ParameterError, match="estimator must be able to adapt, got a Ridge"):
+        TaskSearchCV(Ridge()).fit(LINES.X, LINES.y, groups=LINES.groups)
 
 
 def test_the_user_is_told_what_to_install_without_optuna():
