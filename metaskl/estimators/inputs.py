@@ -94,7 +94,8 @@ def _refuse_text(values: list[Any]) -> None:
 
 def _require_no_dates(X: Any) -> None:
     """Raise if a column holds points or lengths of time: as floats these would be nanoseconds."""
-    columns = zip(X.columns, X.dtypes, strict=True) if hasattr(X, "columns") else ()
+    is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
+    columns = zip(X.columns, X.dtypes, strict=True) if is_frame else ()
     names = [
         repr(name)
         for name, dtype in columns
